@@ -1,0 +1,112 @@
+"""Words as a unit of time: ledgers, the rules of a track, milestones.
+
+Rules: BabyLM 2025 (Findings, section 2) and 2026 (guidelines). A word is a whitespace word of raw text.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from tutelage.errors import UserError
+
+M = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """corpus: distinct words of text. shown: words of exposure, repeats counted. wrote: words the student may write."""
+
+    corpus: int
+    shown: int
+    wrote: int
+
+
+RULES = {
+    "strict-small": Track(corpus=10 * M, shown=100 * M, wrote=10 * M),
+    "strict": Track(corpus=100 * M, shown=1000 * M, wrote=100 * M),
+}
+TRACKS = tuple(RULES)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Words so far: shown to the student (repeats counted), written by the student, written by the teacher."""
+
+    shown: int = 0
+    student_wrote: int = 0
+    teacher_wrote: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The three counts, to be saved."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Take up the counts of a saved ledger."""
+        for name, words in state.items():
+            setattr(self, name, words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a model owes its words to.
+
+    corpora:  fingerprint -> distinct words, of all text that the model, its teachers and their beginnings were trained on
+    external: names of pretrained things from outside: their words are not known and not within any budget
+    shown:    words that the model itself was shown before this run
+    """
+
+    corpora: Mapping[str, int] = field(default_factory=dict)
+    external: tuple[str, ...] = ()
+    shown: int = 0
+
+    def joined(self, other: "Provenance") -> "Provenance":
+        """Both together, with `shown` of the first: a teacher's exposure is not its student's."""
+        external = tuple(dict.fromkeys([*self.external, *other.external]))
+        return Provenance(corpora={**self.corpora, **other.corpora}, external=external, shown=self.shown)
+
+
+def violations(track: str, provenance: Provenance, *, shown: int, student_wrote: int = 0) -> list[str]:
+    """Why a model would not be a valid entry of `track`; an empty list if it would.
+
+    shown: words of exposure the run will have had at its end, its beginnings' included.
+    """
+    rules = RULES[track]
+    words = sum(provenance.corpora.values())
+    found = [f"{name} was pretrained outside the budget" for name in provenance.external]
+    if words > rules.corpus:
+        found.append(f"{words:,} distinct words of training text, where {rules.corpus:,} are allowed")
+    if shown > rules.shown:
+        found.append(f"{shown:,} words shown, where {rules.shown:,} are allowed")
+    if student_wrote > rules.wrote:
+        found.append(f"{student_wrote:,} words written by the student, where {rules.wrote:,} are allowed")
+    return found
+
+
+def require_valid(track: str, provenance: Provenance, *, shown: int) -> None:
+    """Refuse, before the first step, a run that the rules of its track do not allow."""
+    if track == "none":
+        return
+    if broken := violations(track, provenance, shown=shown):
+        raise UserError(
+            f"This run would not be a valid {track} entry: {'; '.join(broken)}",
+            "A run within the rules of its track",
+            "Change the recipe, or set track=none to run it as a research system",
+        )
+
+
+def challenge_milestones(track: str) -> list[int]:
+    """Words at which the challenge wants a checkpoint: every 1M to 10M, 10M to 100M, 100M to 1000M (not strict-small)."""
+    words = [*range(1, 10), *range(10, 100, 10), 100]
+    return [n * M for n in (words if track == "strict-small" else [*words, *range(200, 1001, 100)])]
+
+
+def milestone_name(words: int) -> str:
+    """`chck_1M` for 1,000,000 words; `chck_50K` for 50,000, which only toys need."""
+    for size, unit in ((M, "M"), (1000, "K")):
+        if words % size == 0:
+            return f"chck_{words // size}{unit}"
+    return f"chck_{words}"
+
+
+def crossed(milestones: Iterable[int], before: int, after: int) -> list[int]:
+    """The milestones that a step from `before` to `after` words passes."""
+    return [words for words in milestones if before < words <= after]

@@ -1,0 +1,177 @@
+"""A Hugging Face causal LM as training sees it: a backbone that gives hidden states, and a head."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from tutelage.errors import UserError
+from tutelage.models.shapes import with_dropout
+from tutelage.run import folder_atomically
+
+
+class Student(nn.Module):
+    """Any causal LM whose logits are hidden @ head.T, with its vocabulary padded inside for speed.
+
+    vocab: ids the tokenizer has. Rows of the head beyond it are padding: no probability, no gradient, never saved.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
+        super().__init__()
+        self.vocab = int(model.get_input_embeddings().weight.shape[0])
+        _require_plain_head(model)
+        self.model = model
+        _resize(model, -(-self.vocab // pad_to) * pad_to)
+
+    def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
+        """Hidden states after the last norm: what the head is applied to."""
+        # No mask: windows are full, so attention is causal and nothing else, which is the fast path.
+        return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    @property
+    def head(self) -> Float[Tensor, "V_padded H"]:
+        """The output matrix, padding included; the embedding itself where the two are tied."""
+        return self.model.get_output_embeddings().weight
+
+    def logits(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N V"]:
+        """Logits of the true vocabulary."""
+        return nn.functional.linear(hidden, self.head)[..., : self.vocab]
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The Hugging Face configuration, of the true vocabulary."""
+        return self.model.config
+
+    def parameters_outside(self) -> int:
+        """Parameters of the model as it is saved: padding apart, tied matrices once."""
+        return sum(p.numel() for p in self._outside().values())
+
+    def save(self, folder: Path, tokenizer: Tokenizer) -> None:
+        """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer load by themselves."""
+        with folder_atomically(folder) as fresh:
+            self.model.save_pretrained(fresh, state_dict=self._outside())
+            tokenizer.save_pretrained(fresh)
+
+    def _outside(self) -> dict[str, Tensor]:
+        """The weights as others know them: float32, padding cut off, a tied head left out."""
+        padded, body = self.head.shape[0], {name: p.detach() for name, p in self.model.named_parameters()}
+        embeddings = {id(self.model.get_input_embeddings().weight), id(self.head)}
+        kept = {}
+        for name, parameter in self.model.named_parameters():
+            cut = id(parameter) in embeddings and padded != self.vocab
+            kept[name] = body[name][: self.vocab].clone() if cut else body[name]
+        return kept
+
+
+def _require_plain_head(model: PreTrainedModel) -> None:
+    """Refuse architectures whose logits are more than one matrix product: losses are fused with the head."""
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+        was_training = model.training
+        model.eval()
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        plain = head is not None and torch.allclose(
+            model(input_ids=ids, use_cache=False).logits, hidden @ head.weight.T, rtol=1e-2, atol=1e-2
+        )
+        model.train(was_training)
+    if not plain:
+        raise UserError(
+            f"The logits of {type(model).__name__} are not its last hidden states times its output matrix",
+            "A causal LM with a plain head, such as GPT-2, Llama, OPT, Qwen or Mistral",
+            "",
+        )
+
+
+def _resize(model: PreTrainedModel, rows: int) -> None:
+    """Pad the embedding and the head with rows of zeros."""
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    for module in [model.get_input_embeddings(), *([] if tied else [model.get_output_embeddings()])]:
+        old = module.weight
+        if rows > old.shape[0]:
+            padding = old.new_zeros(rows - old.shape[0], old.shape[1])
+            module.weight = nn.Parameter(torch.cat([old.detach(), padding]))
+    if tied:
+        model.get_output_embeddings().weight = model.get_input_embeddings().weight
+
+
+def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pad_to: int = 1) -> Student:
+    """Random weights in a shape: a function of the configuration and the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(with_dropout(config, dropout), attn_implementation="sdpa")
+    return Student(model.float(), pad_to=pad_to)
+
+
+def load_student(
+    name: str, *, dropout: float | None = None, pad_to: int = 1, dtype: torch.dtype = torch.float32
+) -> Student:
+    """The weights of a run, a folder or a Hub name, ready to be trained further or to teach."""
+    return Student(load_model(name, dtype=dtype, dropout=dropout), pad_to=pad_to)
+
+
+def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float | None = None) -> PreTrainedModel:
+    """A causal LM in evaluation mode, from a run, a folder or a Hub name. Never pickles, never remote code."""
+    place = locate(name)
+    if Path(place).is_dir() and not list(Path(place).glob("*.safetensors")):
+        raise UserError(
+            f"{name} has a config.json but no *.safetensors",
+            "A model with weights; pickled ones (.bin, .pt) are not read, as they can run code",
+            "Save it again with save_pretrained, or name another folder",
+        )
+    config = _from_hub(AutoConfig, place, name)
+    if dropout is not None:
+        config = with_dropout(config, dropout)
+    model = _from_hub(
+        AutoModelForCausalLM, place, name, config=config, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
+    )
+    return model.eval()
+
+
+def load_tokenizer_of(name: str) -> Tokenizer:
+    """The tokenizer that was saved with a model."""
+    return _from_hub(AutoTokenizer, locate(name), name)
+
+
+def locate(name: str) -> str:
+    """Where a model's files are: the model of a run, a folder as it is, or a Hub name unchanged."""
+    folder = Path(name)
+    if folder.is_dir():
+        if (folder / "run.json").exists():
+            return _model_of_run(folder)
+        if (folder / "config.json").exists():
+            return str(folder)
+        raise UserError(f"{name} is a folder without a model", "A run, or a folder with config.json and weights", "")
+    if name.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise UserError(f"There is no model at {name}", "A run, a folder or a Hub name", "")
+    return name
+
+
+def _model_of_run(run: Path) -> str:
+    if (run / "model" / "config.json").exists():
+        return str(run / "model")
+    status = json.loads((run / "run.json").read_text())["status"]
+    raise UserError(
+        f"The run {run} has no model yet: it is {status}", "A finished run", "Run its command again; it goes on"
+    )
+
+
+def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
+    """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
+    try:
+        return kind.from_pretrained(place, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        local = os.path.isdir(place)
+        raise UserError(
+            f"{name} could not be loaded{'' if local else ': there is no such run or folder here, and as a Hub name'}: {reason}",
+            "A run, a folder with a model, or a Hub name that can be reached",
+            "" if local else "Check the name and the network; `tutelage doctor` says whether the Hub can be reached",
+        ) from error

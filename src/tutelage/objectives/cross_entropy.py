@@ -1,0 +1,18 @@
+"""Plain next-token prediction."""
+
+from typing import Any
+
+from tutelage.data.batch import TokenBatch
+from tutelage.objectives._base import Loss, Term
+from tutelage.objectives._linear import linear_losses
+
+
+class CrossEntropy:
+    """-log p(next token), in nats, summed over the tokens to be learnt."""
+
+    def __call__(self, student: Any, batch: TokenBatch) -> Loss:
+        hidden_BTH = student.backbone(batch.ids)
+        ce, _ = linear_losses(
+            hidden_BTH.flatten(0, 1), student.head, batch.targets.flatten(), vocab=student.vocab, weights=(1.0, 0.0)
+        )
+        return Loss({"ce": Term(ce, "tokens")})

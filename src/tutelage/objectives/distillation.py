@@ -1,0 +1,53 @@
+"""Learn from a teacher's whole distribution as well as from the text."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tutelage.data.batch import TokenBatch
+from tutelage.objectives._base import Loss, Term
+from tutelage.objectives._linear import linear_losses
+from tutelage.recipe import Section
+from tutelage.teachers._base import Teacher
+
+
+class Settings(Section):
+    """Weights and temperature."""
+
+    alpha: float = Field(0.5, ge=0, le=1)
+    """Share of the cross-entropy; 1 - alpha is the teacher's."""
+    temperature: float = Field(2.0, gt=0)
+    """Both distributions are softened by it; the KL is scaled by its square, so that its gradient keeps its size."""
+    kl_reduction: Literal["token", "sequence"] = "token"
+    """The KL per token, or per sequence as BabyLlama's code has it: then it weighs as many times more as a window has targets."""
+
+
+class Distillation:
+    """alpha CE + (1 - alpha) T^2 KL(teacher_T || student_T).
+
+    The KL is summed over the tokens to be learnt and divided by their number (kl_reduction = token) or by the number of
+    windows (sequence). Zero KL when student and teacher agree. Hinton et al. 2015, https://arxiv.org/abs/1503.02531;
+    several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019.
+    """
+
+    def __init__(self, *, teacher: Teacher, **settings: Any) -> None:
+        self.teacher = teacher
+        self.settings = Settings(**settings)
+
+    def __call__(self, student: Any, batch: TokenBatch) -> Loss:
+        settings = self.settings
+        unit = "tokens" if settings.kl_reduction == "token" else "sequences"
+        targets = self.teacher.targets(batch)
+        hidden_BTH = student.backbone(batch.ids)
+        # The head keeps one gradient, so it is told beforehand how the loop will weigh the two sums.
+        kl_weight = (1 - settings.alpha) * batch.totals["tokens"] / max(batch.totals[unit], 1)
+        ce, kl = linear_losses(
+            hidden_BTH.flatten(0, 1),
+            student.head,
+            batch.targets.flatten(),
+            vocab=student.vocab,
+            teachers=targets.heads,
+            temperature=settings.temperature,
+            weights=(settings.alpha, kl_weight),
+        )
+        return Loss({"ce": Term(ce, "tokens", settings.alpha), "kl": Term(kl, unit, 1 - settings.alpha)})

@@ -1,0 +1,1 @@
+"""The only place with a loop, a device and other processes."""
