@@ -11,10 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.utils import logging
 
 from tutelage.errors import UserError
+from tutelage.models.hub import hub_problem
 from tutelage.models.shapes import with_dropout
 from tutelage.run import folder_atomically
+
+logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
 
 
 class Student(nn.Module):
@@ -165,13 +169,17 @@ def _model_of_run(run: Path) -> str:
 
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
+    local = os.path.isdir(place)
+    unreachable = "" if local else hub_problem()
     try:
-        return kind.from_pretrained(place, trust_remote_code=False, **options)
+        return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        local = os.path.isdir(place)
+        if not local:
+            where = f"it is not in the Hub's local cache, and {unreachable}" if unreachable else f"the Hub says: {reason}"
+            reason = f"there is no such run or folder here; as a Hub name, {where}"
         raise UserError(
-            f"{name} could not be loaded{'' if local else ': there is no such run or folder here, and as a Hub name'}: {reason}",
-            "A run, a folder with a model, or a Hub name that can be reached",
-            "" if local else "Check the name and the network; `tutelage doctor` says whether the Hub can be reached",
+            f"{name} could not be loaded: {reason}",
+            "A run, a folder with a model, or the name of a Hub model",
+            "" if local else "Check the name and the network",
         ) from error

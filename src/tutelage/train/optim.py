@@ -1,0 +1,126 @@
+"""Optimizers and schedules, both functions of the recipe and the step."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.settings import Optimizer as Settings
+
+
+def lr_factor(settings: Settings, step: int, steps: int) -> float:
+    """Share of the highest learning rate at `step` (counted from 0) of `steps`.
+
+    A line from 1/warmup up to 1, then the schedule, which ends at `final_lr` on the last step.
+    """
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    rest = max(steps - settings.warmup, 1)
+    done = min((step - settings.warmup + 1) / rest, 1.0)
+    match settings.schedule:
+        case "constant":
+            left = 1.0
+        case "linear":
+            left = 1 - done
+        case "cosine":
+            left = (1 + math.cos(math.pi * done)) / 2
+        case "trapezoid":
+            left = min((1 - done) / settings.decay, 1.0) if settings.decay else 1.0
+    return settings.final_lr + (1 - settings.final_lr) * left
+
+
+class Optimizers:
+    """One optimizer, or Muon for the matrices of the body and AdamW for the rest, driven as one.
+
+    Each group remembers the highest learning rate it may have; `set_lr` gives all of them the same share of it.
+    """
+
+    def __init__(self, members: list[torch.optim.Optimizer]) -> None:
+        self.members = members
+        for group in self._groups():
+            group["highest_lr"] = group["lr"]
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for member in self.members:
+            yield from member.param_groups
+
+    def set_lr(self, factor: float) -> None:
+        """Give every group this share of its highest learning rate."""
+        for group in self._groups():
+            group["lr"] = group["highest_lr"] * factor
+
+    def step(self) -> None:
+        """Move the weights."""
+        for member in self.members:
+            member.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for member in self.members:
+            member.zero_grad(set_to_none=True)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The moments as (tensors, plain values), both by 'member.parameter.name', for files without pickle."""
+        tensors: dict[str, Tensor] = {}
+        values: dict[str, Any] = {}
+        for m, member in enumerate(self.members):
+            for p, entries in member.state_dict()["state"].items():
+                for name, value in entries.items():
+                    (tensors if isinstance(value, Tensor) else values)[f"{m}.{p}.{name}"] = value
+        return tensors, values
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Take up moments that `state` gave."""
+        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.members]
+        for key, value in [*tensors.items(), *values.items()]:
+            m, p, name = key.split(".", 2)
+            states[int(m)].setdefault(int(p), {})[name] = value
+        for member, state in zip(self.members, states, strict=True):
+            member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
+
+
+def build_optimizers(student: nn.Module, settings: Settings) -> Optimizers:
+    """The recipe's optimizer over a student's parameters. Vectors (biases, norms) have no weight decay."""
+    parameters = [p for p in student.parameters() if p.requires_grad]
+    if settings.name == "adafactor":
+        return Optimizers([_adafactor(parameters, settings)])
+    if settings.name == "muon":
+        return Optimizers(_muon(student, parameters, settings))
+    return Optimizers([_adamw(parameters, settings)])
+
+
+def _decayed(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in parameters if p.dim() >= 2]
+    vectors = [p for p in parameters if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        _decayed(parameters, settings.weight_decay), lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True
+    )
+
+
+def _adafactor(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
+    # As people use it for language models: a given learning rate, not one relative to the step or the weights.
+    # torch's own Adafactor always scales by the size of the weights, which is another optimizer.
+    from transformers.optimization import Adafactor
+
+    groups = _decayed(parameters, settings.weight_decay)
+    return Adafactor(groups, lr=settings.lr, scale_parameter=False, relative_step=False, warmup_init=False)
+
+
+def _muon(student: nn.Module, parameters: list[nn.Parameter], settings: Settings) -> list[torch.optim.Optimizer]:
+    # Embeddings, heads and positions are tables, not maps between vectors: Muon's argument does not hold for them.
+    tables = {id(m.weight) for m in student.modules() if isinstance(m, nn.Embedding)}
+    head = getattr(student, "head", None)
+    tables |= {id(head)} if head is not None else set()
+    matrices = [p for p in parameters if p.dim() == 2 and id(p) not in tables]
+    others = [p for p in parameters if p.dim() != 2 or id(p) in tables]
+    muon = torch.optim.Muon(
+        matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay, momentum=0.95, nesterov=True
+    )
+    return [muon, _adamw(others, settings)]
