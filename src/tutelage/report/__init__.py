@@ -1,0 +1,1 @@
+"""Run directories in, one page out. Nothing here imports torch."""

@@ -1,0 +1,120 @@
+"""What a section of the report is made of. The page and the Markdown each know how to write every kind."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One value of a table. spread: the second, lighter part; note: why it is missing, or what is special about it."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+    missing: bool = False
+    note: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column's heading. hint: the unit, or which way is better."""
+
+    label: str
+    hint: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row. number: the system it is about, for its colour; group: the heading it stands under."""
+
+    head: str
+    cells: list[Cell]
+    number: int | None = None
+    sub: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Columns, rows, and what a reader must know to read them."""
+
+    columns: list[Column]
+    rows: list[Row]
+    caption: str = ""
+    corner: str = ""
+    kind: str = "table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A drawing in two widths (SVG with the page's colours) and as a file with fixed colours."""
+
+    name: str
+    alt: str
+    wide: str
+    narrow: str
+    file: str
+    caption: str = ""
+    legend: list[tuple[str, int, str]] = field(default_factory=list)
+    kind: str = "figure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Something a model wrote."""
+
+    head: str
+    prompt: str
+    text: str
+    number: int | None = None
+    sub: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Texts side by side; the rest is folded away."""
+
+    title: str
+    shown: list[Text]
+    folded: list[Text] = field(default_factory=list)
+    kind: str = "texts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prose:
+    """Paragraphs."""
+
+    paragraphs: list[str]
+    kind: str = "prose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Items:
+    """A list; each item has a head and a text."""
+
+    items: list[tuple[str, str]]
+    caption: str = ""
+    kind: str = "items"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Commands to copy."""
+
+    lines: list[str]
+    caption: str = ""
+    kind: str = "code"
+
+
+Block = Table | Figure | Texts | Prose | Items | Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the page. lead: what it shows, in a sentence or two."""
+
+    id: str
+    title: str
+    blocks: list[Block]
+    lead: str = ""

@@ -1,0 +1,278 @@
+"""Run directories in, plain values out. Nothing is guessed: what is not on disk is None here, and missing on the page.
+
+A run is a folder with `recipe.toml` and `run.json` (written by `tutelage train`). A model that is not a run, such as an
+untouched one from the Hub, is a folder with `model.json`: {"name", "model", "about", "seed"}, its results lying beside
+it as <task>-<data>.json; a study keeps those under evaluations/<name>/.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import UserError
+from tutelage.run import read_json, read_rows
+
+_DEPTH = 3  # runs/<study>/evaluations/<model>
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One row of one evaluation. error: standard error over items, in the value's unit."""
+
+    task: str
+    data: str
+    metric: str
+    group: str
+    name: str
+    value: float
+    error: float | None
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One run, or one model that was only evaluated (kind "model")."""
+
+    name: str
+    system: str
+    seed: int | None
+    folder: Path
+    kind: str
+    status: str
+    about: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    train: list[dict[str, Any]] = field(default_factory=list)
+    valid: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do for it."""
+        return self.status in ("done", "evaluated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Everything that differs by the seed only. number: its place on the page, and so its colour."""
+
+    name: str
+    number: int
+    models: list[Model]
+    teacher: bool
+
+    @property
+    def about(self) -> str:
+        """What its recipe says about it."""
+        return next((model.about for model in self.models if model.about), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What the page is about. studies: the content of their study.json."""
+
+    systems: list[System]
+    studies: list[dict[str, Any]]
+
+    @property
+    def models(self) -> list[Model]:
+        """Every run and every model beside them, in the order of the systems."""
+        return [model for system in self.systems for model in system.models]
+
+
+def collect(paths: Iterable[Path]) -> Collection:
+    """Everything below `paths`: run folders, folders of evaluated models, or folders that hold such folders."""
+    folders, studies = find(paths)
+    loaded = [read_run(folder) if _is_run(folder) else read_model(folder) for folder in folders]
+    return Collection(systems=_systems(loaded, studies), studies=studies)
+
+
+def find(paths: Iterable[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The folders to read, each once, and the studies that they belong to."""
+    found: dict[Path, None] = {}
+    records: dict[Path, None] = {}
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist", "Run folders, or folders that hold them", "")
+        for folder in _below(path, _DEPTH) if path.is_dir() else []:
+            found[folder.resolve()] = None
+    if not found:
+        names = ", ".join(str(path) for path in paths) or "nothing"
+        raise UserError(
+            f"There is no run in {names}",
+            "A folder with a recipe.toml and a run.json, or one that holds such folders",
+            "Train something first: tutelage train student_ce data=FOLDER",
+        )
+    for folder in found:
+        for parent in (folder.parent, folder.parent.parent):
+            if (parent / "study.json").exists():
+                records[parent / "study.json"] = None
+                break
+    return list(found), [read_json(record) for record in records]
+
+
+def _below(path: Path, depth: int) -> list[Path]:
+    if _is_run(path) or (path / "model.json").exists():
+        return [path]
+    if depth == 0:
+        return []
+    children = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return [folder for child in children for folder in _below(child, depth - 1)]
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "run.json").exists() or (folder / "recipe.toml").exists()
+
+
+def read_run(folder: Path) -> Model:
+    """One run directory, finished or not."""
+    run = read_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    recipe = read_recipe(folder / "recipe.toml")
+    name = str(run.get("name") or folder.name)
+    rows = read_rows(folder / "metrics.jsonl")
+    return Model(
+        name=name,
+        system=system_of(name),
+        seed=run.get("seed", recipe.get("seed")),
+        folder=folder,
+        kind="run",
+        status=str(run.get("status", "started")),
+        about=str(recipe.get("about", "")),
+        run=run,
+        recipe=recipe,
+        train=[row for row in rows if row.get("kind") == "train"],
+        valid=[row for row in rows if row.get("kind") == "valid"],
+        events=read_rows(folder / "events.jsonl"),
+        samples=read_rows(folder / "samples.jsonl"),
+        scores=read_scores(folder / "evaluations"),
+    )
+
+
+def read_model(folder: Path) -> Model:
+    """One model that was evaluated without having been trained here."""
+    facts = read_json(folder / "model.json")
+    name = str(facts.get("name") or folder.name)
+    return Model(
+        name=name,
+        system=system_of(name),
+        seed=facts.get("seed"),
+        folder=folder,
+        kind="model",
+        status="evaluated",
+        about=str(facts.get("about", "")),
+        run=facts,
+        samples=read_rows(folder / "samples.jsonl"),
+        scores=read_scores(folder),
+    )
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A resolved recipe; empty where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not readable as TOML ({error})", "A file that tutelage wrote") from error
+
+
+def read_scores(folder: Path) -> list[Score]:
+    """The rows of every evaluation in a folder."""
+    scores = []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        result = read_json(path)
+        if not isinstance(result, dict) or "rows" not in result:
+            continue  # model.json lies in the same folder
+        for row in result["rows"]:
+            scores.append(
+                Score(
+                    task=result["task"],
+                    data=str(result.get("name", "")),
+                    metric=row["metric"],
+                    group=row.get("group", "overall"),
+                    name=row.get("name", ""),
+                    value=row["value"],
+                    error=row.get("error"),
+                    n=row.get("n"),
+                )
+            )
+    return scores
+
+
+def system_of(name: str) -> str:
+    """A run's name without its seed: `student_kd-s3` belongs to the system `student_kd`."""
+    return re.sub(r"-s\d+$", "", name)
+
+
+def named_runs(model: Model) -> set[str]:
+    """The last parts of every path and name that a run's recipe mentions: how one run refers to another."""
+    values = [value for key, value in flat(model.recipe).items() if key != "run"] + [model.run.get("teacher")]
+    strings: list[str] = []
+    for value in values:
+        strings += [value] if isinstance(value, str) else [v for v in value or [] if isinstance(v, str)] if (
+            isinstance(value, list)
+        ) else []
+    return {Path(text).name for text in strings if text} | set(strings)
+
+
+def flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys: {"optimizer": {"lr": 1}} -> {"optimizer.lr": 1}."""
+    out: dict[str, Any] = {}
+    for key, value in recipe.items():
+        if isinstance(value, dict):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = value
+    return out
+
+
+def _systems(models: list[Model], studies: list[dict[str, Any]]) -> list[System]:
+    """Models of one name are one system; equal names in different folders are told apart by the folder."""
+    homes: dict[str, set[str]] = {}
+    for model in models:
+        homes.setdefault(model.system, set()).add(_home(model))
+    groups: dict[str, list[Model]] = {}
+    for model in models:
+        clash = len(homes[model.system]) > 1
+        groups.setdefault(f"{_home(model)}/{model.system}" if clash else model.system, []).append(model)
+    order = [name for study in studies for name in study.get("order", [])]
+    teachers = _teachers(groups)
+    place = {name: (order.index(name) if name in order else len(order), name not in teachers) for name in groups}
+    return [
+        System(
+            name=name,
+            number=number,
+            models=sorted(groups[name], key=lambda model: (model.seed is None, model.seed or 0, model.name)),
+            teacher=name in teachers,
+        )
+        for number, name in enumerate(sorted(groups, key=place.__getitem__))
+    ]
+
+
+def _home(model: Model) -> str:
+    home = model.folder.parent
+    return home.parent.name if home.name == "evaluations" else home.name
+
+
+def _teachers(groups: dict[str, list[Model]]) -> set[str]:
+    """Systems that teach another one, what those were made from, and models that were not trained here."""
+    by_name = {model.name: name for name, models in groups.items() for model in models}
+    by_name |= {model.folder.name: name for name, models in groups.items() for model in models}
+    teachers = {name for name, models in groups.items() if all(model.kind == "model" for model in models)}
+    for models in groups.values():
+        for model in models:
+            taught_by = model.run.get("teacher") or []
+            teachers |= {by_name[Path(t).name] for t in taught_by if Path(t).name in by_name}
+    waiting = list(teachers)
+    while waiting:
+        for model in groups[waiting.pop()]:
+            new = {by_name[name] for name in named_runs(model) if name in by_name} - teachers
+            teachers |= new
+            waiting += new
+    return teachers

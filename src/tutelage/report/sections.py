@@ -1,0 +1,222 @@
+"""The sections of the report, in order. Adding one is adding a function here and its name to SECTIONS."""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable
+
+from tutelage.report.blocks import Block, Code, Figure, Items, Prose, Section, Text, Texts
+from tutelage.report.collect import Collection, Model, System
+from tutelage.report.figures import loss_figure, pairs_figure
+from tutelage.report.numbers import Measure, Value, duration, measures, short, suites
+from tutelage.report.tables import (
+    cost_table,
+    differences_table,
+    systems_table,
+    validity_table,
+    words_table,
+)
+
+_PROMPTS, _EVENTS = 4, 60  # shown on the page; the rest stays in the run's files and is counted
+
+
+def results(collection: Collection) -> Section:
+    """What came out, in a few sentences and a table."""
+    return Section(
+        id="results",
+        title="Results",
+        lead="",
+        blocks=[Prose(paragraphs=findings(collection)), systems_table(collection)],
+    )
+
+
+def findings(collection: Collection) -> list[str]:
+    """The outcome in sentences, only as strong as the seeds allow."""
+    students = [s for s in collection.systems if not s.teacher] or collection.systems
+    sentences = []
+    for measure in (m for m in measures(collection) if m.key.startswith(("loss", "pairs"))):
+        found = {s.name: value for s in students if (value := measure.value(s)) is not None}
+        if any(not value.own for value in found.values()):
+            found = {name: value for name, value in found.items() if not value.own}
+        if len(found) > 1:
+            sentences.append(_comparison(measure, found))
+    unfinished = [m.name for m in collection.models if not m.finished]
+    if unfinished:
+        sentences.append(f"Not finished: {', '.join(unfinished)}. Their figures are those of what is there so far.")
+    return sentences or ["There is nothing to compare yet."]
+
+
+def _comparison(measure: Measure, found: dict[str, Value]) -> str:
+    ranked = sorted(found, key=lambda name: found[name].mean, reverse=measure.better == "high")
+    first, second = found[ranked[0]], found[ranked[1]]
+    gap = abs(first.mean - second.mean)
+    what = f"{measure.label[0].lower()}{measure.label[1:]} ({measure.hint})"
+    text = (
+        f"Among {len(found)} systems, {ranked[0]} has the {'highest' if measure.better == 'high' else 'lowest'} {what}: "
+        f"{_said(first, measure)}, {gap:.{measure.digits}f} {'above' if measure.better == 'high' else 'below'} "
+        f"{ranked[1]} ({_said(second, measure)})."
+    )
+    spreads = [value.spread for value in (first, second) if value.spread is not None]
+    if len(spreads) < 2:
+        return text + " One seed each says nothing about the spread."
+    if gap <= 2 * max(spreads):
+        return text + " That is within two standard deviations over seeds."
+    return text
+
+
+def _said(value: Value, measure: Measure) -> str:
+    spread = "" if value.spread is None else f" ± {value.spread:.{measure.digits}f}"
+    return f"{value.mean:,.{measure.digits}f}{spread}"
+
+
+def curves(collection: Collection) -> Section:
+    """How the losses fell."""
+    figure = loss_figure(collection)
+    return _section("curves", "Learning", "Loss over the words each model was shown.", [figure], "No run has metrics yet.")
+
+
+def pairs(collection: Collection) -> Section:
+    """Which grammatical contrasts each model knows."""
+    figures = [(suite, pairs_figure(collection, suite)) for suite in suites(collection)]
+    blocks: list[Block | None] = []
+    for suite, figure in figures:
+        blocks += [Prose(paragraphs=[f"Suite: {suite}"])] if len(figures) > 1 else []
+        blocks.append(figure)
+    lead = "How often a model finds the grammatical sentence of a pair more probable than the ungrammatical one."
+    return _section("pairs", "Minimal pairs", lead, blocks, "No model was scored on minimal pairs.")
+
+
+def samples(collection: Collection) -> Section:
+    """What the models write: one text a system and prompt side by side, the others folded away."""
+    prompts = list(dict.fromkeys(str(row.get("prompt", "")) for m in collection.models for row in m.samples))
+    blocks: list[Block | None] = [_texts(collection, prompt) for prompt in prompts[:_PROMPTS]]
+    if len(prompts) > _PROMPTS:
+        blocks.append(Prose(paragraphs=[f"{len(prompts) - _PROMPTS} more prompts are in the runs' samples.jsonl."]))
+    lead = "Written by the models, one beginning at a time, nothing chosen by hand: the first text of the first seed is shown."
+    return _section("samples", "What they write", lead, blocks, "No model has written anything yet.")
+
+
+def _texts(collection: Collection, prompt: str) -> Texts:
+    shown, folded = [], []
+    for system in collection.systems:
+        texts = [
+            Text(
+                head=system.name,
+                sub="" if model.seed is None else f"seed {model.seed}",
+                prompt=prompt,
+                text=_continuation(prompt, str(row.get("text", ""))),
+                number=system.number,
+            )
+            for model in system.models
+            for row in model.samples
+            if str(row.get("prompt", "")) == prompt
+        ]
+        shown += texts[:1]
+        folded += texts[1:]
+    return Texts(title=prompt, shown=shown, folded=folded)
+
+
+def _continuation(prompt: str, text: str) -> str:
+    return text[len(prompt) :] if prompt and text.startswith(prompt) else text
+
+
+def recipes(collection: Collection) -> Section:
+    """What differed between the systems."""
+    lead = "The settings in which the systems differ, and no others."
+    return _section(
+        "recipes", "What differed", lead, [differences_table(collection)], "There are no two recipes that differ."
+    )
+
+
+def words(collection: Collection) -> Section:
+    """Words by ledger, and whether the challenge would take the models."""
+    blocks = [words_table(collection), validity_table(collection)]
+    return _section("words", "Words and rules", "What each model read and wrote, and whether it would be a valid entry of the challenge.", blocks, "No run has counted its words yet.")  # fmt: skip
+
+
+def cost(collection: Collection) -> Section:
+    """Time, speed, memory, machine."""
+    return _section("cost", "Cost", "", [cost_table(collection)], "Nothing was trained here.")
+
+
+def events(collection: Collection) -> Section:
+    """What happened on the way: a reader should not have to ask."""
+    items = [item for model in collection.models for item in _events(model)]
+    for study in collection.studies:
+        items += [(job["name"], f"failed: {job['error']}") for job in study.get("jobs", []) if job.get("error")]
+    blocks: list[Block | None] = [Items(items=items[:_EVENTS])] if items else []
+    if len(items) > _EVENTS:
+        blocks.append(Prose(paragraphs=[f"{len(items) - _EVENTS} more are in the runs' events.jsonl."]))
+    lead = "Interruptions, accepted changes, smaller micro-batches, skipped updates."
+    return _section("events", "On the way", lead, blocks, "Every run went through without an interruption or a change.")
+
+
+def _events(model: Model) -> list[tuple[str, str]]:
+    items = [] if model.finished else [(model.name, f"{model.status}: not finished{_progress(model)}")]
+    items += [(model.name, f"accepted change: {change}") for change in model.run.get("accepted_changes") or []]
+    rows: Counter[tuple[str, str]] = Counter()
+    for row in model.events:
+        step = f"step {row['step']:,}: " if isinstance(row.get("step"), int) else ""
+        rows[str(row.get("kind", "")), step + str(row.get("text", ""))] += 1
+    items += [(model.name, f"{kind}, {text}" + (f" ({n} times)" if n > 1 else "")) for (kind, text), n in rows.items()]
+    return items
+
+
+def _progress(model: Model) -> str:
+    steps = [row["step"] for row in model.train + model.valid if isinstance(row.get("step"), int)]
+    planned = model.run.get("steps")
+    if not steps:
+        return ""
+    return f", at step {max(steps):,}" + (f" of {planned:,}" if isinstance(planned, int) else "")
+
+
+def reproduce(collection: Collection) -> Section:
+    """The commands that made all this."""
+    lines = [study["command"] for study in collection.studies if study.get("command")]
+    alone = [m for m in collection.models if m.kind == "run" and not any(_is_of(m, s) for s in collection.studies)]
+    lines += [
+        f"tutelage train {shlex.quote(f'{_place(m)}/recipe.toml')} {shlex.quote(f'run={_place(m)}')}" for m in alone
+    ]
+    fingerprints = [f"{m.name}  {m.run['fingerprint']}" for m in collection.models if m.run.get("fingerprint")]
+    blocks: list[Block | None] = [Code(lines=lines)] if lines else []
+    if fingerprints:
+        blocks.append(Code(lines=fingerprints, caption="Fingerprints of the runs (recipe, data, code and versions)."))
+    lead = "Run again, these commands skip what is done and resume what broke; elsewhere, they make it all anew."
+    return _section("reproduce", "Make it again", lead, blocks, "The commands were not recorded.")
+
+
+def _place(model: Model) -> str:
+    """The run's folder as a reader would type it, without the machine it lay on."""
+    return f"runs/{model.folder.name}"
+
+
+def _is_of(model: Model, study: dict[str, object]) -> bool:
+    order = study.get("order")
+    return isinstance(order, list) and model.system.split("/")[-1] in order
+
+
+def _section(id: str, title: str, lead: str, blocks: list[Block | None] | list[Figure | None], empty: str) -> Section:
+    """A section; one that has nothing says so."""
+    there: list[Block] = [block for block in blocks if block is not None]
+    return Section(id=id, title=title, lead=lead if there else "", blocks=there or [Prose(paragraphs=[empty])])
+
+
+SECTIONS: list[Callable[[Collection], Section]] = [
+    results, curves, pairs, samples, recipes, words, cost, events, reproduce,
+]  # fmt: skip
+
+
+
+def in_short(collection: Collection) -> list[tuple[str, str]]:
+    """Four facts for the head of the page: (figure, what it is)."""
+    systems: list[System] = collection.systems
+    runs = [m for m in collection.models if m.kind == "run"]
+    done = sum(m.finished for m in runs)
+    seeds = {m.seed for m in runs if m.seed is not None}
+    corpus = [m.run["ledger"]["corpus_words"] for m in runs if (m.run.get("ledger") or {}).get("corpus_words")]
+    seconds = sum(m.run.get("seconds") or 0 for m in runs)
+    return [
+        (str(len(systems)), "system" if len(systems) == 1 else "systems"),
+        (str(done) if done == len(runs) else f"{done} of {len(runs)}", f"runs finished, {len(seeds)} seed{'s' * (len(seeds) != 1)}"),
+        (short(max(corpus)) if corpus else "—", "words of training text, at most"),
+        (duration(seconds) if seconds else "—", "of training in all"),
+    ]
