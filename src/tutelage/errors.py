@@ -17,6 +17,10 @@ class UserError(Exception):
         return " ".join(_sentence(part) for part in (self.found, self.expected, self.do) if part)
 
 
+class Interrupted(Exception):
+    """Asked to stop (Ctrl-C, SIGTERM) and stopped with nothing lost; the command line exits with code 130."""
+
+
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "?", "!")) else text + "."

@@ -29,6 +29,7 @@ class Section(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, coerce_numbers_to_str=True
     )
     bare: ClassVar[str] = ""  # the key that a plain value sets: `data=PATH` is `data.path=PATH`
+    voids: ClassVar[dict[str, tuple[str, ...]]] = {}  # keys that a layer below may have set, and that one above undoes
 
 
 class Named(Section):
@@ -68,32 +69,34 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, schema: type["Section"] | None = None) -> dict[str, Any]:
     """A recipe as it is written, laid over the one that it names as its `base`."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name} is not TOML: {error}", "One `key = value` a line", "") from error
     base = raw.pop("base", None)
-    return raw if base is None else _laid_over(read_toml(find_recipe(str(base))), raw)
+    raw = _wrapped(schema, raw) if schema else raw
+    return raw if base is None else _laid_over(read_toml(find_recipe(str(base)), schema), raw)
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
+        if isinstance(value, dict):
+            old = old if isinstance(old, dict) else {}
             # Another module's settings are not this one's: objective.alpha means nothing to cross_entropy.
             renamed = "name" in value and value["name"] != old.get("name", value["name"])
             merged[key] = dict(value) if renamed else _laid_over(old, value)
         else:
             merged[key] = value
-    return merged
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def read(schema: type[S], name: str, overrides: typing.Sequence[str] = ()) -> S:
     """The recipe `name` with `key=value` overrides, checked against `schema`."""
-    raw = _wrapped(schema, read_toml(find_recipe(name)))
+    raw = read_toml(find_recipe(name), schema)
     for override in overrides:
         raw = _laid_over(raw, _wrapped(schema, _parsed(override)))
     verb = schema.model_fields["verb"].default
@@ -101,7 +104,7 @@ def read(schema: type[S], name: str, overrides: typing.Sequence[str] = ()) -> S:
         raise UserError(
             f"{name} is a recipe of the verb `{raw['verb']}`", f"A recipe of `{verb}`", f"tutelage {raw['verb']} {name}"
         )
-    return validated(schema, raw, f"recipe {Path(name).stem}")
+    return validated(schema, _laid_over(raw, {}), f"recipe {Path(name).stem}")
 
 
 def _parsed(override: str) -> dict[str, Any]:
@@ -119,12 +122,15 @@ def _parsed(override: str) -> dict[str, Any]:
 
 
 def _wrapped(schema: type[Section], raw: dict[str, Any]) -> dict[str, Any]:
-    """Plain values of tables that have a `bare` key, put under that key."""
+    """Plain values of tables that have a `bare` key, put under that key. None marks what a table makes void."""
     wrapped = {}
     for key, value in raw.items():
         section = _section(schema, key)
-        plain = section is not None and section.bare and not isinstance(value, dict)
-        wrapped[key] = {section.bare: value} if plain and section else value
+        if section and section.bare and not isinstance(value, dict):
+            value = {section.bare: value}
+        if section and isinstance(value, dict):
+            value = {void: None for set_ in value for void in section.voids.get(set_, ())} | value
+        wrapped[key] = value
     return wrapped
 
 
@@ -156,7 +162,8 @@ def _problem(schema: type[Section], error: Any) -> str:
         return f"unknown key {key}{did_you_mean(path[-1], list(owner.model_fields) if owner else [])}"
     if error["type"] == "missing":
         return f"{key} is missing"
-    return f"{key} is {error['input']!r}, but: {error['msg']}" if key else str(error["msg"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key} is {error['input']!r}, but: {said}" if key else said
 
 
 def did_you_mean(word: str, choices: typing.Iterable[str]) -> str:
@@ -190,6 +197,20 @@ def module_path(room: str, name: str) -> str:
 def load_module(room: str, name: str) -> Any:
     """The module itself, imported."""
     return importlib.import_module(module_path(room, name))
+
+
+def load_class(room: str, name: str) -> type[Any]:
+    """The one public class of a module, `Settings` apart: the objective, the teacher, the task that it is there for."""
+    module = load_module(room, name)
+    own = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+    public = [c for c in own if not c.__name__.startswith("_") and c.__name__ != "Settings"]
+    if len(public) != 1:
+        raise UserError(
+            f"{name} has {len(public)} public classes{': ' if public else ''}{', '.join(c.__name__ for c in public)}",
+            f"Exactly one, the {room[:-1]} itself, beside `Settings`",
+            "Begin the names of the others with an underscore",
+        )
+    return public[0]
 
 
 def settings_of(room: str, name: str) -> type[Section]:

@@ -29,6 +29,7 @@ class Student(Section):
     """The model that learns: random weights in a shape, or weights that exist."""
 
     bare: ClassVar[str] = "weights"
+    voids: ClassVar[dict[str, tuple[str, ...]]] = {"weights": ("shape", "config"), "shape": ("weights",)}
 
     shape: str | None = None
     """Random weights in this shape: gpt2-tiny, gpt2-small, gpt2-medium, gpt2-large, llama-tiny, llama-58m, llama-360m."""

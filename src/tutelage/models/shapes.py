@@ -36,7 +36,15 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama-360m": _llama(24, 1024, 8, 3072),
 }
 
-DROPOUTS = ("embd_pdrop", "attn_pdrop", "resid_pdrop", "attention_dropout", "hidden_dropout", "residual_dropout", "dropout")
+DROPOUTS = (
+    "embd_pdrop",
+    "attn_pdrop",
+    "resid_pdrop",
+    "attention_dropout",
+    "hidden_dropout",
+    "residual_dropout",
+    "dropout",
+)
 LENGTHS = ("n_positions", "max_position_embeddings")
 
 

@@ -16,7 +16,7 @@ from transformers.utils import logging
 from tutelage.errors import UserError
 from tutelage.models.hub import hub_problem
 from tutelage.models.shapes import with_dropout
-from tutelage.run import folder_atomically
+from tutelage.run import fingerprint, folder_atomically, hash_file
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
 
@@ -158,6 +158,16 @@ def locate(name: str) -> str:
     return name
 
 
+def fingerprint_of(name: str) -> str:
+    """What a model's weights are: the hash of its files, or a Hub name with the commit that was loaded."""
+    place = Path(locate(name))
+    if place.is_dir():
+        return fingerprint(
+            {file.name: hash_file(file) for file in [*place.glob("*.safetensors"), place / "config.json"]}
+        )
+    return fingerprint([name, getattr(_from_hub(AutoConfig, name, name), "_commit_hash", None)])
+
+
 def _model_of_run(run: Path) -> str:
     if (run / "model" / "config.json").exists():
         return str(run / "model")
@@ -176,7 +186,9 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if not local:
-            where = f"it is not in the Hub's local cache, and {unreachable}" if unreachable else f"the Hub says: {reason}"
+            where = (
+                f"it is not in the Hub's local cache, and {unreachable}" if unreachable else f"the Hub says: {reason}"
+            )
             reason = f"there is no such run or folder here; as a Hub name, {where}"
         raise UserError(
             f"{name} could not be loaded: {reason}",

@@ -1,0 +1,77 @@
+"""Drawing a token from logits by one uniform number, and where that number comes from.
+
+Legend: R rows that are written at the same time, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+BLOCK = 256  # probabilities that are summed before the search looks into them
+NUCLEUS = 1024  # most probable tokens that are looked at before all are sorted
+
+
+def noise(seed: int | Sequence[int], prompt: int, sample: int, length: int) -> Float[np.ndarray, " T"]:
+    """The uniform numbers in [0, 1) that choose a continuation's tokens, one a position."""
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    # A spawn key, not more entropy: zeros at the end of entropy do not change a SeedSequence.
+    sequence = np.random.SeedSequence(seeds, spawn_key=(prompt, sample))
+    return np.random.Generator(np.random.Philox(sequence)).random(length)
+
+
+def choose(
+    logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"], *, top_k: int = 0, top_p: float = 1.0
+) -> Int[Tensor, " R"]:
+    """The token at which the cumulative probability, in the order of the ids, passes `uniform`.
+
+    One number a row is enough, and a change of the logits by rounding moves the bounds by as little: far fewer tokens
+    change than where noise is compared for every id. Sums are in float64, so the result is exact to the last of
+    50,257 ids; the search is in two steps, so that a cumulative sum over all ids is never needed.
+    """
+    logits_RV = _cut(logits_RV, top_k, top_p)
+    weights_RV = (logits_RV - logits_RV.amax(-1, keepdim=True)).exp()
+    padding = -weights_RV.shape[-1] % BLOCK
+    blocks = torch.nn.functional.pad(weights_RV, (0, padding)).unflatten(-1, (-1, BLOCK))
+    ends = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
+    block, before, rest = _passed(ends, uniform_R.double() * ends[:, -1])
+    inside = blocks[torch.arange(len(blocks), device=blocks.device), block].double().cumsum(-1)
+    return block * BLOCK + _passed(inside, rest - before)[0]
+
+
+def _passed(ends: Float[Tensor, "R n"], goal: Float[Tensor, " R"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The first place whose sum is greater than the goal, the sum before it, and the goal.
+
+    The goal is kept below the total, which rounding may have lifted it to, so the place has a probability above 0.
+    """
+    goal = torch.minimum(goal, torch.nextafter(ends[:, -1], torch.zeros_like(goal)))
+    place = (ends <= goal[:, None]).sum(-1)
+    before = torch.where(place > 0, ends.gather(-1, (place - 1).clamp(min=0)[:, None]).squeeze(-1), 0.0)
+    return place, before, goal
+
+
+def _cut(logits_RV: Float[Tensor, "R V"], top_k: int, top_p: float) -> Float[Tensor, "R V"]:
+    if 0 < top_k < logits_RV.shape[-1]:
+        least = logits_RV.topk(top_k).values[:, -1:]
+        logits_RV = logits_RV.masked_fill(logits_RV < least, -torch.inf)
+    if top_p < 1:
+        logits_RV = logits_RV.masked_fill(logits_RV < _least_of_nucleus(logits_RV, top_p), -torch.inf)
+    return logits_RV
+
+
+def _least_of_nucleus(logits_RV: Float[Tensor, "R V"], top_p: float) -> Float[Tensor, "R 1"]:
+    """The logit of the token with which the most probable ones reach top_p."""
+    total = logits_RV.logsumexp(-1, keepdim=True).double()
+
+    def least(top: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        mass = (top.double() - total).exp().cumsum(-1)
+        place = (mass < top_p).sum(-1, keepdim=True)
+        return top.gather(-1, place.clamp(max=top.shape[-1] - 1)), place[:, 0] < top.shape[-1]
+
+    out, reached = least(logits_RV.topk(min(NUCLEUS, logits_RV.shape[-1])).values, total)
+    if not reached.all():  # sorting all ids costs much, and flat distributions only need it
+        flat = ~reached
+        out[flat] = least(logits_RV[flat].sort(descending=True).values, total[flat])[0]
+    return out

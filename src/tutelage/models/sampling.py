@@ -1,0 +1,274 @@
+"""Batched, seeded generation from any Hugging Face causal LM.
+
+Legend: R rows (prompt, sample) that are written at the same time, P tokens of the longest prompt, T new tokens,
+V vocabulary.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from tutelage.errors import UserError
+from tutelage.models._draw import choose, noise
+
+COMPACT = 7 / 8  # finished rows are taken out of the batch once fewer than this share still write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One continuation. prompt: its place in the prompts given. sample: its number among that prompt's.
+
+    ids:       the new tokens, EOS included where it was written
+    log_probs: of each, log softmax(logits / temperature), nats, before top-k, top-p and min_new cut anything: what a
+               training pass over the same tokens finds again. At temperature 0 the temperature is taken as 1.
+    ended:     whether EOS was written, so the text is whole rather than cut at max_new
+    """
+
+    prompt: int
+    sample: int
+    prompt_ids: list[int]
+    ids: list[int]
+    log_probs: list[float]
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How tokens are drawn. temperature 0: the most probable one. top_k 0 and top_p 1: from all.
+
+    First the logits are divided by the temperature, then the top_k most probable tokens are kept, then the fewest of
+    those whose probabilities, renormalised, reach top_p. Tokens that tie with the last one kept are kept too.
+    min_new: tokens before EOS may be written.
+    """
+
+    max_new: int = 100
+    min_new: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    eos: int | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {
+            f"max_new is {self.max_new}": (self.max_new >= 1, "At least 1 token"),
+            f"min_new is {self.min_new}": (0 <= self.min_new <= self.max_new, f"0 to max_new, {self.max_new}"),
+            f"temperature is {self.temperature}": (0 <= self.temperature < float("inf"), "0 (greedy) or more"),
+            f"top_k is {self.top_k}": (self.top_k >= 0, "0 (all tokens) or how many to keep"),
+            f"top_p is {self.top_p}": (0 < self.top_p <= 1, "More than 0, at most 1 (all tokens)"),
+        }
+        for found, (fine, expected) in wrong.items():
+            if not fine:
+                raise UserError(found, expected, "")
+
+
+def sample(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    samples: int = 1,
+    max_new: int = 100,
+    min_new: int = 0,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    eos: int | None = None,
+    seed: int | Sequence[int] = 1,
+    numbers: Sequence[int] | None = None,
+    batch: int | None = None,
+) -> list[Sample]:
+    """Continue every prompt `samples` times; in the order of the prompts, a prompt's samples together.
+
+    The noise of a token is a function of (seed, the prompt's number, the sample's number, the token's position)
+    alone: the same call gives the same bits, and other prompts beside it or another batch size change a token only
+    where rounding decides. Several integers make a seed too: (seed, round).
+    numbers: the prompts' numbers, where these prompts are a part of more; default 0, 1, 2, ...
+    batch: rows at a time; None writes all of them at once.
+    The model is in evaluation mode for this, without gradients, and afterwards as it was.
+    """
+    how = How(max_new=max_new, min_new=min_new, temperature=temperature, top_k=top_k, top_p=top_p, eos=eos)
+    numbers = range(len(prompts)) if numbers is None else numbers
+    assert len(numbers) == len(prompts), (len(numbers), len(prompts))
+    _require_room(model, prompts, how)
+    rows = [(p, s) for p in range(len(prompts)) for s in range(samples)]
+    size = batch or max(1, len(rows))
+    out: list[Sample] = []
+    with _evaluating(model), torch.no_grad():
+        for begin in range(0, len(rows), size):
+            group = rows[begin : begin + size]
+            uniform = np.stack([noise(seed, numbers[p], s, max_new) for p, s in group])
+            out += _write(model, prompts, group, uniform, how)
+    return out
+
+
+class _Roomy(DynamicLayer):
+    """Keys and values of a layer in a buffer with room for what will come, of which views are handed out.
+
+    Adding to it writes one position; the usual layer copies all of them every time.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self._buffers: tuple[Tensor, Tensor] | None = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **more: object) -> tuple[Tensor, Tensor]:
+        """Add positions and return all of them."""
+        old = self.get_seq_length()
+        new = old + key_states.shape[-2]
+        if self._buffers is None or new > self.room:
+            return super().update(key_states, value_states)
+        keys, values = self._buffers
+        keys[:, :, old:new], values[:, :, old:new] = key_states, value_states
+        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep or repeat these rows, in a new buffer."""
+        assert self.keys is not None and self.values is not None
+        length = self.get_seq_length()
+        keys, values = (self._with_room(states[indices]) for states in (self.keys, self.values))
+        self._buffers = keys, values
+        self.keys, self.values = keys[:, :, :length], values[:, :, :length]
+
+    def _with_room(self, states: Tensor) -> Tensor:
+        rows, heads, length, width = states.shape
+        buffer = states.new_empty(rows, heads, self.room, width)
+        buffer[:, :, :length] = states
+        return buffer
+
+
+class _Writer:
+    """A model in the middle of writing: its cache, which columns are padding, and where each row stands."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int) -> None:
+        self.model = model
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [_Roomy(room) if type(one) is DynamicLayer else one for one in self.cache.layers]
+        known = inspect.signature(model.forward).parameters
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+        self._positions = "position_ids" in known
+        longest = max(len(prompt) for prompt in prompts)
+        # On the left, so that every row's next token comes in the same column.
+        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
+        self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
+        mask = (torch.arange(longest, device=model.device) >= longest - self.lengths[:, None]).long()
+        self.mask = None if bool(mask.all()) else torch.nn.functional.pad(mask, (0, room - longest), value=1)
+        self.columns = longest
+        self.logits = self._forward(ids, (mask.cumsum(-1) - 1).clamp(min=0))
+
+    def add(self, ids_R: Int[Tensor, " R"]) -> None:
+        """One more token for every row; afterwards `logits` are those of the next."""
+        positions = self.lengths[:, None]
+        self.lengths, self.columns = self.lengths + 1, self.columns + 1
+        self.logits = self._forward(ids_R[:, None], positions)
+
+    def take(self, rows: Int[Tensor, " R"]) -> None:
+        """Go on with these rows, repeated or left out."""
+        self.cache.batch_select_indices(rows)
+        self.lengths, self.logits = self.lengths[rows], self.logits[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Float[Tensor, "R V"]:
+        given = dict(self._last) | ({"position_ids": positions} if self._positions else {})
+        if self.mask is not None:
+            given["attention_mask"] = self.mask[:, : self.columns]
+        out = self.model(input_ids=ids, past_key_values=self.cache, use_cache=True, **given)
+        return out.logits[:, -1].float()
+
+
+def _write(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    rows: list[tuple[int, int]],
+    uniform: Float[np.ndarray, "R T"],
+    how: How,
+) -> list[Sample]:
+    """Every row to its end. A prompt is read once, however many samples it has."""
+    read = list(dict.fromkeys(p for p, _ in rows))
+    longest = max(len(prompts[p]) for p in read)
+    writer = _Writer(model, [prompts[p] for p in read], room=longest + how.max_new)
+    device = writer.logits.device
+    writer.take(torch.tensor([read.index(p) for p, _ in rows], device=device))
+    noise_RT = torch.from_numpy(uniform).to(device)
+    ids = torch.full(uniform.shape, -1, dtype=torch.long, device=device)
+    logp = torch.zeros(uniform.shape, device=device)
+    where = torch.arange(len(rows), device=device)  # the row that each row of the batch belongs to
+    live = torch.ones(len(rows), dtype=torch.bool, device=device)
+    for t in range(how.max_new):
+        picked, picked_logp = _pick(writer.logits, noise_RT[where, t], how, may_end=t >= how.min_new)
+        ids[where[live], t], logp[where[live], t] = picked[live], picked_logp[live]
+        if how.eos is not None:
+            live = live & (picked != how.eos)
+            alive = int(live.sum())
+            if alive == 0:
+                break
+            if alive < COMPACT * len(live):
+                kept = live.nonzero().squeeze(-1)
+                writer.take(kept)
+                picked, where, live = picked[kept], where[kept], live[kept]
+        if t + 1 < how.max_new:
+            writer.add(picked)
+    return [_sample(*each, prompts, how) for each in zip(rows, ids.tolist(), logp.tolist())]
+
+
+def _pick(
+    logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"], how: How, *, may_end: bool
+) -> tuple[Int[Tensor, " R"], Float[Tensor, " R"]]:
+    """A token for each row, and its log-probability."""
+    scaled = logits_RV / (how.temperature or 1.0)
+    allowed = scaled
+    if how.eos is not None and not may_end:
+        allowed = scaled.index_fill(-1, torch.tensor([how.eos], device=scaled.device), -torch.inf)
+    if how.temperature == 0:
+        picked = allowed.argmax(-1)
+    else:
+        picked = choose(allowed, uniform_R, top_k=how.top_k, top_p=how.top_p)
+    return picked, scaled.gather(-1, picked[:, None]).squeeze(-1) - scaled.logsumexp(-1)
+
+
+def _sample(
+    row: tuple[int, int], ids: list[int], logp: list[float], prompts: Sequence[Sequence[int]], how: How
+) -> Sample:
+    length = ids.index(-1) if -1 in ids else len(ids)
+    prompt, number = row
+    return Sample(
+        prompt=prompt,
+        sample=number,
+        prompt_ids=list(prompts[prompt]),
+        ids=ids[:length],
+        log_probs=logp[:length],
+        ended=how.eos is not None and ids[length - 1] == how.eos,
+    )
+
+
+def _require_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], how: How) -> None:
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if any(len(prompt) == 0 for prompt in prompts):
+        raise UserError("A prompt has no token", "At least one token to continue", "")
+    if limit is not None and longest + how.max_new > limit:
+        raise UserError(
+            f"A prompt of {longest} tokens and {how.max_new} new ones do not fit into the model's {limit} positions",
+            f"At most {limit} together",
+            f"Take max_new={limit - longest}" if longest < limit else "Shorten the prompt",
+        )
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode: with dropout the text would come from another model than the one that is trained."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

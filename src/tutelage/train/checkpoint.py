@@ -1,0 +1,81 @@
+"""Checkpoints to resume from: written whole, checked by hash, without pickle."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tutelage.run import folder_atomically, hash_file
+
+TENSORS, VALUES, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What was found on disk. damaged: names of newer checkpoints that could not be used, and why."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+    damaged: tuple[str, ...]
+
+
+def write(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any], *, keep: int) -> Path:
+    """Write the state of a step, then delete all but the newest `keep`."""
+    place = folder / f"step-{step:08d}"
+    with folder_atomically(place) as fresh:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, fresh / TENSORS)
+        (fresh / VALUES).write_text(json.dumps(values))
+        # The manifest goes last: if it is there and agrees, the checkpoint is whole.
+        (fresh / MANIFEST).write_text(json.dumps({name: hash_file(fresh / name) for name in (TENSORS, VALUES)}))
+    for old in steps(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def steps(folder: Path) -> list[Path]:
+    """The checkpoints there are, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole, with the damaged ones that were passed over; None if there is none."""
+    damaged: list[str] = []
+    for path in reversed(steps(folder)):
+        if problem := _damage(path):
+            damaged.append(f"{path.name} ({problem})")
+            continue
+        return Checkpoint(
+            path=path,
+            tensors=load_file(path / TENSORS),
+            values=json.loads((path / VALUES).read_text()),
+            damaged=tuple(damaged),
+        )
+    return None
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Delete checkpoints newer than `step`: the damaged ones, whose place the run will reach again."""
+    for path in steps(folder):
+        if int(path.name.removeprefix("step-")) > step:
+            shutil.rmtree(path)
+
+
+def delete_all(folder: Path) -> None:
+    """A finished run has nothing to resume."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _damage(path: Path) -> str:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        wrong = [name for name in (TENSORS, VALUES) if hash_file(path / name) != manifest[name]]
+    except (OSError, json.JSONDecodeError, KeyError, UnicodeDecodeError, SafetensorError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{', '.join(wrong)} is not what was written" if wrong else ""
