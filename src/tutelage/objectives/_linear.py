@@ -92,25 +92,27 @@ class _LinearLosses(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_ce: Tensor, of_kl: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:  # pyright: ignore
         # Scaled in place, 150 MB at GPT-2's size that need not be written twice; hence only once.
         assert ctx.gradients is not None, "the gradient of linear_losses was already taken: call it again"
         gradients, ctx.gradients = ctx.gradients, None
-        scale = _shared_scale(of_ce, of_kl, ctx.weights)
+        scale = _shared_scale(*grad_outputs, weights=ctx.weights)
         return *(None if g is None else g.to(dtype).mul_(scale) for g, dtype in gradients), None, None, None
 
 
-def _shared_scale(of_ce: Tensor, of_kl: Tensor, weights: tuple[float, float]) -> Tensor:
+def _shared_scale(of_ce: Tensor, of_kl: Tensor, *, weights: tuple[float, float]) -> Tensor:
     """The number s for which the upstream gradients are s·weights. There must be one."""
     a, b = weights
     wrong = (of_ce * b - of_kl * a).abs() > 1e-4 * ((of_ce * b).abs() + (of_kl * a).abs())
     if wrong.device.type == "cpu":
         assert not wrong, (
-            f"linear_losses was told weights {weights} for ce and kl, but backward brings "
-            f"{(of_ce.item(), of_kl.item())}, which is not in that proportion. Pass the weights that the loss is made with."
+            f"linear_losses was told weights {weights} for ce and kl, but backward brings gradients "
+            f"{(of_ce.item(), of_kl.item())}, in another proportion. Pass the weights that the loss is made with."
         )
     else:  # the device checks it by itself: reading the answer would stall every step
-        torch._assert_async(~wrong, f"upstream gradients of linear_losses are not in the proportion of {weights}")
+        torch.ops.aten._assert_async.msg(
+            ~wrong, f"upstream gradients of linear_losses are not in the proportion of {weights}"
+        )
     return (of_ce * a + of_kl * b) / (a * a + b * b)
 
 

@@ -113,9 +113,9 @@ class Products:
         if self.dtype not in _HALVES:
             return weight_VH.to(self.dtype)
         mean_H = weight_VH[:: math.ceil(self.vocab / 4096)].mean(0, dtype=self.sums)
-        head_VH = scratch(f"head of {name}", tuple(weight_VH.shape), self.dtype, weight_VH.device)
+        head_VH = scratch(f"head of {name}", weight_VH.shape, self.dtype, weight_VH.device)
         for block in _head_blocks(weight_VH):
-            work_VH = scratch("head block", tuple(weight_VH[block].shape), self.sums, weight_VH.device)
+            work_VH = scratch("head block", weight_VH[block].shape, self.sums, weight_VH.device)
             head_VH[block].copy_(work_VH.copy_(weight_VH[block]).sub_(mean_H))
         return head_VH
 
@@ -140,7 +140,7 @@ class Products:
             grad_VH.addmm_(logits_CV.t(), hidden_CH, alpha=alpha)
             return
         for block in _head_blocks(grad_VH):
-            shape = tuple(grad_VH[block].shape)
+            shape = grad_VH[block].shape
             half_VH = scratch("product block", shape, self.dtype, grad_VH.device)
             torch.addmm(half_VH, logits_CV[:, block].t(), hidden_CH, beta=0, alpha=alpha, out=half_VH)
             grad_VH[block].add_(scratch("head block", shape, self.sums, grad_VH.device).copy_(half_VH))

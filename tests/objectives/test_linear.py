@@ -1,0 +1,377 @@
+"""The fused head against float64 autograd over whole logits, and the promises it makes beside being right."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tutelage.objectives import _products
+from tutelage.objectives._linear import linear_losses, token_log_probs
+from tutelage.objectives._rows import forget
+
+TIGHT = dict(rtol=1e-12, atol=1e-12)
+
+
+class Case:
+    """Random rows, heads and teachers of N rows, V words, and labels of which some are ignored."""
+
+    def __init__(
+        self,
+        rows: int = 11,
+        vocab: int = 23,
+        width: int = 6,
+        widths_of_teachers: Sequence[int] = (4,),
+        dtype: torch.dtype = torch.float64,
+        ignored: Sequence[int] = (2, 10),
+        padding: int = 0,
+        seed: int = 0,
+        scale: float = 1.0,
+    ) -> None:
+        random = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> Tensor:
+            return (scale * torch.randn(*shape, generator=random, dtype=torch.float64)).to(dtype)
+
+        self.vocab = vocab
+        self.hidden = normal(rows, width).requires_grad_()
+        self.weight = normal(vocab + padding, width).requires_grad_()
+        self.teachers = [(normal(rows, w), normal(vocab + padding, w)) for w in widths_of_teachers]
+        self.targets = torch.randint(0, vocab, (rows,), generator=random)
+        self.targets[[i for i in ignored if i < rows]] = -100
+
+    def ours(self, temperature: float = 2.0, alpha: float = 0.5, chunk: int | None = 4) -> list[Tensor]:
+        weights = (alpha, 1 - alpha if self.teachers else 0.0)
+        ce, kl = linear_losses(
+            self.hidden,
+            self.weight,
+            self.targets,
+            vocab=self.vocab,
+            teachers=self.teachers,
+            temperature=temperature,
+            weights=weights,
+            chunk=chunk,
+        )
+        return [ce, kl, *torch.autograd.grad((weights[0] * ce + weights[1] * kl) / 7, [self.hidden, self.weight])]
+
+    def oracle(self, temperature: float = 2.0, alpha: float = 0.5) -> list[Tensor]:
+        """Written as the papers write it, over whole logits, in float64."""
+        learnt, T = self.targets != -100, temperature
+        z = self.hidden.double() @ self.weight.double()[: self.vocab].T
+        ce = F.cross_entropy(z, self.targets, reduction="sum", ignore_index=-100)
+        kl = torch.zeros((), dtype=torch.float64)
+        if self.teachers:
+            t = torch.stack([h.double() @ w.double()[: self.vocab].T for h, w in self.teachers]).mean(0)
+            log_p, log_q = F.log_softmax(t[learnt] / T, -1), F.log_softmax(z[learnt] / T, -1)
+            kl = T * T * (log_p.exp() * (log_p - log_q)).sum()
+        loss = (alpha * ce + (1 - alpha if self.teachers else 0) * kl) / 7
+        return [ce, kl, *torch.autograd.grad(loss, [self.hidden, self.weight])]
+
+    def assert_equal(self, temperature: float = 2.0, alpha: float = 0.5, chunk: int | None = 4) -> None:
+        torch.testing.assert_close(
+            self.ours(temperature, alpha, chunk),
+            self.oracle(temperature, alpha),
+            **TIGHT,
+            msg=f"{temperature=} {alpha=}",
+        )
+
+
+def worst(found: Tensor, right: Tensor) -> float:
+    """The largest error, relative to the largest entry."""
+    return ((found.double() - right.double()).abs().max() / right.double().abs().max()).item()
+
+
+def test_a_value_worked_by_hand() -> None:
+    # Logits of the student (0, 0), of the teacher (ln 9, 0), T = 2: p = (3, 1) / 4, q = (1, 1) / 2.
+    hidden, weight = torch.ones(1, 1), torch.zeros(2, 1)
+    teacher = torch.ones(1, 1), torch.tensor([[math.log(9)], [0.0]])
+    ce, kl = linear_losses(hidden, weight, torch.tensor([1]), teachers=[teacher], temperature=2.0)
+    assert ce.item() == pytest.approx(math.log(2))
+    assert kl.item() == pytest.approx(4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)))
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1, 2, 3])
+@pytest.mark.parametrize("alpha", [0, 0.5, 1])
+def test_losses_and_gradients_are_those_of_autograd(temperature: float, alpha: float) -> None:
+    Case().assert_equal(temperature, alpha)
+
+
+def test_cross_entropy_alone_is_that_of_autograd() -> None:
+    Case(widths_of_teachers=()).assert_equal(alpha=1)
+
+
+def test_two_teachers_are_averaged_as_logits() -> None:
+    Case(widths_of_teachers=(4, 9)).assert_equal()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 5, 11, 4096, None])
+def test_a_chunk_need_not_divide_the_rows(chunk: int | None) -> None:
+    Case().assert_equal(chunk=chunk)
+
+
+def test_a_block_need_not_divide_the_chunk() -> None:
+    Case(rows=101, ignored=range(7, 60, 5)).assert_equal(chunk=77)
+
+
+def test_one_row_is_enough() -> None:
+    Case(rows=1).assert_equal()
+
+
+@pytest.mark.parametrize("rows", [9, 0])
+def test_nothing_to_learn_is_zero_and_not_nan(rows: int) -> None:
+    results = Case(rows=rows, ignored=range(rows)).ours()
+    assert all((result == 0).all() for result in results)
+
+
+def test_ignored_rows_change_nothing_and_get_no_gradient() -> None:
+    case = Case(ignored=(0, 3, 4))
+    ce, kl, grad_hidden, grad_weight = case.ours()
+    assert (grad_hidden[[0, 3, 4]] == 0).all() and (grad_hidden[[1, 2, 5]] != 0).all()
+    with torch.no_grad():
+        case.hidden[[0, 3, 4]] = 100.0
+    torch.testing.assert_close(case.ours(), [ce, kl, grad_hidden, grad_weight], **TIGHT)
+
+
+def test_padding_gets_no_probability_and_no_gradient() -> None:
+    case = Case(padding=5)
+    with torch.no_grad():
+        case.weight[case.vocab :] = 1000.0
+    case.assert_equal()
+    assert (case.ours()[3][case.vocab :] == 0).all()
+
+
+def test_a_student_that_is_its_teacher_has_no_divergence() -> None:
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        case = Case(dtype=dtype)
+        case.teachers = [(case.hidden.detach(), case.weight.detach())]
+        _, kl, grad_hidden, _ = case.ours(alpha=0)
+        assert kl == 0 and (grad_hidden == 0).all()
+
+
+def test_logits_far_from_zero_are_no_trouble() -> None:
+    case = Case()
+    with torch.no_grad():  # one more column moves every logit of a row by -110
+        case.hidden = torch.cat([case.hidden, torch.full((11, 1), 10.0)], 1).requires_grad_()
+        case.weight = torch.cat([case.weight, torch.full((23, 1), -11.0)], 1).requires_grad_()
+        case.teachers = [
+            (torch.cat([h, torch.ones(11, 1)], 1), torch.cat([w, torch.full((23, 1), -110.0)], 1))
+            for h, w in case.teachers
+        ]
+    case.assert_equal()
+
+
+def test_gradients_agree_with_finite_differences() -> None:
+    case, step = Case(rows=3, vocab=5, width=2, ignored=(1,)), 1e-6
+    _, _, *gradients = case.ours()
+    for tensor, gradient in zip((case.hidden, case.weight), gradients):
+        for at in range(tensor.numel()):
+            sides = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    tensor.view(-1)[at] += sign * step
+                ce, kl, *_ = case.ours()
+                sides.append((0.5 * ce + 0.5 * kl).item() / 7)
+                with torch.no_grad():
+                    tensor.view(-1)[at] -= sign * step
+            assert gradient.flatten()[at].item() == pytest.approx((sides[0] - sides[1]) / (2 * step), abs=1e-8)
+
+
+@pytest.mark.parametrize("dtype, of_loss, of_gradient", [(torch.float32, 1e-6, 5e-6), (torch.bfloat16, 1e-3, 1e-2)])
+@pytest.mark.parametrize("temperature", [1, 2, 3])
+def test_low_precision_stays_within_its_bounds(
+    dtype: torch.dtype, of_loss: float, of_gradient: float, temperature: float
+) -> None:
+    case = Case(rows=40, vocab=301, width=32, widths_of_teachers=(48,), dtype=dtype, scale=0.5)
+    found, right = case.ours(temperature, chunk=16), case.oracle(temperature)
+    assert found[2].dtype == found[3].dtype == dtype and found[0].dtype == torch.float32
+    assert all(worst(f, r) < of_loss for f, r in zip(found[:2], right[:2]))
+    assert all(worst(f, r) < of_gradient for f, r in zip(found[2:], right[2:]))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_float16_keeps_small_gradients(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A CPU computes float16 in float32; native makes the products as a GPU would.
+    monkeypatch.setattr(_products, "_has_products", lambda dtype: native)
+    case = Case(rows=8, vocab=3001, width=16, dtype=torch.float16, scale=0.25)
+    found, right = case.ours(chunk=3), case.oracle()
+    assert all(worst(f, r) < 1e-4 for f, r in zip(found[:2], right[:2]))
+    assert all(worst(f, r) < 2e-3 for f, r in zip(found[2:], right[2:]))
+
+
+def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_products, "_has_products", lambda dtype: True)
+    case = Case(rows=64, vocab=501, width=16, widths_of_teachers=(16,), dtype=torch.float32, scale=0.5, ignored=())
+    with torch.no_grad():  # every hidden state has 11 in its first place, and every word about -10 there
+        for hidden, weight in [(case.hidden, case.weight), *case.teachers]:
+            hidden[:, 0], weight[:, 0] = 11.0, weight[:, 0] * 0.01 - 10.0
+
+    def error() -> tuple[float, float]:
+        with torch.autocast("cpu", torch.bfloat16):
+            found, right = case.ours(), case.oracle()
+        return worst(found[1], right[1]), worst(found[2], right[2])
+
+    centred = error()
+    monkeypatch.setattr(_products.Products, "_head", lambda self, name, weight: weight.detach().to(self.dtype))
+    uncentred = error()
+    assert centred[0] < 1e-3 and centred[1] < 1e-2
+    assert uncentred[0] > 10 * centred[0] and uncentred[1] > 3 * centred[1]
+
+
+def test_autocast_makes_the_products_in_its_dtype_and_returns_gradients_in_the_inputs() -> None:
+    case = Case(rows=40, vocab=301, width=32, dtype=torch.float32, scale=0.5)
+    exact = case.ours()
+    with torch.autocast("cpu", torch.bfloat16):
+        low = case.ours()
+    assert [x.dtype for x in low] == [torch.float32] * 4
+    errors = [worst(a, b) for a, b in zip(low, exact)]
+    assert max(errors) < 1e-2 and errors[3] > 0  # not 0: the products did run in bfloat16
+    case = Case()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(case.ours(), case.oracle(), **TIGHT)
+
+
+def test_hidden_states_in_bfloat16_leave_a_float32_head_a_float32_gradient() -> None:
+    case = Case(rows=40, vocab=301, width=32, dtype=torch.float32, scale=0.5)
+    case.hidden = case.hidden.detach().bfloat16().requires_grad_()
+    found, right = case.ours(), case.oracle()
+    assert found[2].dtype == torch.bfloat16 and found[3].dtype == torch.float32
+    assert worst(found[3], right[3]) < 1e-2
+
+
+def test_a_tied_head_accumulates_over_micro_batches() -> None:
+    random = torch.Generator().manual_seed(0)
+    table = torch.randn(19, 5, generator=random, dtype=torch.float64, requires_grad=True)
+    ids, targets = torch.randint(0, 19, (2, 12), generator=random)
+    targets[:5] = -100
+    n = int((targets != -100).sum())
+
+    F.cross_entropy(F.embedding(ids, table).tanh() @ table.T, targets).backward()
+    right, table.grad = table.grad, None
+    for part in (slice(0, 3), slice(3, 4), slice(4, 12)):
+        ce, _ = linear_losses(F.embedding(ids[part], table).tanh(), table, targets[part])
+        (ce / n).backward()
+    torch.testing.assert_close(table.grad, right, **TIGHT)
+
+
+@pytest.mark.parametrize("frozen", ["hidden", "weight"])
+def test_only_the_gradients_that_are_asked_for_are_made(frozen: str) -> None:
+    case = Case(widths_of_teachers=())
+    _, _, *right = case.oracle(alpha=1)
+    getattr(case, frozen).requires_grad_(False)
+    with Largest() as seen:
+        ce, _ = linear_losses(case.hidden, case.weight, case.targets)
+    assert seen.products == 2
+    (ce / 7).backward()
+    for tensor, expected in zip((case.hidden, case.weight), right):
+        assert (tensor.grad is None) == (tensor is getattr(case, frozen))
+        if tensor.grad is not None:
+            torch.testing.assert_close(tensor.grad, expected, **TIGHT)
+
+
+def test_the_teacher_is_never_differentiated() -> None:
+    case = Case()
+    teacher = tuple(x.requires_grad_() for x in case.teachers[0])
+    _, kl = linear_losses(case.hidden, case.weight, case.targets, teachers=[teacher], weights=(0, 1))
+    kl.backward()
+    assert teacher[0].grad is None and teacher[1].grad is None
+
+
+def test_weights_that_the_loss_does_not_have_are_refused() -> None:
+    case = Case()
+    given = dict(teachers=case.teachers, weights=(0.5, 0.5))
+    ce, kl = linear_losses(case.hidden, case.weight, case.targets, **given)
+    with pytest.raises(AssertionError, match="in another proportion"):
+        (0.4 * ce + 0.6 * kl).backward()
+    ce, kl = linear_losses(case.hidden, case.weight, case.targets, **given)
+    with pytest.raises(AssertionError, match="in another proportion"):
+        ce.backward()
+    ce, kl = linear_losses(case.hidden, case.weight, case.targets, **given)
+    (ce + kl).backward(retain_graph=True)
+    with pytest.raises(AssertionError, match="already taken"):
+        (ce + kl).backward()
+
+
+def test_arguments_that_do_not_go_together_are_refused() -> None:
+    case = Case(widths_of_teachers=())
+    with pytest.raises(AssertionError, match="0 teachers"):
+        linear_losses(case.hidden, case.weight, case.targets, weights=(0.5, 0.5))
+    with pytest.raises(AssertionError, match=r"\(10,\) targets for \(11, 6\)"):
+        linear_losses(case.hidden, case.weight, case.targets[:10])
+    with pytest.raises(AssertionError, match="vocabulary of 24"):
+        linear_losses(case.hidden, case.weight, case.targets, vocab=24)
+    with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
+        linear_losses(case.hidden, case.weight, torch.full((11,), 23))
+
+
+def test_log_probabilities_are_those_of_the_whole_softmax() -> None:
+    case = Case(padding=3)
+    found = token_log_probs(case.hidden, case.weight, case.targets, vocab=case.vocab, chunk=4)
+    right = -F.cross_entropy(case.hidden @ case.weight[: case.vocab].T, case.targets, reduction="none")
+    torch.testing.assert_close(found, right.detach(), **TIGHT)
+    assert not found.requires_grad and found[2] == 0
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation gives, and counts the products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel, self.products = 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.products += func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.addmm_)
+        if isinstance(out, Tensor):
+            self.numel = max(self.numel, out.numel())
+        return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_memory_does_not_grow_with_the_rows(dtype: torch.dtype) -> None:
+    largest = []
+    for rows in (256, 1024):
+        forget()
+        case = Case(rows=rows, vocab=2000, width=4, dtype=dtype)
+        with Largest() as seen:
+            case.ours(chunk=64)
+        largest.append(seen.numel)
+    assert largest[0] == largest[1] == 64 * 2000
+
+
+def test_evaluation_makes_no_gradients() -> None:
+    case = Case(rows=16)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context, Largest() as seen:
+            ce, _ = linear_losses(case.hidden, case.weight, case.targets, teachers=case.teachers, chunk=8)
+        assert seen.products == 4 and not ce.requires_grad  # student and teacher, two chunks
+    forget()
+    with torch.inference_mode():
+        linear_losses(case.hidden, case.weight, case.targets)
+    case.assert_equal()  # the buffers that evaluation made serve training
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # torch's own, at a graph break
+def test_a_compiled_body_and_an_uncompiled_head_go_together() -> None:
+    torch.manual_seed(0)
+    body, head = nn.Linear(6, 6).double(), nn.Parameter(torch.randn(23, 6, dtype=torch.float64))
+    case = Case(rows=8)
+
+    def loss(forward) -> Tensor:
+        ce, _ = linear_losses(forward(case.hidden.detach()).tanh(), head, case.targets, chunk=3)
+        return ce / 5
+
+    grads = [
+        torch.autograd.grad(f(b), [head, body.weight])
+        for f, b in [
+            (loss, body),
+            (loss, torch.compile(body, backend="aot_eager", fullgraph=True)),
+            (torch.compile(loss, backend="aot_eager"), body),
+        ]
+    ]
+    for found in grads[1:]:
+        torch.testing.assert_close(found, grads[0], **TIGHT)
