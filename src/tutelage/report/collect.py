@@ -59,7 +59,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """Everything that differs by the seed only. number: its place on the page, and so its colour."""
+    """Everything that differs by the seed only.
+
+    number: its colour; of eight, the last is for what was not trained. teacher: it teaches, or stands for comparison.
+    """
 
     name: str
     number: int
@@ -101,7 +104,8 @@ def find(paths: Iterable[Path]) -> tuple[list[Path], list[dict[str, Any]]]:
         if not path.exists():
             raise UserError(f"{path} does not exist", "Run folders, or folders that hold them", "")
         for folder in _below(path, _DEPTH) if path.is_dir() else []:
-            found[folder.resolve()] = None
+            if folder == path or not _hidden(folder):
+                found[folder.resolve()] = None
     if not found:
         names = ", ".join(str(path) for path in paths) or "nothing"
         raise UserError(
@@ -124,6 +128,12 @@ def _below(path: Path, depth: int) -> list[Path]:
         return []
     children = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     return [folder for child in children for folder in _below(child, depth - 1)]
+
+
+def _hidden(folder: Path) -> bool:
+    """Whether the study that made it says that it is only a step on the way."""
+    record = folder.parent / "study.json"
+    return record.exists() and system_of(folder.name) in read_json(record).get("hidden", [])
 
 
 def _is_run(folder: Path) -> bool:
@@ -213,12 +223,8 @@ def system_of(name: str) -> str:
 def named_runs(model: Model) -> set[str]:
     """The last parts of every path and name that a run's recipe mentions: how one run refers to another."""
     values = [value for key, value in flat(model.recipe).items() if key != "run"] + [model.run.get("teacher")]
-    strings: list[str] = []
-    for value in values:
-        strings += [value] if isinstance(value, str) else [v for v in value or [] if isinstance(v, str)] if (
-            isinstance(value, list)
-        ) else []
-    return {Path(text).name for text in strings if text} | set(strings)
+    listed = [part for value in values for part in (value if isinstance(value, list) else [value])]
+    return {Path(text).name for text in listed if isinstance(text, str) and text}
 
 
 def flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -244,14 +250,19 @@ def _systems(models: list[Model], studies: list[dict[str, Any]]) -> list[System]
     order = [name for study in studies for name in study.get("order", [])]
     teachers = _teachers(groups)
     place = {name: (order.index(name) if name in order else len(order), name not in teachers) for name in groups}
+    ordered = sorted(groups, key=place.__getitem__)
+    untrained = [name for name in ordered if all(model.kind == "model" for model in groups[name])]
+    trained = [name for name in ordered if name not in untrained]
+    numbers = {name: k // 7 * 8 + k % 7 for k, name in enumerate(trained)}
+    numbers |= {name: 8 * k + 7 for k, name in enumerate(untrained)}
     return [
         System(
             name=name,
-            number=number,
+            number=numbers[name],
             models=sorted(groups[name], key=lambda model: (model.seed is None, model.seed or 0, model.name)),
             teacher=name in teachers,
         )
-        for number, name in enumerate(sorted(groups, key=place.__getitem__))
+        for name in ordered
     ]
 
 

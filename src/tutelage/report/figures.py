@@ -19,7 +19,7 @@ PALETTE = ["#0b6aa2", "#cf4f25", "#17876b", "#a64b86", "#a87508", "#3f9bc8", "#7
 _INK, _MUTED, _RULE = "#111101", "#111102", "#111103"
 _FIXED = {_INK: "#22252b", _MUTED: "#6d7079", _RULE: "#d9d6cf"}
 _NAMES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _RULE: "var(--rule)"}
-WIDE, NARROW = 8.6, 3.9  # inches: a laptop's column, a phone
+WIDE, NARROW = 12.4, 5.0  # inches: a laptop's column, a phone
 
 
 def colour(number: int) -> str:
@@ -55,10 +55,11 @@ def _svg(salt: str, plot: Callable[["Axes", bool], float], narrow: bool, colours
     import matplotlib
     from matplotlib.figure import Figure as Drawing
 
-    style = {
-        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.size": 9.5, "axes.edgecolor": _RULE,
-        "axes.labelcolor": _MUTED, "xtick.color": _MUTED, "ytick.color": _MUTED, "text.color": _INK, "axes.linewidth": 0.8,
-        "axes.spines.top": False, "axes.spines.right": False, "xtick.major.size": 0, "ytick.major.size": 0,
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.size": 10, "text.color": _INK,
+        "axes.edgecolor": _RULE, "axes.labelcolor": _MUTED, "axes.linewidth": 0.8,
+        "axes.spines.top": False, "axes.spines.right": False,
+        "xtick.color": _MUTED, "ytick.color": _MUTED, "xtick.major.size": 0, "ytick.major.size": 0,
     }  # fmt: skip
     with matplotlib.rc_context(style):
         drawing = Drawing(figsize=(NARROW if narrow else WIDE, 3.4))
@@ -74,7 +75,9 @@ def _svg(salt: str, plot: Callable[["Axes", bool], float], narrow: bool, colours
 
 def _saved(drawing: "Drawing") -> str:
     buffer = io.StringIO()
-    drawing.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.04, metadata={"Date": None})
+    drawing.savefig(
+        buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.04, metadata={"Date": None}
+    )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]  # no XML prologue, no DOCTYPE that names another host
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -103,8 +106,8 @@ def loss_figure(collection: Collection) -> Figure | None:
         axes.xaxis.set_major_formatter(lambda x, _: short(x))
         axes.locator_params(axis="x", nbins=4 if narrow else 8)
         axes.set_xlabel("words shown")
-        axes.set_title("nats per token", loc="left", fontsize=9.5, color=_MUTED)
-        return 3.0 if narrow else 3.5
+        axes.set_title("nats per token", loc="left", fontsize=10, color=_MUTED)
+        return 3.9 if narrow else 4.7
 
     last = "; ".join(f"{s.name} {lines[s.name][1]:.3f}" for s in systems if lines[s.name][1] is not None)
     return draw(
@@ -144,25 +147,26 @@ def _draw_losses(axes: "Axes", system: System, mean: list[tuple[float, float]]) 
         valid = [(row["words"], row["loss"]) for row in model.valid if _plottable(row, "loss")]
         if len(system.models) > 1 or not mean:
             axes.plot([w for w, _ in valid], [x for _, x in valid], color=ink, linewidth=0.7, alpha=0.6)
-    axes.plot([w for w, _ in mean], [x for _, x in mean], color=ink, linewidth=1.9, linestyle=line, marker="o", markersize=3.4)
+    axes.plot(
+        [w for w, _ in mean], [x for _, x in mean], color=ink, linewidth=1.9, linestyle=line, marker="o", markersize=3.4
+    )
 
 
 def _smoothed(model: Model) -> tuple[list[float], list[float]]:
-    """Training cross-entropy, each point the mean of those around it (an eighth of a twelfth of the run each way)."""
-    rows = [(row["words"], row.get("ce", row.get("loss"))) for row in model.train if _plottable(row, "ce" if "ce" in row else "loss")]
+    """Training cross-entropy, each point the mean of those around it (a sixtieth of the run each way)."""
+    rows = [(row["words"], row[key]) for row in model.train if _plottable(row, key := "ce" if "ce" in row else "loss")]
     reach = max(1, len(rows) // 60)
     windows = [rows[max(0, i - reach) : i + reach + 1] for i in range(len(rows))]
     return [w for w, _ in rows], [fmean(x for _, x in window) for window in windows]
 
 
 def _visible(systems: list[System], extra: list[float]) -> tuple[float, float]:
-    """The range of losses to show: all validations, and training after its first twentieth (which is a cliff)."""
+    """The range of losses to show: all validations, and training after its first tenth (which is a cliff)."""
     values = list(extra)
     for model in (m for s in systems for m in s.models):
         values += [row["loss"] for row in model.valid if _plottable(row, "loss")]
-        words, losses = _smoothed(model)
-        values += losses[len(losses) // 20 :] if not model.valid else [x for x in losses[len(losses) // 10 :]]
-        del words
+        _, losses = _smoothed(model)
+        values += losses[len(losses) // 10 :]
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = 0.06 * (high - low) or 0.1
     return low - margin, high + margin
@@ -182,20 +186,22 @@ def pairs_figure(collection: Collection, suite: str) -> Figure | None:
         return None
 
     def plot(axes: "Axes", narrow: bool) -> float:
-        thick = 0.8 / len(systems)
+        thick, top = (0.66 if narrow else 0.8) / len(systems), -0.22 if narrow else -0.4
         for place, (group, name) in enumerate(rows):
             for turn, system in enumerate(systems):
                 found = accuracy(system, suite, group, name)
                 if found is None:
                     continue
-                y = place - 0.4 + thick * (turn + 0.5)
+                y = place + top + thick * (turn + 0.5)
                 axes.barh(y, found[0] - 50, thick * 0.82, left=50, color=colour(system.number), alpha=0.9)
                 axes.plot([found[0] - found[1], found[0] + found[1]], [y, y], color=_INK, linewidth=0.8, alpha=0.75)
             if narrow:
-                axes.text(0.0, place - 0.46, name, ha="left", va="bottom", fontsize=9.5, transform=axes.get_yaxis_transform())
+                axes.text(
+                    0.0, place - 0.46, name, ha="left", va="bottom", fontsize=10, transform=axes.get_yaxis_transform()
+                )
         axes.axvline(50, color=_MUTED, linewidth=0.8)
         _dress_bars(axes, rows, systems, narrow, suite)
-        return len(rows) * (0.12 * len(systems) + (0.36 if narrow else 0.16)) + 0.6
+        return len(rows) * (0.1 * len(systems) + (0.36 if narrow else 0.14)) + 0.6
 
     return draw(
         f"pairs-{re.sub(r'[^a-z0-9]+', '-', suite.lower()) or 'all'}",

@@ -18,7 +18,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A mean over seeds. spread: standard deviation over seeds, None for one seed. own: from training, not evaluation."""
+    """A mean over n seeds. spread: standard deviation, None for one seed. own: measured in training, not evaluated."""
 
     mean: float
     spread: float | None
@@ -136,7 +136,10 @@ def phenomena(collection: Collection, suite: str) -> list[tuple[str, str]]:
     """(group, name) of the rows to draw: phenomena where there are some, else fields, else paradigms."""
     for group in ("phenomenon", "field", "paradigm"):
         names = dict.fromkeys(
-            s.name for model in collection.models for s in model.scores if _is(s, "minimal_pairs", suite) and s.group == group
+            s.name
+            for model in collection.models
+            for s in model.scores
+            if _is(s, "minimal_pairs", suite) and s.group == group
         )
         if names:
             return [(group, name) for name in names]

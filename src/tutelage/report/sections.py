@@ -2,9 +2,9 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from tutelage.report.blocks import Block, Code, Figure, Items, Prose, Section, Text, Texts
+from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
 from tutelage.report.numbers import Measure, Value, duration, measures, short, suites
@@ -32,26 +32,28 @@ def results(collection: Collection) -> Section:
 def findings(collection: Collection) -> list[str]:
     """The outcome in sentences, only as strong as the seeds allow."""
     students = [s for s in collection.systems if not s.teacher] or collection.systems
+    kind = "students" if len(students) < len(collection.systems) else "systems"
     sentences = []
     for measure in (m for m in measures(collection) if m.key.startswith(("loss", "pairs"))):
         found = {s.name: value for s in students if (value := measure.value(s)) is not None}
         if any(not value.own for value in found.values()):
             found = {name: value for name, value in found.items() if not value.own}
         if len(found) > 1:
-            sentences.append(_comparison(measure, found))
+            sentences.append(_comparison(measure, found, kind))
     unfinished = [m.name for m in collection.models if not m.finished]
     if unfinished:
-        sentences.append(f"Not finished: {', '.join(unfinished)}. Their figures are those of what is there so far.")
-    return sentences or ["There is nothing to compare yet."]
+        sentences.append(f"Not finished: {', '.join(unfinished)}. What stands here of them is what there is so far.")
+    return [" ".join(sentences)] if sentences else ["There is nothing to compare yet."]
 
 
-def _comparison(measure: Measure, found: dict[str, Value]) -> str:
+def _comparison(measure: Measure, found: dict[str, Value], kind: str) -> str:
     ranked = sorted(found, key=lambda name: found[name].mean, reverse=measure.better == "high")
     first, second = found[ranked[0]], found[ranked[1]]
     gap = abs(first.mean - second.mean)
-    what = f"{measure.label[0].lower()}{measure.label[1:]} ({measure.hint})"
+    label = measure.label.replace("Minimal pairs", "accuracy on minimal pairs")
+    what = f"{label[0].lower()}{label[1:]} ({measure.hint})"
     text = (
-        f"Among {len(found)} systems, {ranked[0]} has the {'highest' if measure.better == 'high' else 'lowest'} {what}: "
+        f"Of {len(found)} {kind}, {ranked[0]} has the {'highest' if measure.better == 'high' else 'lowest'} {what}: "
         f"{_said(first, measure)}, {gap:.{measure.digits}f} {'above' if measure.better == 'high' else 'below'} "
         f"{ranked[1]} ({_said(second, measure)})."
     )
@@ -71,7 +73,9 @@ def _said(value: Value, measure: Measure) -> str:
 def curves(collection: Collection) -> Section:
     """How the losses fell."""
     figure = loss_figure(collection)
-    return _section("curves", "Learning", "Loss over the words each model was shown.", [figure], "No run has metrics yet.")
+    return _section(
+        "curves", "Learning", "Loss over the words each model was shown.", [figure], "No run has metrics yet."
+    )
 
 
 def pairs(collection: Collection) -> Section:
@@ -91,7 +95,7 @@ def samples(collection: Collection) -> Section:
     blocks: list[Block | None] = [_texts(collection, prompt) for prompt in prompts[:_PROMPTS]]
     if len(prompts) > _PROMPTS:
         blocks.append(Prose(paragraphs=[f"{len(prompts) - _PROMPTS} more prompts are in the runs' samples.jsonl."]))
-    lead = "Written by the models, one beginning at a time, nothing chosen by hand: the first text of the first seed is shown."
+    lead = "Each model's first text of its first seed, nothing chosen by hand; the others are folded away."
     return _section("samples", "What they write", lead, blocks, "No model has written anything yet.")
 
 
@@ -130,7 +134,8 @@ def recipes(collection: Collection) -> Section:
 def words(collection: Collection) -> Section:
     """Words by ledger, and whether the challenge would take the models."""
     blocks = [words_table(collection), validity_table(collection)]
-    return _section("words", "Words and rules", "What each model read and wrote, and whether it would be a valid entry of the challenge.", blocks, "No run has counted its words yet.")  # fmt: skip
+    lead = "What each model read and wrote, and whether it would be a valid entry of the challenge."
+    return _section("words", "Words and rules", lead, blocks, "No run has counted its words yet.")
 
 
 def cost(collection: Collection) -> Section:
@@ -194,7 +199,7 @@ def _is_of(model: Model, study: dict[str, object]) -> bool:
     return isinstance(order, list) and model.system.split("/")[-1] in order
 
 
-def _section(id: str, title: str, lead: str, blocks: list[Block | None] | list[Figure | None], empty: str) -> Section:
+def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], empty: str) -> Section:
     """A section; one that has nothing says so."""
     there: list[Block] = [block for block in blocks if block is not None]
     return Section(id=id, title=title, lead=lead if there else "", blocks=there or [Prose(paragraphs=[empty])])
@@ -203,7 +208,6 @@ def _section(id: str, title: str, lead: str, blocks: list[Block | None] | list[F
 SECTIONS: list[Callable[[Collection], Section]] = [
     results, curves, pairs, samples, recipes, words, cost, events, reproduce,
 ]  # fmt: skip
-
 
 
 def in_short(collection: Collection) -> list[tuple[str, str]]:
@@ -216,7 +220,10 @@ def in_short(collection: Collection) -> list[tuple[str, str]]:
     seconds = sum(m.run.get("seconds") or 0 for m in runs)
     return [
         (str(len(systems)), "system" if len(systems) == 1 else "systems"),
-        (str(done) if done == len(runs) else f"{done} of {len(runs)}", f"runs finished, {len(seeds)} seed{'s' * (len(seeds) != 1)}"),
+        (
+            str(done) if done == len(runs) else f"{done} of {len(runs)}",
+            f"runs finished, {len(seeds)} seed{'s' * (len(seeds) != 1)}",
+        ),
         (short(max(corpus)) if corpus else "—", "words of training text, at most"),
         (duration(seconds) if seconds else "—", "of training in all"),
     ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -40,7 +41,7 @@ def systems_table(collection: Collection) -> Table:
                 _teacher(system),
             ],
         )
-        for system in sorted(collection.systems, key=lambda s: (not s.teacher, s.number))
+        for system in sorted(collection.systems, key=lambda s: not s.teacher)
     ]
     own = any(cell.mark for row in rows for cell in row.cells)
     caption = (
@@ -77,8 +78,12 @@ def _value(value: Value | None, measure: Measure, best: bool, system: System) ->
     if value is None:
         return missing("not evaluated" if all(m.finished for m in system.models) else "unfinished")
     spread = f"±\u2009{value.spread:.{measure.digits}f}" if value.spread is not None else ""
-    note = "" if value.n == len(system.models) else f"{value.n} of {len(system.models)} seeds"
-    return Cell(text=f"{value.mean:,.{measure.digits}f}", spread=spread, best=best, note=note, mark="†" if value.own else "")
+    note = (
+        "" if value.n == sum(model.finished for model in system.models) else f"{value.n} of {len(system.models)} seeds"
+    )
+    return Cell(
+        text=f"{value.mean:,.{measure.digits}f}", spread=spread, best=best, note=note, mark="†" if value.own else ""
+    )
 
 
 def missing(why: str = "not recorded") -> Cell:
@@ -92,7 +97,11 @@ def _fact(system: System, key: str, show: Callable[[Any], str]) -> Cell:
 
 
 def _teacher(system: System) -> Cell:
-    names = {re.sub(r"-s\d+$", "", str(t).rstrip("/").split("/")[-1]) for m in system.models for t in m.run.get("teacher") or []}
+    names = {
+        re.sub(r"-s\d+$", "", str(t).rstrip("/").split("/")[-1])
+        for m in system.models
+        for t in m.run.get("teacher") or []
+    }
     return Cell(text=", ".join(sorted(names)) or "none")
 
 
@@ -107,10 +116,9 @@ def differences_table(collection: Collection) -> Table | None:
     return Table(
         corner="Setting",
         columns=[Column(label=s.name, number=False) for s in systems],
-        rows=[
-            Row(head=key, cells=[_setting(recipes[s.name].get(key)) for s in systems]) for key in differing
-        ],
-        caption=f"{len(keys) - len(differing)} other settings are the same everywhere; each run's recipe.toml has them all.",
+        rows=[Row(head=key, cells=[_setting(recipes[s.name].get(key)) for s in systems]) for key in differing],
+        caption="— is not set. "
+        f"{len(keys) - len(differing)} other settings are the same everywhere; recipe.toml in each run has them all.",
     )
 
 
@@ -121,7 +129,7 @@ def _recipe(system: System) -> dict[str, str]:
         for key, value in flat(model.recipe).items():
             if key in ("about", "seed", "run", "verb"):
                 continue
-            merged.setdefault(key, []).append(re.sub(r"-s\d+\b", "", _written(value)))
+            merged.setdefault(key, []).append(_written(value))
     return {key: " / ".join(dict.fromkeys(values)) for key, values in merged.items()}
 
 
@@ -130,11 +138,12 @@ def _written(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(_written(v) for v in value) or "none"
-    return str(value) if value != "" else "none"
+    text = re.sub(r"-s\d+$", "", str(value))  # another run is meant, whatever the seed
+    return (Path(text).name if text != str(value) else text) or "none"
 
 
 def _setting(text: str | None) -> Cell:
-    return Cell(text=text) if text is not None else missing("not set")
+    return Cell(text=text) if text is not None else Cell(text="—", missing=True)
 
 
 def cost_table(collection: Collection) -> Table | None:
@@ -157,12 +166,22 @@ def cost_table(collection: Collection) -> Table | None:
     ]
     total = sum(m.run.get("seconds") or 0 for s in runs for m in s.models)
     labels = [("Training time", "a run"), ("Speed", "tokens per second"), ("Peak memory", ""), ("Steps", "")]
-    return Table(
-        corner="System",
-        columns=[*(Column(label=a, hint=b) for a, b in labels), Column(label="Device", number=False), Column(label="Versions", number=False)],
-        rows=rows,
-        caption=f"Means over seeds. All runs together: {duration(total)} of training." if total else "Means over seeds.",
-    ) if rows else None
+    return (
+        Table(
+            corner="System",
+            columns=[
+                *(Column(label=a, hint=b) for a, b in labels),
+                Column(label="Device", number=False),
+                Column(label="Versions", number=False),
+            ],
+            rows=rows,
+            caption=f"Means over seeds. All runs together: {duration(total)} of training."
+            if total
+            else "Means over seeds.",
+        )
+        if rows
+        else None
+    )
 
 
 def _speed(model: Model) -> float | None:
@@ -171,7 +190,9 @@ def _speed(model: Model) -> float | None:
 
 
 def _versions(system: System) -> Cell:
-    found = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in (m.run.get("versions") or {}).items()) for m in system.models))
+    found = list(
+        dict.fromkeys(", ".join(f"{k} {v}" for k, v in (m.run.get("versions") or {}).items()) for m in system.models)
+    )
     found = [text for text in found if text]
     return Cell(text=" / ".join(found)) if found else missing()
 
@@ -187,18 +208,29 @@ def _trained(collection: Collection) -> list[System]:
 
 def words_table(collection: Collection) -> Table | None:
     """The three ledgers of words, and the distinct words of the training text."""
-    ledgers = [("corpus_words", "Distinct words", "of training text"), ("shown", "Shown", "repeats counted"),
-               ("student_wrote", "Written", "by the student"), ("teacher_wrote", "Written", "by the teacher")]
+    ledgers = [
+        ("corpus_words", "Distinct words", "of training text"),
+        ("shown", "Shown", "repeats counted"),
+        ("student_wrote", "Written", "by the student"),
+        ("teacher_wrote", "Written", "by the teacher"),
+    ]
     rows = [
         Row(
             head=system.name,
             number=system.number,
-            cells=[_mean(system, lambda m, key=key: (m.run.get("ledger") or {}).get(key), lambda x: f"{x:,.0f}") for key, _, _ in ledgers],
+            cells=[
+                _mean(system, lambda m, key=key: (m.run.get("ledger") or {}).get(key), lambda x: f"{x:,.0f}")
+                for key, _, _ in ledgers
+            ],
         )
         for system in _trained(collection)
     ]
     caption = "Whitespace words of raw text, means over seeds: what the challenge counts."
-    return Table(corner="System", columns=[Column(label=a, hint=b) for _, a, b in ledgers], rows=rows, caption=caption) if rows else None
+    return (
+        Table(corner="System", columns=[Column(label=a, hint=b) for _, a, b in ledgers], rows=rows, caption=caption)
+        if rows
+        else None
+    )
 
 
 def validity_table(collection: Collection) -> Table | None:
