@@ -1,0 +1,1 @@
+"""Text in, windows out; no models."""

@@ -1,0 +1,211 @@
+"""Sources that are fetched: Hub data sets, and the BabyLM corpora by short names.
+
+The 2026 corpora are text files in repositories of the Hub. Those of 2024 and 2025 (the same text in both years) lie as
+archives on OSF; they are fetched once, checked against the hash given here, and read without being unpacked to disk.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tutelage.data._files import TEXT, blocks, of_file, text_of
+from tutelage.data.corpus import Passage, Reading, Source, Tick, as_documents, passages_of
+from tutelage.errors import UserError
+
+REPOSITORIES = {
+    "babylm-2026-strict-small": "BabyLM-community/BabyLM-2026-Strict-Small",
+    "babylm-2026-strict": "BabyLM-community/BabyLM-2026-Strict",
+    "babylm-2026-dev": "BabyLM-community/BabyLM-dev",
+    "babylm-2026-test": "BabyLM-community/BabyLM-Test",
+}
+OSF = "https://osf.io/download/"
+TRAIN_10M = (f"{OSF}5mk3x/", "md5:dc67e5d2db96ed4f76cb072e2504a18c")
+ARCHIVES = {
+    "babylm-2024-strict-small": TRAIN_10M,
+    "babylm-2024-strict": (f"{OSF}rduj2/", None),
+    "babylm-2024-dev": (f"{OSF}m48ed/", None),
+    "babylm-2025-strict-small": TRAIN_10M,
+    "babylm-2025-strict": (f"{OSF}ywea7/", "sha256:37a92db26f391e436febd592453084394d0c0830c8c9bdb30be781e440cdc826"),
+    "babylm-2025-dev": (f"{OSF}uyd7v/", "sha256:b5af75aeb1ee5a36f65ee98f316fdae73b16a0ba3767cca3f3dfa5eaac2dc621"),
+    "babylm-2025-test": (f"{OSF}ftwu3/", "sha256:12bd1c9c89f4f82156feb71b287d47f713429ee1292e938c6ab463a882816cef"),
+}
+SHORT = (*REPOSITORIES, *ARCHIVES)
+
+
+def short(name: str) -> list[Source]:
+    """The files of a corpus by its short name, fetched if they are not here yet."""
+    if name in ARCHIVES:
+        path = _archive(name)
+        with zipfile.ZipFile(path) as archive:
+            members = sorted(m for m in archive.namelist() if PurePosixPath(m).suffix in TEXT and "__MACOSX" not in m)
+        return [Member(path=path, member=member) for member in members]
+    from huggingface_hub import snapshot_download
+
+    repository = REPOSITORIES[name]
+    try:
+        folder = snapshot_download(repository, repo_type="dataset", allow_patterns=[f"*{kind}" for kind in TEXT])
+    except Exception as error:
+        raise hub_error(repository, "data set", error) from error
+    return [of_file(p) for p in sorted(Path(folder).rglob("*")) if p.suffix in TEXT]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A text file in a zip archive."""
+
+    path: Path
+    member: str
+
+    @property
+    def name(self) -> str:
+        """`childes` for train_10M/childes.train."""
+        return PurePosixPath(self.member).name.split(".")[0]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes when unpacked."""
+        return self._info().file_size
+
+    def identity(self) -> str:
+        """Name, length and checksum, as the archive has them."""
+        return f"{self.name}:{self._info().file_size}:{self._info().CRC:08x}"
+
+    def _info(self) -> zipfile.ZipInfo:
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.member)
+
+    def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
+        """The documents of the file."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as raw:
+            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline=None)
+            yield from as_documents(_ticked(blocks(text, self.path / self.member), tick), self.name, reading)
+
+
+def _ticked(blocks_: Iterator[str], tick: Tick) -> Iterator[str]:
+    for block in blocks_:
+        tick(len(block))
+        yield block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """A data set of the Hub, read row by row: OWNER/NAME[@revision][#configuration][:split]."""
+
+    repository: str
+    revision: str | None = None
+    configuration: str | None = None
+    split: str = "train"
+
+    @classmethod
+    def named(cls, name: str) -> "Rows":
+        """From what a user types."""
+        rest, _, split = name.partition(":")
+        rest, _, configuration = rest.partition("#")
+        repository, _, revision = rest.partition("@")
+        return cls(
+            repository=repository,
+            revision=revision or None,
+            configuration=configuration or None,
+            split=split or "train",
+        )
+
+    @property
+    def name(self) -> str:
+        """The repository's name without its owner."""
+        return self.repository.split("/")[-1]
+
+    @property
+    def size(self) -> int | None:
+        """Not known."""
+        return None
+
+    def identity(self) -> str:
+        """The commit that the revision stands for today."""
+        from huggingface_hub import HfApi
+
+        try:
+            commit = HfApi().dataset_info(self.repository, revision=self.revision).sha
+        except Exception as error:
+            raise hub_error(self.repository, "data set", error) from error
+        return f"{self.repository}@{commit}#{self.configuration}:{self.split}"
+
+    def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
+        """Each row is a document."""
+        try:
+            from datasets import load_dataset
+        except ImportError as error:
+            raise UserError(
+                f"{self.repository} is a Hub data set, and `datasets` is not installed", do="pip install 'tutelage[hub]'"
+            ) from error
+        try:
+            rows = load_dataset(
+                self.repository, self.configuration, split=self.split, revision=self.revision, streaming=True
+            )
+            for number, row in enumerate(rows):
+                text = text_of(row, reading.text_field, f"row {number} of {self.repository}")
+                tick(len(text))
+                yield from passages_of([text], self.name, reading.newlines)
+        except (OSError, ValueError) as error:
+            raise hub_error(self.repository, "data set", error) from error
+
+
+def hub_error(name: str, what: str, error: BaseException) -> UserError:
+    """Why something did not come from the Hub: it is not there, it is closed, or there is no network."""
+    from huggingface_hub import errors
+
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    if any(isinstance(e, errors.GatedRepoError) for e in chain):
+        return UserError(f"The {what} {name} is closed to you", "A token that may read it", "hf auth login")
+    if any(isinstance(e, errors.RepositoryNotFoundError | errors.RevisionNotFoundError) for e in chain):
+        return UserError(f"The Hub has no {what} {name}", "OWNER/NAME of a public one", "Check the spelling")
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return UserError(
+        f"The {what} {name} could not be read from the Hub ({reason[0][:200]})",
+        "A network, or a copy in the local cache",
+        "Try again with a network, or name a local folder",
+    )
+
+
+def _archive(name: str) -> Path:
+    """Where the archive of a corpus lies, after fetching it if need be."""
+    url, expected = ARCHIVES[name]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tutelage"
+    path = cache / f"{url.rstrip('/').rsplit('/', 1)[-1]}.zip"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    kind = expected.partition(":")[0] if expected else "sha256"
+    digest = hashlib.new(kind)
+    with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as file:
+        part = Path(file.name)
+        try:
+            with urllib.request.urlopen(url, timeout=60) as reply:
+                while data := reply.read(1 << 20):
+                    digest.update(data)
+                    file.write(data)
+        except (urllib.error.URLError, OSError) as error:
+            part.unlink(missing_ok=True)
+            raise UserError(
+                f"{name} could not be fetched from {url} ({error})",
+                "A network and some space in the cache folder",
+                "Fetch and unpack it yourself (https://osf.io/ryjfm/ or https://osf.io/ad7qg/) and name the folder",
+            ) from error
+    if expected and f"{kind}:{digest.hexdigest()}" != expected:
+        part.unlink()
+        raise UserError(f"What {url} gave is not {name} ({kind} {digest.hexdigest()})", f"{expected}")
+    if not zipfile.is_zipfile(part):
+        part.unlink()
+        raise UserError(f"What {url} gave is not a zip archive", f"The archive of {name}")
+    part.replace(path)
+    return path

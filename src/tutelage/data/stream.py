@@ -1,0 +1,205 @@
+"""A prepared corpus as one long line of tokens on disk, and the order in which windows of it are read.
+
+No iterator holds a position, so there is none to save: a resumed run asks for step 1,234 and gets what an unbroken run
+would have got.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from tutelage.errors import UserError
+from tutelage.run import read_json
+
+Offsets = Literal["none", "epoch", "window"]
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenStream:
+    """One split of a prepared corpus; nothing is read before it is asked for."""
+
+    ids: np.ndarray
+    """[tokens] memory-mapped token ids, uint16 or uint32."""
+    starts: np.ndarray
+    """[tokens] memory-mapped uint8: how many whitespace words start in each token. Their sum is the split's words."""
+    words: int
+    bytes: int
+    """UTF-8 bytes of the text."""
+    vocab: int
+    fingerprint: str
+    """Of the whole prepared corpus: text, tokenizer and settings."""
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path, split: str = "train") -> "TokenStream":
+        """A split of a folder that `tutelage prepare` wrote."""
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if split not in manifest["splits"]:
+            raise UserError(f"{folder} has no split {split!r}", f"One of {', '.join(manifest['splits'])}")
+        facts = manifest["splits"][split]
+        return cls(
+            ids=_mapped(folder / f"{split}.bin", manifest["dtype"], facts["tokens"]),
+            starts=_mapped(folder / f"{split}.starts", "uint8", facts["tokens"]),
+            words=facts["words"],
+            bytes=facts["bytes"],
+            vocab=manifest["tokenizer"]["vocab"],
+            fingerprint=manifest["fingerprint"],
+            manifest=manifest,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return len(self.ids)
+
+    def at(
+        self, positions: Int64[np.ndarray, " B"], length: int, counted: int | None = None
+    ) -> tuple[Int64[np.ndarray, "B length"], Int64[np.ndarray, " B"]]:
+        """The windows of `length` tokens that begin at the positions, and how many words start in each.
+
+        counted: only the first so many tokens of a window count (all by default). Where windows share a token, as those
+        of 129 tokens every 128 do, counting 128 counts each word once.
+        """
+        at_BT = np.asarray(positions, dtype=np.int64)[:, None] + np.arange(length)
+        words_B = self.starts[at_BT[:, : length if counted is None else counted]].sum(axis=1, dtype=np.int64)
+        return self.ids[at_BT].astype(np.int64), words_B
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a prepared corpus says about itself."""
+    path = Path(folder) / "manifest.json"
+    if not path.exists():
+        raise UserError(
+            f"{folder} is not a prepared corpus (it has no manifest.json)",
+            "A folder that `tutelage prepare` wrote",
+            f"tutelage prepare TEXTS --out {folder}",
+        )
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not {"splits", "tokenizer", "dtype"} <= set(manifest):
+        raise UserError(f"{path} is not the manifest of a prepared corpus", "A folder that `tutelage prepare` wrote")
+    if manifest.get("format") != FORMAT:
+        raise UserError(
+            f"{folder} was prepared in format {manifest.get('format')}; this version reads {FORMAT}",
+            do="Prepare it again with --force",
+        )
+    return manifest
+
+
+def _mapped(path: Path, dtype: str, tokens: int) -> np.ndarray:
+    kind = np.dtype(dtype).newbyteorder("<")
+    there = path.stat().st_size if path.exists() else 0
+    if there != tokens * kind.itemsize:
+        raise UserError(
+            f"{path} has {there:,} bytes where its manifest speaks of {tokens * kind.itemsize:,}",
+            "The file as `tutelage prepare` wrote it",
+            "Prepare the corpus again with --force",
+        )
+    return np.memmap(path, dtype=kind, mode="r")
+
+
+class Stretch(Protocol):
+    """What is written to a stream: ids, and the words that start in each."""
+
+    @property
+    def ids(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def starts(self) -> np.ndarray: ...  # noqa: D102
+
+
+S = TypeVar("S", bound=Stretch)
+
+
+def write_split(folder: Path, split: str, stretches: Iterable[S], dtype: str) -> Iterator[S]:
+    """Write stretches as they come, and hand each one on."""
+    with (folder / f"{split}.bin").open("wb") as ids, (folder / f"{split}.starts").open("wb") as starts:
+        for stretch in stretches:
+            ids.write(stretch.ids.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
+            starts.write(stretch.starts.astype(np.uint8).tobytes())
+            yield stretch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which windows are read at which step: a pure function of its settings and the step.
+
+    A window starts every `length` tokens. Tokens that no window of an epoch holds are the edge: fewer than
+    2 * length + 1, at the head and the tail of the split (with offsets "window" also some between windows).
+    """
+
+    tokens: int
+    """In the split."""
+    length: int
+    """From the start of a window to the start of the next."""
+    batch: int
+    """Windows a step."""
+    seed: int
+    offsets: Offsets = "epoch"
+    """none: windows start at multiples of the length. epoch: all windows of an epoch are moved by one random number of
+    tokens below the length. window: each window by its own."""
+    reads: int
+    """Tokens a window reads: length + 1 for `length` targets, or length for one target less."""
+
+    def __post_init__(self) -> None:
+        assert self.length > 0 and self.batch > 0 and self.reads > 0, self
+        if self.windows < 1:
+            raise _too_small(self.tokens, self.reads + (self.length - 1 if self.offsets != "none" else 0), self.length)
+
+    @property
+    def windows(self) -> int:
+        """Windows an epoch; the same for every offset."""
+        furthest = 0 if self.offsets == "none" else self.length - 1
+        return max(0, (self.tokens - furthest - self.reads) // self.length + 1)
+
+    def steps(self, epochs: float) -> int:
+        """How many whole steps fit in so many epochs; at least one."""
+        return max(1, int(self.windows * epochs) // self.batch)
+
+    def at(self, step: int) -> Int64[np.ndarray, " batch"]:
+        """Where the windows of a step start in the stream; steps count from 0. A batch may straddle two epochs."""
+        epochs, within = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), self.windows)
+        starts = np.empty(self.batch, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            windows = _permutation(self.windows, self.seed, int(epoch))[within[here]]
+            starts[here] = windows * self.length + self._offset(int(epoch), windows)
+        return starts
+
+    def _offset(self, epoch: int, windows: np.ndarray) -> np.ndarray | int:
+        if self.offsets == "none":
+            return 0
+        if self.offsets == "epoch":
+            return int(np.random.default_rng([self.seed, epoch, 1]).integers(self.length))
+        return _own_offsets(self.windows, self.length, self.seed, epoch)[windows]
+
+
+@lru_cache(maxsize=2)
+def _permutation(windows: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 0]).permutation(np.arange(windows, dtype=np.int64))
+
+
+@lru_cache(maxsize=2)
+def _own_offsets(windows: int, length: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 2]).integers(length, size=windows, dtype=np.int64)
+
+
+def fixed_windows(tokens: int, length: int, reads: int) -> tuple[Int64[np.ndarray, " W"], int]:
+    """The windows of validation, one after the other from the head, and how many tokens at the tail are in none."""
+    windows = (tokens - reads) // length + 1
+    if windows < 1:
+        raise _too_small(tokens, reads, length)
+    return np.arange(windows, dtype=np.int64) * length, tokens - ((windows - 1) * length + reads)
+
+
+def _too_small(tokens: int, needed: int, length: int) -> UserError:
+    return UserError(
+        f"A split of {tokens:,} tokens is smaller than one window of {length}",
+        f"At least {needed:,} tokens",
+        "Prepare more text, or choose a shorter window",
+    )
