@@ -49,7 +49,7 @@ class Ledger:
 class Provenance:
     """What a model owes its words to.
 
-    corpora:  fingerprint -> distinct words, of all text that the model, its teachers and their beginnings were trained on
+    corpora:  fingerprint -> distinct words of all text that the model, its teachers and their beginnings read
     external: names of pretrained things from outside: their words are not known and not within any budget
     shown:    words that the model itself was shown before this run
     """
@@ -94,7 +94,10 @@ def require_valid(track: str, provenance: Provenance, *, shown: int) -> None:
 
 
 def challenge_milestones(track: str) -> list[int]:
-    """Words at which the challenge wants a checkpoint: every 1M to 10M, 10M to 100M, 100M to 1000M (not strict-small)."""
+    """Words at which the challenge wants a checkpoint: every 1M to 10M, every 10M to 100M, every 100M to 1000M.
+
+    strict-small ends at 100M.
+    """
     words = [*range(1, 10), *range(10, 100, 10), 100]
     return [n * M for n in (words if track == "strict-small" else [*words, *range(200, 1001, 100)])]
 

@@ -20,7 +20,7 @@ class Data(Section):
     window: int = Field(128, ge=2)
     """Tokens a window. A training window starts at a random place, a validation window at a fixed one."""
     targets: Literal["all", "inside"] = "all"
-    """`all` reads one token more and learns from every token of a window; `inside` learns from window - 1 of them."""
+    """`all` reads one token more and learns from every token of a window; `inside` from window - 1 of them."""
     offsets: Literal["none", "epoch", "window"] = "window"
     """Where training windows start: at fixed places, shifted by one random offset an epoch, or each by its own."""
 
@@ -32,15 +32,15 @@ class Student(Section):
     voids: ClassVar[dict[str, tuple[str, ...]]] = {"weights": ("shape", "config"), "shape": ("weights",)}
 
     shape: str | None = None
-    """Random weights in this shape: gpt2-tiny, gpt2-small, gpt2-medium, gpt2-large, llama-tiny, llama-58m, llama-360m."""
+    """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m."""
     weights: str | None = None
     """Weights to start from: a run, a folder or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}
-    """Fields of the Hugging Face configuration to change in the shape, such as n_layer. Not for weights that exist."""
+    """Fields of the Hugging Face configuration to change in the shape, such as n_layer."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, where the architecture has them."""
     pad_vocabulary: int = Field(64, ge=1)
-    """Inside, the vocabulary is padded to a multiple of this; outside, and in every saved file, it is the tokenizer's."""
+    """Inside, the vocabulary is padded to a multiple of this; outside and in files it is the tokenizer's."""
 
     @model_validator(mode="after")
     def _shape_or_weights(self) -> "Student":
@@ -83,7 +83,7 @@ class Optimizer(Section):
     muon_lr: float = Field(0.02, gt=0)
     """Highest learning rate of the matrices that Muon moves."""
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
-    """After the warm-up: down to final_lr in a cosine, in a line, not at all, or flat and then down over the last part."""
+    """After the warm-up: down to final_lr in a cosine, in a line, not at all, or flat and down at the end."""
     warmup: int = Field(0, ge=0)
     """Steps over which the learning rate rises in a line from 0."""
     final_lr: float = Field(0.0, ge=0, le=1)
@@ -142,7 +142,7 @@ class Save(Section):
     keep: int = Field(2, ge=1)
     """Checkpoints kept; older ones are deleted."""
     milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
-    """Models kept by words shown: `challenge` is chck_1M ... chck_10M, chck_20M ... as BabyLM asks, or a list of words."""
+    """Models kept by words shown: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
 
 
 class Log(Section):

@@ -23,7 +23,8 @@ def _llama(layers: int, width: int, heads: int, inner: int) -> dict[str, Any]:
     }
 
 
-# gpt2-*: Radford et al. 2019, table 2. gpt2-705m and the two llamas: BabyLlama's teachers and student (2308.02019, section 3).
+# gpt2-*: Radford et al. 2019, table 2. gpt2-705m, llama-360m and llama-58m: BabyLlama's teachers and student,
+# https://arxiv.org/abs/2308.02019, section 3.
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2-tiny": _gpt2(2, 64, 2),
     "gpt2-mini": _gpt2(4, 160, 4),

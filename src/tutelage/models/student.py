@@ -1,7 +1,6 @@
 """A Hugging Face causal LM as training sees it: a backbone that gives hidden states, and a head."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -179,7 +178,7 @@ def _model_of_run(run: Path) -> str:
 
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
-    local = os.path.isdir(place)
+    local = Path(place).is_dir()
     unreachable = "" if local else hub_problem()
     try:
         return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)

@@ -71,9 +71,9 @@ class Loop:
     steps: int
     micro: MicroBatch
     seed: int
+    device: torch.device
     clip: float = 1.0
     precision: str = "fp32"
-    device: torch.device = torch.device("cpu")
     step: int = 0
     parts: dict[str, Stateful] = field(default_factory=dict)
 
@@ -188,9 +188,11 @@ class Loop:
         windows = ", ".join(str(int(p)) for m in bad for p in m.positions[:8])
         where = f" (windows that start at tokens {windows}{', ...' if windows else ''})" if windows else ""
         return NotFinite(
-            f"{what} is not finite at step {self.step + 1:,}{where}. The update was not made: the weights are those of step {self.step:,}",
+            f"{what} is not finite at step {self.step + 1:,}{where}. "
+            f"The update was not made: the weights are those of step {self.step:,}",
             "A finite number",
-            "Lower optimizer.lr, add warm-up or clipping, or look at these windows; the same command goes on from the last checkpoint",
+            "Lower optimizer.lr, add warm-up or clipping, or look at these windows; "
+            "the same command goes on from the last checkpoint",
         )
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -21,10 +21,10 @@ class Needs:
 def needs(
     config: PretrainedConfig, *, parameters: int, teacher_parameters: int, window: int, precision: str, optimizer: str
 ) -> Needs:
-    """An estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
+    """A rough estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
 
-    About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of attention
-    with their dropout mask (specs of the field's usual blocks; measured within a factor of 1.5 on GPT-2 shapes).
+    About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of
+    attention with their dropout mask.
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads

@@ -11,7 +11,7 @@ GROWTH_INTERVAL = 2000  # finite steps before the scale is doubled
 
 @dataclass(slots=True)
 class LossScale:
-    """Multiplies the loss so that small fp16 gradients do not vanish; halved when they overflow, doubled when all is well.
+    """Multiplies the loss so that small fp16 gradients do not vanish; halved when they overflow, doubled after a while.
 
     skipped counts the updates that were left out.
     """

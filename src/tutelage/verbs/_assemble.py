@@ -38,9 +38,8 @@ class Corpus:
     def batch_at(self, step: int) -> TokenBatch:
         """The training windows of a step, over all processes."""
         starts = self.order.at(step)
-        ids, words = self.train.at(starts, self.order.reads)
-        if self.order.reads > self.window:  # the one token more is a target only; its word belongs to another window
-            words = self.train.at(starts, self.window)[1]
+        # The one token more that a window may read is a target only; its word belongs to another window.
+        ids, words = self.train.at(starts, self.order.reads, counted=self.window)
         return token_batch(ids, starts, words, window=self.window)
 
     def validation(self, size: int) -> list[TokenBatch]:
@@ -122,7 +121,7 @@ def _require_same_tokenizer(name: str, corpus: Corpus, path: str) -> None:
     theirs, ours = load_tokenizer_of(name).get_vocab(), corpus.tokenizer.get_vocab()
     if theirs != ours:
         raise UserError(
-            f"{name} was trained with another tokenizer ({len(theirs):,} ids) than {path} was prepared with ({len(ours):,})",
+            f"{name} has another tokenizer ({len(theirs):,} ids) than {path} was prepared with ({len(ours):,})",
             "One tokenizer for the model and its corpus",
             f"Prepare the corpus again with `--tokenizer {name}`",
         )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import UserError
+from tutelage.errors import Interrupted, UserError
 from tutelage.run import fingerprint, read_json, write_atomically
 from tutelage.verbs._plan import Job
 
@@ -59,10 +59,6 @@ def _train(job: Job, verbs: Verbs) -> None:
     verbs.train(job.arguments["recipe"], job.arguments["overrides"])
     if _status(job.folder) != "done":
         raise Interrupted(f"{job.name} stopped before its end")
-
-
-class Interrupted(Exception):
-    """A run was asked to stop and has kept its checkpoint: the study stops too, and goes on when run again."""
 
 
 def _evaluate(job: Job, verbs: Verbs) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from tutelage.errors import UserError
+from tutelage.errors import Interrupted, UserError
 from tutelage.run import write_atomically
-from tutelage.verbs._job import Interrupted, Verbs, done, packed, real_verbs, run_job
+from tutelage.verbs._job import Verbs, done, packed, real_verbs, run_job
 from tutelage.verbs._plan import Job, Plan, plan
 from tutelage.verbs.report import report
 
@@ -55,11 +55,7 @@ def study(
     try:
         outcome = _side_by_side(made, lanes) if len(lanes) > 1 else _in_turn(made, verbs or real_verbs())
     except (Interrupted, KeyboardInterrupt) as stop:
-        raise UserError(
-            f"The study was stopped ({stop or 'interrupted'})",
-            "What is done and every checkpoint are kept",
-            f"Go on with: {command}",
-        ) from stop
+        raise Interrupted(f"{stop or 'Stopped.'} The study goes on with: {command}") from stop
     _record(made, command, outcome)
     page = report([made.folder], out=made.folder / "report", title=made.study.report.title or made.name)
     if outcome.failed:

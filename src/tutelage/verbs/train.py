@@ -99,6 +99,10 @@ class Run:
         models = 2 + len(self._milestones())
         return model * (1 + moments) * (self.settings.save.keep + 1) + model * models
 
+    def _disk_in_words(self, student: Student) -> str:
+        kept = f"{self.settings.save.keep} checkpoints, {len(self._milestones())} milestones, the best model"
+        return f"{gigabytes(self._disk(student))} ({kept})"
+
     def _milestones(self) -> list[int]:
         wanted = self.settings.save.milestones
         words = self._words_planned()
@@ -116,9 +120,9 @@ class Run:
             "teacher": ", ".join(settings.teacher.models) or "none",
             "steps": f"{self.steps:,} of {settings.train.batch} windows, {loop.micro.size} at a time, on {self.device}",
             "words": f"{self._words_planned():,} shown; the corpus has {corpus.train.words:,}",
-            "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end are left out",
+            "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end left out",
             "memory": f"about {gigabytes(self.needs.fixed + self.needs.window * loop.micro.size)}",
-            "disk": f"about {gigabytes(self._disk(student))} ({settings.save.keep} checkpoints, {len(self._milestones())} milestones)",
+            "disk": f"about {self._disk_in_words(student)}",
         }
         for key, text in lines.items():
             self.out.print(f"{key:>11}  {text}", soft_wrap=True)
@@ -154,9 +158,7 @@ class Run:
             provenance=asdict(self.provenance),
             disk=self._disk(student),
         )
-        self.out.print(
-            f"{self.path}: {self.steps:,} steps; checkpoints and models will take about {gigabytes(self._disk(student))}"
-        )
+        self.out.print(f"{self.path}: {self.steps:,} steps; disk: about {self._disk_in_words(student)}")
 
     def _tell_resumed(self, loop: Loop, found: checkpoint.Checkpoint, accepted: list[str], note: str) -> None:
         texts = [f"Resumed at step {loop.step:,} of {self.steps:,}."]
@@ -287,10 +289,8 @@ class Run:
         )
         if parallel.rank() == 0:
             checkpoint.delete_all(self.path / "checkpoints")
-        self.out.print(
-            f"{self.path}: done. Validation loss {self.best.loss:.4f} (perplexity {math.exp(min(self.best.loss, 700)):.2f}) "
-            f"at step {self.best.step:,}; model in {model}"
-        )
+        reached = f"loss {self.best.loss:.4f}, perplexity {math.exp(min(self.best.loss, 700)):.2f}"
+        self.out.print(f"{self.path}: done. Best on validation: {reached}, at step {self.best.step:,}. Model: {model}")
 
     def _leave_finished(self, accept_changes: bool) -> None:
         assert self.existing

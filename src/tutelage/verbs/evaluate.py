@@ -1,0 +1,233 @@
+"""`tutelage evaluate`: models and tasks in, results on disk and in a table."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track as progress
+from rich.table import Table
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
+from tutelage.errors import UserError
+from tutelage.evaluate._base import Asked, Outcome, Result, Row, Task, Tools
+from tutelage.evaluate._scorer import Scorer
+from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of, locate
+from tutelage.recipe import load_module
+from tutelage.run import fingerprint, read_json, write_atomically
+from tutelage.train.parallel import start
+
+FORMAT = 1  # raise it when a change of the scoring makes figures on disk wrong
+
+
+def evaluate(
+    models: Sequence[str],
+    *,
+    tasks: Sequence[str] = ("perplexity",),
+    data: Path | None = None,
+    pairs: Path | None = None,
+    text: Path | None = None,
+    split: str = "valid",
+    window: int = 128,
+    stride: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+    quiet: bool = False,
+) -> list[Result]:
+    """Measure models, in fp32, and keep the results as <task>-<data>.json with predictions beside them.
+
+    models: runs, milestones, folders or Hub names. Results of a run or milestone go into its `evaluations`, of others
+            into evaluations/<name>; with `out`, all go there, into a folder each if there are several models.
+    tasks:  modules of evaluate/ (perplexity, minimal_pairs) or dotted paths of your own
+    data:   a folder made by `tutelage prepare`; a run's own where none is given, and no text is
+    text:   a file or folder of text instead, which each model's own tokenizer cuts: for comparing tokenizers
+    stride: None (or 0) for fixed windows side by side, else a sliding window
+    batch:  sequences a forward; None (or 0) for as many as make 4,096 tokens
+    A result that is there already for the same weights, data and settings is not computed again, and told so.
+    """
+    if data is not None and text is not None:
+        raise UserError("Both data and a text are named", "One of them", "Run the command once for each")
+    asked = Asked(data=data, pairs=pairs, text=text, split=split, window=window, stride=stride or None)
+    console = Console(quiet=quiet, highlight=False)
+    results = []
+    for model in models:
+        home = _home(model, out, several=len(models) > 1)
+        results += _one(model, tasks, asked, home, start(device), batch or None, console)
+    _show(results, console)
+    return results
+
+
+def _one(
+    name: str, tasks: Sequence[str], asked: Asked, home: Path, device: Any, batch: int | None, console: Console
+) -> list[Result]:
+    """Every task on one model, which is loaded once, and only if something is left to do."""
+    own = replace(asked, data=_data_of(name)) if asked.data is None and asked.text is None else asked
+    todo = [(task, _task(task, own)) for task in tasks]
+    tokenizer = _tokenizer(name)
+    weights = [fingerprint_of(name), tokenizer_fingerprint(tokenizer)]
+    tools, model, results = None, None, []
+    for module, task in todo:
+        short = module.rpartition(".")[2]
+        key = fingerprint([FORMAT, short, dict(task.settings), weights])
+        place = _place(home, short, task)
+        if old := _kept(place, key, name):
+            console.print(f"{name}: {short} on {old.name} is there already ({place}), not computed again")
+            results.append(old)
+            continue
+        if model is None or tools is None:
+            model = load_model(name).to(device)
+            _require_ids(name, len(tokenizer), model.get_input_embeddings().get_parameter("weight").shape[0])
+            tools = Tools(
+                tokenizer=tokenizer, scorer=Scorer(model, tokenizer, batch=batch, track=_track(name, console))
+            )
+        outcome = task.run(model, tools)
+        result = Result(
+            task=short,
+            name=place.stem.removeprefix(f"{short}-"),
+            source=task.source,
+            model=name,
+            fingerprint=key,
+            settings=dict(task.settings),
+            rows=outcome.rows,
+        )
+        _keep(place, result, outcome)
+        results.append(result)
+    return results
+
+
+def _task(name: str, asked: Asked) -> Task:
+    return load_module("evaluate", name).task(asked)
+
+
+def _tokenizer(name: str) -> Tokenizer:
+    tokenizer = load_tokenizer_of(name)
+    if not isinstance(tokenizer, Tokenizer):
+        raise UserError(
+            f"The tokenizer of {name}, a {type(tokenizer).__name__}, does not say where its tokens lie in the text",
+            "A model folder with a tokenizer.json",
+            "",
+        )
+    return tokenizer
+
+
+def _require_ids(name: str, ids: int, rows: int) -> None:
+    if ids > rows:
+        raise UserError(
+            f"The tokenizer of {name} has {ids:,} ids and its embedding {rows:,} rows",
+            "A row for every id",
+            "The tokenizer in that folder belongs to another model",
+        )
+
+
+def run_of(name: str) -> Path | None:
+    """The run that a model belongs to: itself, or the one that a milestone or `model` folder lies in."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    return next((place for place in (folder, folder.absolute().parent) if (place / "run.json").exists()), None)
+
+
+def safe(name: str) -> str:
+    """A name that is one folder anywhere: openai-community/gpt2 -> openai-community--gpt2."""
+    return re.sub(r"[^\w.-]+", "--", name).strip("-.") or "model"
+
+
+def _home(name: str, out: Path | None, *, several: bool) -> Path:
+    """Where a model's results go."""
+    folder, run = Path(name), run_of(name)
+    locate(name)  # a wrong name is answered before folders are made
+    if out is None and run is not None:
+        return (run if folder.name == "model" else folder) / "evaluations"
+    home = out if out is not None and not several else (out or Path("evaluations")) / safe(name)
+    # The report finds a model that is not a run by this file; one with more to say is left as it is.
+    if not (home / "model.json").exists():
+        facts = {"name": home.name, "model": name, "about": ""}
+        write_atomically(home / "model.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return home
+
+
+def _data_of(name: str) -> Path | None:
+    """The prepared corpus that a run was trained on."""
+    run = run_of(name)
+    if run is None or not (run / "recipe.toml").exists():
+        return None
+    data = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("data")
+    path = data.get("path") if isinstance(data, dict) else data
+    return None if path is None else Path(path)
+
+
+def _place(home: Path, task: str, data: Task) -> Path:
+    """The result's file. Data of the same name from somewhere else get a longer one, so that no result is lost."""
+    place = home / f"{task}-{safe(data.name)}.json"
+    if place.exists() and read_json(place).get("source") != data.source:
+        return home / f"{task}-{safe(data.source)}-{safe(data.name)}.json"
+    return place
+
+
+def _kept(place: Path, key: str, name: str) -> Result | None:
+    if not place.exists():
+        return None
+    plain = read_json(place)
+    return Result.from_json(plain | {"model": name}) if plain.get("fingerprint") == key else None
+
+
+def _keep(place: Path, result: Result, outcome: Outcome) -> None:
+    """Write a result, its predictions first: if the result is there, they are."""
+    predictions = place.with_name(f"{place.stem}.predictions.jsonl")
+    if outcome.predictions:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions)
+        write_atomically(predictions, "".join(lines))
+    write_atomically(place, json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def _track(name: str, console: Console) -> Any:
+    def track(batches: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        if not console.is_terminal or console.quiet:
+            return batches
+        return progress(batches, f"{name}: {label}", total=total, console=console, transient=True)
+
+    return track
+
+
+SHOWN = {
+    "loss": "nats/token",
+    "perplexity": "perplexity",
+    "perplexity_per_word": "per word",
+    "bits_per_byte": "bits/byte",
+}
+
+
+def _show(results: list[Result], console: Console) -> None:
+    """A table a task and data: models down, overall figures with their standard errors across."""
+    for task, name in dict.fromkeys((result.task, result.name) for result in results):
+        of_task = [result for result in results if (result.task, result.name) == (task, name)]
+        metrics = list(dict.fromkeys(row.metric for result in of_task for row in _overall(result)))
+        table = Table(title=f"{task} on {name}", title_justify="left")
+        table.add_column("model", overflow="fold")
+        for metric in metrics:
+            table.add_column(SHOWN.get(metric, metric), justify="right")
+        for result in of_task:
+            rows = {row.metric: row for row in _overall(result)}
+            table.add_row(result.model, *(_figure(rows.get(metric)) for metric in metrics))
+        console.print(table)
+        for result in of_task:
+            if near := next((row.value for row in result.rows if row.metric == "near_ties"), 0):
+                console.print(f"{result.model}: {near:,.0f} items are ties within 1e-4 nats; a tied pair counts half")
+
+
+def _overall(result: Result) -> list[Row]:
+    return [row for row in result.rows if row.group == "overall"]
+
+
+def _figure(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    scale, digits = (100, 2) if row.metric == "accuracy" else (1, 4 if abs(row.value) < 10 else 2)
+    error = "" if row.error is None else f" ± {scale * row.error:.{digits}f}"
+    return f"{scale * row.value:,.{digits}f}{'%' if scale == 100 else ''}{error}"

@@ -1,0 +1,53 @@
+"""A loop in this process, or the same loop in two that train together over gloo."""
+
+import os
+import socket
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from toys import V, toy_loop, toy_student
+
+from tutelage.objectives.distillation import Distillation
+from tutelage.teachers.live import Live
+from tutelage.train import parallel
+
+
+def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path | None = None) -> tuple:
+    """Losses of some steps, the gradient of the first, and the state after the last."""
+    student = toy_student(dtype=dtype)
+    objective = None
+    if kl_reduction:
+        objective = Distillation(teacher=Live(toy_student(seed=9, dtype=dtype), vocab=V), kl_reduction=kl_reduction)
+    loop = toy_loop(student, objective, micro=2, holes=True, steps=12)
+    if start:
+        loop.load_state_dict(*torch.load(start))
+    loop._gradients(loop.batch_at(loop.step).share(parallel.rank(), parallel.processes()))
+    gradient = torch.cat([p.grad.flatten().clone() for p in student.parameters() if p.grad is not None])
+    loop.optimizers.zero_grad()
+    losses = []
+    for step in loop:
+        losses.append(float(step.loss))
+        if len(losses) == steps:
+            break
+    return losses, gradient, loop.state_dict()
+
+
+def worker(rank: int, port: int, out: str, calls: list[tuple]) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    results = [train(*call) for call in calls]
+    if rank == 0:
+        torch.save(results, out)
+    dist.destroy_process_group()
+
+
+def in_two_processes(out: Path, calls: list[tuple]) -> list[tuple]:
+    """What the first of two processes gives back from `train(*call)`, call by call: starting processes is dear."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(worker, (port, str(out), calls), nprocs=2)
+    return torch.load(out)
