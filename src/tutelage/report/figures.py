@@ -66,14 +66,14 @@ def _svg(salt: str, plot: Callable[["Axes", bool], float], narrow: bool, colours
         axes = drawing.add_subplot()
         height = plot(axes, narrow)
         drawing.set_size_inches(NARROW if narrow else WIDE, height)
-        text = _saved(drawing)
+        text = _saved(drawing, salt)
     for stand_in, real in colours.items():
         text = text.replace(stand_in, real)
     fixed = colours is _FIXED
     return re.sub(r"#1112(\d\d)", lambda m: PALETTE[int(m[1])] if fixed else f"var(--s{int(m[1])})", text)
 
 
-def _saved(drawing: "Drawing") -> str:
+def _saved(drawing: "Drawing", salt: str) -> str:
     buffer = io.StringIO()
     drawing.savefig(
         buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.04, metadata={"Date": None}
@@ -81,7 +81,8 @@ def _saved(drawing: "Drawing") -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]  # no XML prologue, no DOCTYPE that names another host
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text.replace("'DejaVu Sans', ", "").replace("<svg ", '<svg aria-hidden="true" ', 1)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{salt}-", text)  # several drawings share the page
+    return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
 def loss_figure(collection: Collection) -> Figure | None:

@@ -7,14 +7,6 @@ from statistics import fmean, stdev
 
 from tutelage.report.collect import Collection, Model, Score, System
 
-# What the perplexity task may call its figures; the first name is ours.
-_NAMES = {
-    "loss": ("loss", "nats_per_token", "loss_per_token"),
-    "perplexity": ("perplexity", "perplexity_per_token", "token_perplexity"),
-    "perplexity_word": ("perplexity_per_word", "word_perplexity", "perplexity_word"),
-    "bits_byte": ("bits_per_byte", "bits_byte"),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
@@ -63,8 +55,8 @@ def measures(collection: Collection) -> list[Measure]:
         out += [
             _perplexity("loss", text, f"Validation loss{suffix}", "nats per token", 3, own_loss if own else None),
             _perplexity("perplexity", text, f"Perplexity{suffix}", "per token", 2, own_perplexity if own else None),
-            _perplexity("perplexity_word", text, f"Perplexity{suffix}", "per word", 1, None),
-            _perplexity("bits_byte", text, f"Bits per byte{suffix}", "any tokenizer", 3, None),
+            _perplexity("perplexity_per_word", text, f"Perplexity{suffix}", "per word", 1, None),
+            _perplexity("bits_per_byte", text, f"Bits per byte{suffix}", "any tokenizer", 3, None),
         ]
     suites = _data_of(collection, "minimal_pairs")
     for suite in suites or [""]:
@@ -80,7 +72,7 @@ def _perplexity(
 ) -> Measure:
     def of(model: Model) -> float | None:
         return next(
-            (s.value for s in model.scores if _is(s, "perplexity", text) and s.metric in _NAMES[key] and _finite(s)),
+            (s.value for s in model.scores if _is(s, "perplexity", text) and s.metric == key and _finite(s)),
             None,
         )
 

@@ -159,34 +159,41 @@ def cost_table(collection: Collection) -> Table | None:
                 _mean(system, lambda m: m.run.get("peak_memory"), gigabytes),
                 _mean(system, lambda m: m.run.get("steps"), lambda x: f"{x:,.0f}"),
                 _fact(system, "device", str),
-                _versions(system),
             ],
         )
         for system in runs
     ]
+    if not rows:
+        return None
     total = sum(m.run.get("seconds") or 0 for s in runs for m in s.models)
-    labels = [("Training time", "a run"), ("Speed", "tokens per second"), ("Peak memory", ""), ("Steps", "")]
-    return (
-        Table(
-            corner="System",
-            columns=[
-                *(Column(label=a, hint=b) for a, b in labels),
-                Column(label="Device", number=False),
-                Column(label="Versions", number=False),
-            ],
-            rows=rows,
-            caption=f"Means over seeds. All runs together: {duration(total)} of training."
-            if total
-            else "Means over seeds.",
-        )
-        if rows
-        else None
+    together = f" All runs together: {duration(total)} of training." if total else ""
+    return Table(
+        corner="System",
+        columns=[
+            Column(label="Training time", hint="a run"),
+            Column(label="Speed", hint="tokens per second"),
+            Column(label="Peak memory"),
+            Column(label="Steps"),
+            Column(label="Device", number=False),
+        ],
+        rows=rows,
+        caption=f"Means over seeds.{together}{_versions_caption(runs)}",
     )
 
 
 def _speed(model: Model) -> float | None:
     rates = [row["tokens_per_second"] for row in model.train if row.get("tokens_per_second")]
     return fmean(rates) if rates else None
+
+
+def _versions_caption(systems: list[System]) -> str:
+    """The versions of all runs in a line, or of each that differs."""
+    by_text: dict[str, list[str]] = {}
+    for system in systems:
+        by_text.setdefault(_versions(system).text, []).append(system.name)
+    if len(by_text) == 1:
+        return f" All with {next(iter(by_text))}." if "—" not in by_text else " Versions were not recorded."
+    return "".join(f" {', '.join(names)}: {text}." for text, names in by_text.items())
 
 
 def _versions(system: System) -> Cell:
@@ -218,10 +225,7 @@ def words_table(collection: Collection) -> Table | None:
         Row(
             head=system.name,
             number=system.number,
-            cells=[
-                _mean(system, lambda m, key=key: (m.run.get("ledger") or {}).get(key), lambda x: f"{x:,.0f}")
-                for key, _, _ in ledgers
-            ],
+            cells=[_mean(system, lambda m, key=key: _ledger(m, key), lambda x: f"{x:,.0f}") for key, _, _ in ledgers],
         )
         for system in _trained(collection)
     ]
@@ -231,6 +235,13 @@ def words_table(collection: Collection) -> Table | None:
         if rows
         else None
     )
+
+
+def _ledger(model: Model, key: str) -> float | None:
+    """A ledger's words; of a run that is not finished, those shown so far."""
+    words = (model.run.get("ledger") or {}).get(key)
+    rows = [row["words"] for row in model.train + model.valid if row.get("words") is not None]
+    return max(rows) if words is None and key == "shown" and rows else words
 
 
 def validity_table(collection: Collection) -> Table | None:

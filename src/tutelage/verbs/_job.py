@@ -63,7 +63,8 @@ def _train(job: Job, verbs: Verbs) -> None:
 
 def _evaluate(job: Job, verbs: Verbs) -> None:
     _describe(job)
-    settings = {key: Path(value) for key in ("data", "pairs") if (value := job.arguments[key])}
+    settings: dict[str, Any] = {key: Path(value) for key in ("data", "pairs") if (value := job.arguments[key])}
+    settings |= {key: job.arguments[key] for key in ("window", "stride")}
     out = {"out": job.folder} if job.arguments["beside"] else {}
     verbs.evaluate([job.arguments["model"]], tasks=job.arguments["tasks"], **settings, **out)
 

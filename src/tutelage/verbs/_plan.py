@@ -167,7 +167,9 @@ class _Planner:
             for key in ("data", "pairs"):
                 settings[key], more = self._resolved(getattr(self.study.evaluate, key), None, f"evaluate.{key}")
                 needs += more
-            arguments = {**common, **settings, "tasks": list(self.study.evaluate.tasks)}
+            asked = self.study.evaluate
+            windows = {"window": asked.window, "stride": asked.stride or None}
+            arguments = {**common, **settings, **windows, "tasks": list(asked.tasks)}
             self._add(
                 Job(name=f"evaluate {name}", kind="evaluate", folder=folder, needs=_once(needs), arguments=arguments)
             )

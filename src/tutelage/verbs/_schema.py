@@ -20,7 +20,7 @@ class Prepare(Section):
     """Size of a tokenizer that is trained."""
     valid: tuple[str, ...] = ()
     """Sources of the validation split."""
-    valid_share: float = Field(0.0, ge=0, lt=1)
+    valid_share: float | None = Field(None, ge=0, lt=1)
     """Share of the documents to validate on, where `valid` names none."""
     seed: int = 1
     """Decides which documents those are."""
@@ -63,6 +63,10 @@ class Evaluation(Section):
     """The prepared folder for perplexity; empty is each run's own."""
     pairs: str = ""
     """A folder of minimal pairs."""
+    window: int = Field(128, ge=2)
+    """Tokens a window of the perplexity."""
+    stride: int = Field(0, ge=0)
+    """0 for windows side by side, else how far a sliding window moves."""
 
 
 class Samples(Section):

@@ -84,7 +84,7 @@ def _in_turn(made: Plan, verbs: Verbs) -> Outcome:
     outcome = Outcome()
     for job in made.jobs:
         if not _blocked(job, outcome):
-            _say(f"{job.kind} {job.name.removeprefix(job.kind).strip()}")
+            _say(_title(job))
             _keep(outcome, job, lambda job=job: run_job(job, verbs))
     return outcome
 
@@ -127,7 +127,7 @@ def _side_by_side(made: Plan, devices: list[str]) -> Outcome:
             left = [job for job in left if not _blocked(job, outcome)]
             ready = [job for job in left if set(job.needs) <= set(outcome.finished)]
             for job in ready[: len(devices) - len(busy)]:
-                _say(f"{job.kind} {job.name}")
+                _say(_title(job))
                 busy[pool.submit(_in_a_process, job, free, made.folder / "logs")] = job
                 left.remove(job)
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
@@ -185,6 +185,10 @@ def _record(made: Plan, command: str, outcome: Outcome) -> None:
         "jobs": [{"name": job.name, "kind": job.kind, "error": why.get(job.name, "")} for job in made.jobs],
     }
     write_atomically(made.folder / "study.json", json.dumps(record, indent=1, ensure_ascii=False))
+
+
+def _title(job: Job) -> str:
+    return f"{job.kind} {job.name.removeprefix(job.kind).strip()}"
 
 
 def _say(text: str) -> None:

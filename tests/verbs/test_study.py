@@ -1,0 +1,273 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.made import evaluations, lines, make_run, write
+
+from tutelage.errors import Interrupted, UserError
+from tutelage.recipe import RECIPES
+from tutelage.verbs import study as verb
+from tutelage.verbs._job import Verbs, packed, unpacked
+from tutelage.verbs._plan import Plan, plan
+
+STUDY = """
+about = "A question."
+verb = "study"
+[prepare.nursery]
+sources = ["nursery:words=2000,seed=1"]
+tokenizer = "bpe"
+vocabulary = 300
+[run.kd]
+recipe = "student_kd_toy"
+set = { data = "@nursery", teacher = "@teacher", optimizer.lr = 1e-3 }
+grid = { "objective.alpha" = [0.0, 0.5] }
+[run.teacher]
+recipe = "teacher_toy"
+seeds = "first"
+set = { data = "@nursery", student = "@pretrained" }
+[run.pretrained]
+recipe = "pretrain_toy"
+seeds = "first"
+shown = false
+set = { data = "@nursery" }
+[model.untouched]
+name = "@pretrained"
+[evaluate]
+tasks = ["perplexity", "minimal_pairs"]
+data = "@nursery"
+pairs = "@nursery/pairs"
+[sample]
+prompts = ["Once upon a time"]
+n = 1
+"""
+
+
+class Fakes:
+    """Verbs that leave behind what the real ones do, and say what they were called with."""
+
+    def __init__(self, failing: str = "", stopping: str = "") -> None:
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.failing, self.stopping = failing, stopping
+        self.verbs = Verbs(prepare=self.prepare, train=self.train, evaluate=self.evaluate, sample=self.sample)
+
+    def prepare(self, sources: list[str], *, out: Path, **settings: Any) -> Path:
+        self.calls.append(("prepare", str(out), {"sources": sources, **settings}))
+        write(out / "manifest.json", "{}")
+        return out
+
+    def train(self, recipe: str, overrides: list[str]) -> Path:
+        run = Path(json.loads(overrides[0].removeprefix("run=")))
+        self.calls.append(("train", run.name, {"recipe": recipe, "overrides": overrides}))
+        if self.failing and run.name.startswith(self.failing):
+            raise UserError("The disk is full")
+        if run.name == self.stopping:
+            raise Interrupted(f"{run} stopped")
+        seed = int(overrides[1].removeprefix("seed="))
+        return run if (run / "run.json").exists() else make_run(run, seed=seed, evaluated=False)
+
+    def evaluate(self, models: list[str], *, tasks: list[str], out: Path | None = None, **places: Any) -> None:
+        self.calls.append(("evaluate", Path(models[0]).name, {"tasks": tasks, "out": out, **places}))
+        evaluations(out or Path(models[0]) / "evaluations", models[0], 2.0, 0.2, 1)
+
+    def sample(self, model: str, *, prompts: list[str], **settings: Any) -> list[dict[str, Any]]:
+        self.calls.append(("sample", Path(model).name, {"prompts": prompts, **settings}))
+        rows = [{"prompt": prompt, "text": "a cat", "seed": 1, "ids": [1]} for prompt in prompts]
+        write(Path(model) / "samples.jsonl", lines(rows * 2))
+        return rows
+
+    def names(self, kind: str) -> list[str]:
+        return [name for k, name, _ in self.calls if k == kind]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "asked.toml", STUDY)
+    return tmp_path
+
+
+def planned(text: str, seeds: list[int] | None = None, overrides: list[str] | None = None) -> Plan:
+    write(Path("other.toml"), text)
+    return plan("other.toml", seeds=seeds, out=Path("runs"), overrides=overrides or [])
+
+
+def test_a_plan_has_every_seed_and_grid_point_after_what_it_needs(here: Path):
+    made = plan("asked.toml", seeds=[1, 2], out=Path("runs"), overrides=[])
+    trained = [job for job in made.jobs if job.kind == "train"]
+    assert sorted(job.name for job in trained) == [
+        "kd-alpha0.0-s1", "kd-alpha0.0-s2", "kd-alpha0.5-s1", "kd-alpha0.5-s2", "pretrained-s1", "teacher-s1",
+    ]  # fmt: skip
+    names = [job.name for job in made.jobs]
+    assert all(names.index(need) < names.index(job.name) for job in made.jobs for need in job.needs)
+    job = next(job for job in trained if job.name == "kd-alpha0.5-s2")
+    assert job.needs == ("nursery", "teacher-s1")  # the teacher's only seed
+    assert job.arguments["overrides"] == [
+        'run="runs/asked/kd-alpha0.5-s2"', "seed=2", 'data="data/asked/nursery"', 'teacher="runs/asked/teacher-s1"',
+        "optimizer.lr=0.001", "objective.alpha=0.5",
+    ]  # fmt: skip
+
+
+def test_a_reference_means_the_run_of_the_same_seed(here: Path):
+    made = planned('verb="study"\n[run.a]\nrecipe="x"\n[run.b]\nrecipe="y"\nset={student="@a/chck_1M"}', [3, 4])
+    job = next(job for job in made.jobs if job.name == "b-s4")
+    assert job.needs == ("a-s4",) and 'student="runs/other/a-s4/chck_1M"' in job.arguments["overrides"]
+
+
+def test_several_teachers_are_a_list(here: Path):
+    made = planned(
+        'verb="study"\n[run.a]\nrecipe="x"\n[run.b]\nrecipe="x"\n[run.c]\nrecipe="y"\nset={teacher=["@a","@b"]}'
+    )
+    job = next(job for job in made.jobs if job.name == "c-s1")
+    assert (
+        job.needs == ("a-s1", "b-s1") and 'teacher=["runs/other/a-s1", "runs/other/b-s1"]' in job.arguments["overrides"]
+    )
+
+
+X = 'recipe="x"\n'
+REFUSED = {
+    r"is called 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',
+    r"These wait for each other: a-s1, b-s1": f'[run.a]\n{X}set={{student="@b"}}\n[run.b]\n{X}set={{student="@a"}}',
+    r"uses the name 'a' more than once": f'[run.a]\n{X}[model.a]\nname="gpt2"',
+    r"run\.a: (recipe is missing; )?unknown key recipee": '[run.a]\nrecipee="x"',
+    r"a grid of 2 systems": f'[run.g]\n{X}grid={{"objective.alpha"=[0,1]}}\n[run.b]\n{X}set={{teacher="@g"}}',
+    r"with seed 3, which is not run": f'[run.a]\n{X}seeds=[1,2]\n[run.b]\n{X}seeds=[3]\nset={{student="@a"}}',
+    r"does not know which texts to read": '[prepare.c]\nsources=["@data"]',
+    r"unknown key evaluat .did you mean 'evaluate'": '[evaluat]\ntasks=["perplexity"]',
+    r"would make a-lr1-s1 twice": f'[run.a]\n{X}grid={{"lr"=[1,1]}}',
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_study_that_cannot_be_is_refused_before_it_starts(here: Path, message: str):
+    with pytest.raises(UserError, match=message):
+        planned('verb="study"\n' + REFUSED[message])
+
+
+def test_a_prepared_folder_of_the_users_own_is_used_as_it_is(here: Path):
+    write(here / "mine" / "manifest.json", "{}")
+    text = 'verb="study"\n[prepare.corpus]\nsources=["@data"]\n[run.a]\nrecipe="x"\nset={data="@corpus"}'
+    made = planned(text, overrides=["data=mine"])
+    assert made.jobs[0].arguments["sources"] == [] and made.jobs[0].folder == Path("mine")
+    assert 'data="mine"' in made.jobs[1].arguments["overrides"]
+    texts = planned(text, overrides=["data=texts"])
+    assert texts.jobs[0].arguments["sources"] == ["texts"] and texts.jobs[0].folder == Path("data/other/corpus")
+
+
+def test_a_study_ends_in_a_page_about_what_is_shown(here: Path):
+    fakes = Fakes()
+    page = verb.study("asked.toml", verbs=fakes.verbs)
+    text = page.read_text()
+    assert page == Path("runs/asked/report/index.html")
+    for part in ("A question.", "kd-alpha0.5", "untouched", "tutelage study asked.toml --seeds 1"):
+        assert part in text, part
+    assert "pretrained-s1" not in fakes.names("sample")[1:]  # only as the untouched model
+    assert ">pretrained<" not in text
+    evaluated = next(settings for kind, name, settings in fakes.calls if kind == "evaluate" and name == "teacher-s1")
+    assert evaluated["pairs"] == Path("data/asked/nursery/pairs") and evaluated["out"] is None
+    beside = next(settings for kind, _, settings in fakes.calls if kind == "evaluate" and settings["out"])
+    assert beside["out"] == Path("runs/asked/evaluations/untouched")
+    facts = json.loads((beside["out"] / "model.json").read_text())
+    assert facts["name"] == "untouched" and facts["parameters"] == 431_104
+
+
+def test_a_second_time_nothing_is_sampled_again(here: Path):
+    verb.study("asked.toml", verbs=Fakes().verbs)
+    again = Fakes()
+    verb.study("asked.toml", verbs=again.verbs)
+    assert again.names("sample") == []
+    changed = Fakes()
+    verb.study("asked.toml", overrides=["sample.n=2"], verbs=changed.verbs)
+    assert len(changed.names("sample")) == 4
+    assert len((here / "runs/asked/teacher-s1/samples.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_failure_stops_only_what_needs_it(here: Path):
+    fakes = Fakes(failing="kd-alpha0.0")
+    with pytest.raises(UserError, match=r"1 of 13 jobs failed and 2 wait for them.*kd-alpha0\.0-s1: The disk is full"):
+        verb.study("asked.toml", verbs=fakes.verbs)
+    assert {"kd-alpha0.5-s1", "teacher-s1"} <= set(fakes.names("evaluate"))
+    page = (here / "runs/asked/report/index.html").read_text()
+    assert "failed: The disk is full" in page and "waits for kd-alpha0.0-s1" in page
+    mended = Fakes()
+    verb.study("asked.toml", verbs=mended.verbs)
+    assert "failed:" not in (here / "runs/asked/report/index.html").read_text()
+
+
+def test_an_error_of_our_own_is_kept_apart_too(here: Path, capsys: pytest.CaptureFixture[str]):
+    fakes = Fakes()
+    broken = Verbs(prepare=fakes.prepare, train=fakes.train, evaluate=lambda *a, **k: 1 / 0, sample=fakes.sample)
+    with pytest.raises(UserError, match=r"4 of 13 jobs failed.*ZeroDivisionError"):
+        verb.study("asked.toml", verbs=broken)
+    assert "Traceback" in capsys.readouterr().err and len(fakes.names("sample")) == 4
+
+
+def test_a_wish_to_stop_stops_the_study(here: Path):
+    fakes = Fakes(stopping="teacher-s1")
+    with pytest.raises(Interrupted, match=r"The study goes on with: tutelage study asked\.toml --seeds 1"):
+        verb.study("asked.toml", verbs=fakes.verbs)
+    assert fakes.names("train")[-1] == "teacher-s1" and not fakes.names("evaluate")
+
+
+def test_a_dry_run_prints_every_job_and_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]):
+    write(here / "data/asked/nursery/manifest.json", "{}")
+    verb.study("asked.toml", seeds=[1, 2], dry_run=True)
+    text = capsys.readouterr().out
+    assert "done   prepare   nursery" in text and "to do  train     teacher-s1" in text
+    assert "needs nursery, teacher-s1" in text
+    assert not (here / "runs").exists()
+
+
+def test_independent_runs_go_side_by_side_each_on_its_own_device(here: Path, monkeypatch: pytest.MonkeyPatch):
+    import threading
+
+    meeting, seen = threading.Barrier(2, timeout=10), []
+    fakes = Fakes(failing="kd-alpha0.0")
+
+    def fake_process(job: Any, free: Any, logs: Path) -> None:
+        device = free.get()
+        if job.name.startswith("kd-") and job.kind == "train":
+            meeting.wait()  # both are here at once, or this breaks
+            seen.append((job.name, device))
+        try:
+            verb.run_job(unpacked(packed(job)), fakes.verbs)
+        finally:
+            free.put(device)
+
+    monkeypatch.setattr(verb, "_in_a_process", fake_process)
+    with pytest.raises(UserError, match="1 of 13 jobs failed"):
+        verb.study("asked.toml", devices=["0", "1"], verbs=fakes.verbs)
+    assert sorted(name for name, _ in seen) == ["kd-alpha0.0-s1", "kd-alpha0.5-s1"]
+    assert len({device for _, device in seen}) == 2
+    assert fakes.names("evaluate").count("kd-alpha0.5-s1") == 1
+
+
+def test_a_process_that_fails_says_why(here: Path, monkeypatch: pytest.MonkeyPatch):
+    job = plan("asked.toml", seeds=[1], out=Path("runs"), overrides=[]).jobs[0]
+    queue: Any = verb.SimpleQueue()
+    queue.put("7")
+    monkeypatch.setattr(verb.sys, "executable", shutil.which("sh"))
+    monkeypatch.setattr(verb, "packed", lambda job: "x")
+    write(here / "bin.sh", "")
+    with pytest.raises(UserError, match=r"All of it is in runs/logs/nursery\.log"):
+        verb._in_a_process(job, queue, Path("runs/logs"))
+    assert queue.get_nowait() == "7"  # the device is free again
+
+
+@pytest.mark.parametrize("name", ["demo", "toy", "weekly"])
+def test_shipped_studies_can_be_planned_and_their_recipes_exist(here: Path, name: str):
+    made = plan(name, seeds=None, out=Path("runs"), overrides=["data=texts"])
+    assert made.study.about and made.study.report.title
+    shipped = {path.stem for path in RECIPES.glob("*.toml")}
+    assert {job.arguments["recipe"] for job in made.jobs if job.kind == "train"} <= shipped
+
+
+def test_settings_of_shipped_studies_fit_their_recipes(here: Path):
+    from tutelage.recipe import read
+    from tutelage.settings import Training
+
+    for name in ("demo", "toy", "weekly"):
+        for job in plan(name, seeds=[1], out=Path("runs"), overrides=["data=texts"]).jobs:
+            if job.kind == "train":
+                assert read(Training, job.arguments["recipe"], job.arguments["overrides"]).run == str(job.folder)
