@@ -1,0 +1,135 @@
+"""What every task shares: what it is asked, what it may use, the rows it gives, and their standard errors."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.evaluate._scorer import Scorer
+
+T = TypeVar("T")
+Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to go through, how many, label): shows progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user asked for. A task takes from it what concerns it."""
+
+    data: Path | None = None
+    pairs: Path | None = None
+    text: Path | None = None
+    split: str = "valid"
+    window: int = 128
+    stride: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a task may use beside the model."""
+
+    tokenizer: Tokenizer
+    scorer: Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure. group: overall, field, phenomenon, paradigm, or count (of what the figures rest on).
+
+    error: standard error in the value's unit, over what was scored (items, windows); None where there is none.
+    """
+
+    metric: str
+    group: str = "overall"
+    name: str
+    value: float
+    error: float | None = None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task gives: its figures and, where it has some, what was chosen for each item."""
+
+    rows: list[Row]
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Task(Protocol):
+    """A measurement on given data. The module of a task has a function `task(asked: Asked) -> Task`.
+
+    name:     short name of the data, unique among the task's usual data: valid, nursery
+    source:   where the data lies, to tell two of one name apart
+    settings: all that decides the figures, the data's fingerprint included (JSON)
+    """
+
+    name: str
+    source: str
+    settings: Mapping[str, Any]
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """Measure the model, which is in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One task's outcome for one model, as it is kept on disk. kept: it was there already and not computed again."""
+
+    task: str
+    name: str
+    source: str
+    model: str
+    fingerprint: str
+    settings: dict[str, Any]
+    rows: list[Row]
+    kept: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        plain = asdict(self)
+        del plain["kept"]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Result":
+        """A result read back."""
+        rows = [Row(**row) for row in plain["rows"]]
+        return cls(**{key: value for key, value in plain.items() if key != "rows"}, rows=rows, kept=True)
+
+    def value(self, metric: str, group: str = "overall", name: str | None = None) -> float:
+        """The figure of that metric and group; the first one where no name is given."""
+        return next(r.value for r in self.rows if (r.metric, r.group) == (metric, group) and name in (None, r.name))
+
+
+def share(credits: np.ndarray) -> tuple[float, float]:
+    """Mean credit and its standard error, sqrt(mean squared deviation / n).
+
+    With credits of 0 and 1 that is the binomial sqrt(p (1 - p) / n); half credits vary less, and it is smaller.
+
+    >>> share(np.array([1.0, 1.0, 1.0, 0.0]))    # p = 3/4, sqrt(3/16 / 4)
+    (0.75, 0.21650635094610965)
+    """
+    return float(credits.mean()), float(credits.std() / math.sqrt(len(credits)))
+
+
+def mean_of(parts: list[tuple[float, float]]) -> tuple[float, float]:
+    """Unweighted mean of independent (value, error) pairs, and its error: sqrt(sum of squared errors) / how many."""
+    values, errors = zip(*parts)
+    return float(np.mean(values)), math.sqrt(sum(e * e for e in errors)) / len(parts)
+
+
+def ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float | None]:
+    """sum / count over units (windows) that are taken to be independent, and its standard error.
+
+    The error is that of a ratio estimator: sqrt(sum (s - r c)^2 / (k (k - 1))) / mean count; None for one unit.
+    """
+    value, units = float(sums.sum() / counts.sum()), len(sums)
+    if units < 2:
+        return value, None
+    spread = float(((sums - value * counts) ** 2).sum())
+    return value, math.sqrt(spread / (units * (units - 1))) / float(counts.mean())
