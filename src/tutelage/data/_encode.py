@@ -142,6 +142,8 @@ class _Units(dict[str | None, int]):
 class Fast:
     """Looks up units. Call it with texts, each cut at a unit's boundary; None is an end-of-text token."""
 
+    fast = True
+
     def __init__(self, tokenizer: "PreTrainedTokenizerFast", kind: Literal["bytes", "metaspace"]) -> None:
         self.kind = kind
         self.plain = Plain(tokenizer)
@@ -231,6 +233,8 @@ class Fast:
 
 class Plain:
     """Gives the tokenizer whole stretches of text, cut only where that changes nothing."""
+
+    fast = False
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
         assert tokenizer.eos_token_id is not None

@@ -212,14 +212,14 @@ class Nursery:
         """From what a user types; numbers become numbers."""
         settings: dict[str, Any] = {"words": 200_000}
         for part in filter(None, name.removeprefix("nursery").removeprefix(":").split(",")):
-            key, equals, value = part.partition("=")
-            known = {"words": int, "seed": int, "part": str}
+            key, _, value = part.partition("=")
+            known = {"words": int, "seed": int, "part": {"all": "all", "a": "a", "b": "b"}.__getitem__}
             try:
-                settings[key.strip()] = known[key.strip()](value.replace("_", ""))
+                settings[key.strip()] = known[key.strip()](value.strip())
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"{part!r} in {name!r} is not understood",
-                    "words=NUMBER, seed=NUMBER, part=NAME with commas between them",
+                    "words=NUMBER, seed=NUMBER, part=a or b with commas between them",
                     "For example nursery:words=200000,seed=1",
                 ) from error
         return cls(settings=tuple(sorted(settings.items())))

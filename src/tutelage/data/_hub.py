@@ -142,7 +142,8 @@ class Rows:
             from datasets import load_dataset
         except ImportError as error:
             raise UserError(
-                f"{self.repository} is a Hub data set, and `datasets` is not installed", do="pip install 'tutelage[hub]'"
+                f"{self.repository} is a Hub data set, and `datasets` is not installed",
+                do="pip install 'tutelage[hub]'",
             ) from error
         try:
             rows = load_dataset(

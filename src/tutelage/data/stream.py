@@ -108,9 +108,9 @@ class Stretch(Protocol):
     """What is written to a stream: ids, and the words that start in each."""
 
     @property
-    def ids(self) -> np.ndarray: ...  # noqa: D102
+    def ids(self) -> np.ndarray: ...
     @property
-    def starts(self) -> np.ndarray: ...  # noqa: D102
+    def starts(self) -> np.ndarray: ...
 
 
 S = TypeVar("S", bound=Stretch)
