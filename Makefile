@@ -1,0 +1,57 @@
+# `make demo` and `make test` each do everything: find a Python, make .venv, install what constraints.txt pins, work.
+# Another Python: make test PYTHON=/path/to/python3.12
+
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := report,hub,zstd,tensorboard
+
+.PHONY: demo test check docs study-toy bench clean
+
+demo: $(READY)
+	$(RUN)/tutelage study demo
+
+# One thread a worker: two workers with two threads each would wait for each other on two cores.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
+check: $(READY)
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/pyright
+	$(RUN)/python -m pytest tests/test_architecture.py
+
+# The pages that are written from the shipped recipes and their settings.
+docs: $(READY)
+	$(RUN)/python docs/write_recipes.py
+
+study-toy: $(READY)
+	$(RUN)/tutelage study toy
+
+bench: $(READY)
+	for script in benchmarks/[!_]*.py; do $(RUN)/python $$script || exit 1; done
+
+# Never touches data/ and runs/: they may have been dear.
+clean:
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache
+	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
+
+# Made again when the dependencies change. The package itself is linked, so its code is always the current one.
+$(READY): pyproject.toml constraints.txt
+	@python=$$($(FIND_PYTHON)) && if [ ! -x $(RUN)/python ]; then "$$python" -m venv $(VENV); fi
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
+	$(RUN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --build-constraint constraints.txt \
+	    --editable '.[$(EXTRAS)]' --group dev
+	@touch $@
+
+# A version manager may leave a `python3.12` on the path that does not start, so each is tried, not looked up.
+define FIND_PYTHON
+for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python); do \
+    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+        echo "$$python"; exit 0; \
+    fi; \
+done; \
+echo 'No Python was found that can make an environment. Needed: Python 3.11 or later with its venv module' >&2; \
+echo '(on Debian and Ubuntu: apt install python3-venv). Then the same command again, or with PYTHON=/path/to/python.' >&2; \
+exit 1
+endef
