@@ -5,6 +5,7 @@ from random import Random
 from tutelage.data.nursery.lexicon import ALL_NOUNS, MOVABLE, categories, held_out
 
 Twins = tuple[tuple[str, str], tuple[str, str]]
+TRIES = 1000
 ANIMATES = {noun: many for noun, many in ALL_NOUNS.items() if noun not in MOVABLE}
 
 
@@ -30,11 +31,12 @@ class Deck:
 
     def held_all(self, groups: list[list[str]], others: list[str]) -> tuple[str, ...]:
         """One noun of each group and a word that no corpus joins with any of them."""
-        while True:
+        for _ in range(TRIES):
             other = self.choose(others)
             found = [[noun for noun in group if held_out(noun, other)] for group in groups]
             if all(found):
                 return (*(self.choose(nouns) for nouns in found), other)
+        raise AssertionError(f"nothing is held out between {groups} and {others}")
 
     def number(self) -> str:
         """s or p."""

@@ -10,76 +10,70 @@ from zlib import crc32
 # Names and places of the two parts of the nursery, and those that both know. Minimal pairs use only what both know.
 NAMES: dict[str, dict[str, str]] = {
     "f": {
-        "both": "Anna Emma Lily Rosa Nora Clara Ida Mia Ella Ruby",
-        "a": "Heidi Gerda Frida Olga Tilda Wilma Dora Maud Hazel Ivy",
-        "b": "Daisy Molly Katie Sally Lucy Jenny Poppy Amy Betty Holly",
+        "both": "Anna Emma Lily Rosa Nora Clara Mia Ruby",
+        "a": "Heidi Gerda Olga Wilma Dora Ivy",
+        "b": "Daisy Molly Katie Sally Lucy Poppy",
     },
     "m": {
-        "both": "Tom Ben Max Leo Sam Jack Paul Finn Oscar Hugo",
-        "a": "Karl Otto Boris Ivan Hans Emil Fritz Anton Igor Bruno",
-        "b": "Billy Charlie Danny Joe Harry Jimmy Luke Peter Rory Toby",
+        "both": "Tom Ben Max Leo Sam Jack Paul Oscar",
+        "a": "Karl Otto Boris Ivan Hans Fritz",
+        "b": "Billy Charlie Danny Joe Harry Peter",
     },
 }
 PLACES: dict[str, str] = {
     "both": "garden house river tree bridge fence wall road",
-    "a": "forest castle cave mountain tower lake village mill meadow island",
-    "b": "kitchen school park farm barn shop playground bathroom street zoo",
+    "a": "forest castle cave mountain tower lake village",
+    "b": "kitchen school park farm barn shop street",
 }
 
 PEOPLE: dict[str, str] = {
     "m": "boy man:men king prince uncle grandfather wizard knight",
     "f": "girl woman:women queen princess aunt grandmother witch lady",
-    "c": "child:children baby farmer baker teacher doctor pirate giant",
+    "c": "child:children baby farmer teacher doctor giant",
 }
 KIN: dict[str, str] = {"m": "brother father uncle grandfather", "f": "sister mother aunt grandmother"}
 ANIMALS = (
-    "dog cat horse cow pig duck hen goose:geese mouse:mice rabbit bear wolf:wolves fox lion tiger monkey elephant frog "
-    "turtle bird owl goat donkey pony puppy kitten lamb squirrel bee ox:oxen calf:calves penguin parrot snail dragon"
+    "dog cat horse cow pig duck goose:geese mouse:mice rabbit bear wolf:wolves fox lion monkey frog "
+    "bird owl goat puppy kitten ox:oxen calf:calves"
 )
 TOYS = (
-    "ball cup doll kite book hat coin key bell drum spoon fork knife:knives plate pillow shoe sock mitten "
-    "scarf:scarves ring crown flower stone shell feather candle letter pencil puzzle truck boat train "
-    "block button ribbon comb umbrella leaf:leaves"
+    "ball cup doll kite book hat coin key bell drum spoon knife:knives plate shoe sock scarf:scarves "
+    "ring crown flower stone letter train ribbon leaf:leaves"
 )
-FOOD = (
-    "apple pear plum cake cookie carrot egg nut berry sandwich peach cherry loaf:loaves muffin pancake tomato:tomatoes"
-)
-INSIDE = "box basket bag drawer cupboard bucket chest suitcase jar pot wagon barrel sack trunk"
-ON_TOP = "table chair bed shelf:shelves bench sofa"
+FOOD = "apple pear cake cookie carrot egg berry sandwich loaf:loaves tomato:tomatoes"
+INSIDE = "box basket bag drawer bucket chest jar pot wagon barrel"
+ON_TOP = "table chair bed shelf:shelves bench"
 OPENABLE = "door window gate cage tent oven lid curtain"
 
 MOODS = (
-    "happy sad hungry tired sleepy thirsty angry scared brave clever kind gentle quiet noisy lazy busy "
-    "funny silly proud shy strong weak careful hopeful lonely friendly cheerful grumpy polite curious"
+    "happy sad hungry tired sleepy thirsty angry scared brave clever kind gentle quiet lazy busy "
+    "funny silly proud shy strong lonely grumpy"
 )
 LOOKS = (
-    "big small little tiny huge red blue green yellow white black brown pink old new pretty dirty fine wet heavy shiny "
-    "round soft bright cold strange lovely beautiful"
+    "big small little tiny red blue green yellow white black old new pretty dirty wet heavy shiny round soft strange"
 )
 
 # base[:past:participle]; the regular forms are derived.
 WALKING = (
-    "sleep:slept:slept jump sing:sang:sung dance swim:swam:swum walk play laugh cry smile sit:sat:sat "
-    "stand:stood:stood fall:fell:fallen climb dream:dreamed:dreamed listen wait work shout whisper rest "
-    "fly:flew:flown speak:spoke:spoken shake:shook:shaken giggle wander grow:grew:grown"
+    "sleep:slept:slept jump sing:sang:sung dance swim:swam:swum walk play laugh cry sit:sat:sat "
+    "stand:stood:stood fall:fell:fallen climb wait work rest speak:spoke:spoken"
 )
 SOCIAL = (
-    "like love see:saw:seen chase follow help watch hear:heard:heard hug kiss find:found:found call visit "
-    "meet:met:met miss tickle trust feed:fed:fed catch:caught:caught bite:bit:bitten know:knew:known "
-    "forget:forgot:forgotten thank remember"
+    "like love see:saw:seen chase follow help watch hear:heard:heard hug find:found:found visit "
+    "meet:met:met feed:fed:fed know:knew:known forget:forgot:forgotten"
 )
 HANDLING = (
-    "carry hold:held:held want need drop drag push pull throw:threw:thrown break:broke:broken "
-    "lose:lost:lost buy:bought:bought bring:brought:brought paint steal:stole:stolen hide:hid:hidden "
-    "draw:drew:drawn choose:chose:chosen wear:wore:worn touch"
+    "carry hold:held:held want need drop push pull throw:threw:thrown break:broke:broken "
+    "lose:lost:lost paint steal:stole:stolen hide:hid:hidden draw:drew:drawn choose:chose:chosen "
+    "wear:wore:worn"
 )
 REFLEXIVE = (
-    "wash dry see:saw:seen dress clean scratch feed:fed:fed bite:bit:bitten help cover draw:drew:drawn "
-    "watch teach:taught:taught like love admire warm hide:hid:hidden praise shake:shook:shaken"
+    "wash dry see:saw:seen dress clean scratch feed:fed:fed help cover draw:drew:drawn watch like "
+    "hide:hid:hidden shake:shook:shaken"
 )
 
-DOUBLED = {"sit", "swim", "hug", "drop", "drag", "forget"}  # final consonant doubled before -ed and -ing
-HOLD_OUT = 8  # one in so many combinations of a noun with a word from another class never shares a sentence with it
+DOUBLED = {"sit", "swim", "hug", "drop", "forget"}  # final consonant doubled before -ed and -ing
+HOLD_OUT = 7  # one in so many combinations of a noun with a word from another class never shares a sentence with it
 
 DEMONSTRATIVE = "demonstrative"
 COUNTING = "counting"

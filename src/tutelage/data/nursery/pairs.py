@@ -22,6 +22,8 @@ from tutelage.run import write_atomically
 ODD = {noun: many for noun, many in ALL_NOUNS.items() if irregular(noun)}
 ODD_ANIMATES = {noun: many for noun, many in suites.ANIMATES.items() if noun in ODD}
 
+TRIES = 20  # how often a twin is drawn for one that is wanted
+
 # Suite: what makes its twins, field, linguistics term.
 SUITES: dict[str, tuple[Callable[[Deck], Twins], str, str]] = {
     "agreement_locative": (suites.agreement(suites.locative), "agreement", "subject_verb_agreement"),
@@ -91,7 +93,7 @@ def _suite(name: str, n: int, seed: int) -> list[dict[str, Any]]:
     deck = Deck(Random(f"pairs {name} {seed}"))
     seen: set[Twins] = set()
     rows: list[dict[str, Any]] = []
-    while len(rows) < n:
+    for _ in range(TRIES * n):
         twins = make(deck)
         if twins in seen:
             continue
@@ -111,7 +113,9 @@ def _suite(name: str, n: int, seed: int) -> list[dict[str, Any]]:
                     "pairID": str(len(rows)),
                 }
             )
-    return rows
+        if len(rows) == n:
+            return rows
+    raise UserError(f"{n} minimal pairs of the suite {name}", f"It has about {len(rows)}", "Ask for fewer")
 
 
 def text_of(tokens: str) -> str:

@@ -92,9 +92,9 @@ def determiner(kind: str, adjective: bool = False, nouns: dict[str, str] | None 
         else:
             noun = deck.choose([noun for noun in known if held_out(noun, kind)])
         words = {number: deck.choose(DETERMINERS[kind][number]) for number in "sp"}
-        frame = deck.choose(
-            ["look at {head} {target} over there !", "do you see {head} {target} ?", "I like {head} {target} ."]
-        )
+        frames = ["look at {head} {target} over there !", "do you see {head} {target} ?", "I like {head} {target} ."]
+        frames += [f"we can see {{head}} {{target}} {attractor(deck)} ."] * 3
+        frame = deck.choose(frames)
         forms = {"s": noun, "p": known[noun]}
         return numbered(frame, forms, {number: f"{words[number]} {look}".strip() for number in "sp"})
 
