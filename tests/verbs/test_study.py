@@ -88,6 +88,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not look at the page, which takes a second to draw."""
+    monkeypatch.setattr(verb, "report", lambda folders, *, out, title: out / "index.html")
+
+
 def planned(text: str, seeds: list[int] | None = None, overrides: list[str] | None = None) -> Plan:
     write(Path("other.toml"), text)
     return plan("other.toml", seeds=seeds, out=Path("runs"), overrides=overrides or [])
@@ -172,7 +178,7 @@ def test_a_study_ends_in_a_page_about_what_is_shown(here: Path):
     assert facts["name"] == "untouched" and facts["parameters"] == 431_104
 
 
-def test_a_second_time_nothing_is_sampled_again(here: Path):
+def test_a_second_time_nothing_is_sampled_again(here: Path, no_page: None):
     verb.study("asked.toml", verbs=Fakes().verbs)
     again = Fakes()
     verb.study("asked.toml", verbs=again.verbs)
@@ -195,7 +201,7 @@ def test_a_failure_stops_only_what_needs_it(here: Path):
     assert "failed:" not in (here / "runs/asked/report/index.html").read_text()
 
 
-def test_an_error_of_our_own_is_kept_apart_too(here: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_error_of_our_own_is_kept_apart_too(here: Path, no_page: None, capsys: pytest.CaptureFixture[str]):
     fakes = Fakes()
     broken = Verbs(prepare=fakes.prepare, train=fakes.train, evaluate=lambda *a, **k: 1 / 0, sample=fakes.sample)
     with pytest.raises(UserError, match=r"4 of 13 jobs failed.*ZeroDivisionError"):
@@ -219,7 +225,9 @@ def test_a_dry_run_prints_every_job_and_makes_nothing(here: Path, capsys: pytest
     assert not (here / "runs").exists()
 
 
-def test_independent_runs_go_side_by_side_each_on_its_own_device(here: Path, monkeypatch: pytest.MonkeyPatch):
+def test_independent_runs_go_side_by_side_each_on_its_own_device(
+    here: Path, no_page: None, monkeypatch: pytest.MonkeyPatch
+):
     import threading
 
     meeting, seen = threading.Barrier(2, timeout=10), []

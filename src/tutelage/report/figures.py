@@ -32,13 +32,22 @@ def dash(number: int) -> Any:
     return ["solid", (0, (4, 1.6)), (0, (1, 1.4))][number // len(PALETTE) % 3]
 
 
-def legend(systems: list[System]) -> list[tuple[str, int, str]]:
+def legend(systems: list[System], untouched: list[System]) -> list[tuple[str, int, str]]:
     """(name, colour number, line style) of systems, for the page to write above a figure."""
-    styles = ("solid", "dashed", "dotted")
-    return [(s.name, s.number % len(PALETTE), styles[s.number // len(PALETTE) % 3]) for s in systems]
+    styles = [("solid", "dashed", "dotted")[s.number // len(PALETTE) % 3] for s in systems]
+    return [
+        (s.name, s.number % len(PALETTE), "dotted" if s in untouched else style) for s, style in zip(systems, styles)
+    ]
 
 
-def draw(name: str, alt: str, plot: Callable[["Axes", bool], float], systems: list[System], caption: str) -> Figure:
+def draw(
+    name: str,
+    alt: str,
+    plot: Callable[["Axes", bool], float],
+    systems: list[System],
+    caption: str,
+    untouched: list[System] | None = None,
+) -> Figure:
     """Both widths of one figure. plot(axes, narrow) draws, and gives the height in inches it wants."""
     return Figure(
         name=name,
@@ -47,7 +56,7 @@ def draw(name: str, alt: str, plot: Callable[["Axes", bool], float], systems: li
         narrow=_svg(name + "-n", plot, True, _NAMES),
         file=_svg(name, plot, False, _FIXED),
         caption=caption,
-        legend=legend(systems),
+        legend=legend(systems, untouched or []),
     )
 
 
@@ -118,6 +127,7 @@ def loss_figure(collection: Collection) -> Figure | None:
         [*systems, *(s for s, _ in untouched if s not in systems)],
         "Points: validation loss, the mean over seeds in a strong line and each seed in a thin one. Faint: training "
         "cross-entropy, smoothed." + (" Dotted: a model that was not trained here." if untouched else ""),
+        untouched=[s for s, _ in untouched],
     )
 
 
@@ -195,11 +205,10 @@ def pairs_figure(collection: Collection, suite: str) -> Figure | None:
                     continue
                 y = place + top + thick * (turn + 0.5)
                 axes.barh(y, found[0] - 50, thick * 0.82, left=50, color=colour(system.number), alpha=0.9)
-                axes.plot([found[0] - found[1], found[0] + found[1]], [y, y], color=_INK, linewidth=0.8, alpha=0.75)
+                axes.plot([found[0] - found[1], found[0] + found[1]], [y, y], color=_INK, linewidth=0.8, alpha=0.7)
+                axes.plot(found[0], y, "o", color=colour(system.number), markersize=4.2)
             if narrow:
-                axes.text(
-                    0.0, place - 0.46, name, ha="left", va="bottom", fontsize=10, transform=axes.get_yaxis_transform()
-                )
+                axes.text(0.0, place - 0.27, _words(name), va="bottom", transform=axes.get_yaxis_transform())
         axes.axvline(50, color=_MUTED, linewidth=0.8)
         _dress_bars(axes, rows, systems, narrow, suite)
         return len(rows) * (0.1 * len(systems) + (0.36 if narrow else 0.14)) + 0.6
@@ -218,8 +227,14 @@ def _dress_bars(axes: "Axes", rows: list[tuple[str, str]], systems: list[System]
     low = min([50.0, *(mean - error for mean, error in values)])
     axes.set_xlim(math.floor(low / 5) * 5 - (0 if low == 50 else 2), 101.5)
     axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
-    axes.set_yticks([] if narrow else range(len(rows)), [] if narrow else [name for _, name in rows], color=_INK)
+    axes.set_yticks(
+        [] if narrow else range(len(rows)), [] if narrow else [_words(name) for _, name in rows], color=_INK
+    )
     axes.grid(axis="x", color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xlabel("% of pairs right")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

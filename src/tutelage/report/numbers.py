@@ -162,6 +162,12 @@ def accuracy(system: System, suite: str, group: str, name: str) -> tuple[float, 
     return percent(fmean(row.value for row in rows)), percent(math.sqrt(items + seeds))
 
 
+def item_error(system: System, suite: str) -> float | None:
+    """Standard error, in per cent, of the overall accuracy of a system's first seed."""
+    score = next((score for model in system.models if (score := overall(model, suite)) is not None), None)
+    return None if score is None or score.error is None else percent(score.error)
+
+
 def best_of(values: dict[str, Value | None], better: str, digits: int) -> set[str]:
     """Names with the best mean as it is printed; own measurements only compete with own measurements."""
     there = {name: value for name, value in values.items() if value is not None}

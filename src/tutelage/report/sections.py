@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
-from tutelage.report.numbers import Measure, Value, duration, measures, short, suites
+from tutelage.report.numbers import Measure, Value, duration, item_error, measures, short, suites
 from tutelage.report.tables import (
     cost_table,
     differences_table,
@@ -30,39 +30,49 @@ def results(collection: Collection) -> Section:
 
 
 def findings(collection: Collection) -> list[str]:
-    """The outcome in sentences, only as strong as the seeds allow."""
+    """The outcome in sentences, only as strong as seeds and items allow."""
     students = [s for s in collection.systems if not s.teacher] or collection.systems
     kind = "students" if len(students) < len(collection.systems) else "systems"
-    sentences = []
+    paragraphs = []
     for measure in (m for m in measures(collection) if m.key.startswith(("loss", "pairs"))):
-        found = {s.name: value for s in students if (value := measure.value(s)) is not None}
-        if any(not value.own for value in found.values()):
-            found = {name: value for name, value in found.items() if not value.own}
+        found = {s.name: (s, value) for s in students if (value := measure.value(s)) is not None}
+        if any(not value.own for _, value in found.values()):
+            found = {name: pair for name, pair in found.items() if not pair[1].own}
         if len(found) > 1:
-            sentences.append(_comparison(measure, found, kind))
+            paragraphs.append(_comparison(measure, list(found.values()), kind))
     unfinished = [m.name for m in collection.models if not m.finished]
     if unfinished:
-        sentences.append(f"Not finished: {', '.join(unfinished)}. What stands here of them is what there is so far.")
-    return [" ".join(sentences)] if sentences else ["There is nothing to compare yet."]
+        paragraphs.append(f"Not finished: {', '.join(unfinished)}. What stands here of them is what there is so far.")
+    return paragraphs or ["There is nothing to compare yet."]
 
 
-def _comparison(measure: Measure, found: dict[str, Value], kind: str) -> str:
-    ranked = sorted(found, key=lambda name: found[name].mean, reverse=measure.better == "high")
-    first, second = found[ranked[0]], found[ranked[1]]
-    gap = abs(first.mean - second.mean)
+def _comparison(measure: Measure, found: list[tuple[System, Value]], kind: str) -> str:
+    """The best and the second, and what their distance is worth."""
+    high = measure.better == "high"
+    (first, best), (second, next_best) = sorted(found, key=lambda pair: pair[1].mean, reverse=high)[:2]
+    gap = abs(best.mean - next_best.mean)
     label = measure.label.replace("Minimal pairs", "accuracy on minimal pairs")
-    what = f"{label[0].lower()}{label[1:]} ({measure.hint})"
-    text = (
-        f"Of {len(found)} {kind}, {ranked[0]} has the {'highest' if measure.better == 'high' else 'lowest'} {what}: "
-        f"{_said(first, measure)}, {gap:.{measure.digits}f} {'above' if measure.better == 'high' else 'below'} "
-        f"{ranked[1]} ({_said(second, measure)})."
+    return (
+        f"Of {len(found)} {kind}, {first.name} has the {'highest' if high else 'lowest'} "
+        f"{label[0].lower()}{label[1:]} ({measure.hint}): {_said(best, measure)}, "
+        f"{gap:.{measure.digits}f} {'above' if high else 'below'} {second.name} ({_said(next_best, measure)}). "
+        + _worth(measure, gap, (first, best), (second, next_best))
     )
-    spreads = [value.spread for value in (first, second) if value.spread is not None]
-    if len(spreads) < 2:
-        return text + " One seed each says nothing about the spread."
-    if gap <= 2 * max(spreads):
-        return text + " That is within two standard deviations over seeds."
-    return text
+
+
+def _worth(measure: Measure, gap: float, *pairs: tuple[System, Value]) -> str:
+    spreads = [value.spread for _, value in pairs if value.spread is not None]
+    if len(spreads) == len(pairs):
+        within = gap <= 2 * max(spreads)
+        return f"That is {'within' if within else 'more than'} two standard deviations over seeds."
+    errors = [item_error(system, measure.key.partition(":")[2]) for system, _ in pairs]
+    if measure.key.startswith("pairs") and all(error is not None for error in errors):
+        within = gap <= 2 * sum(error**2 for error in errors if error is not None) ** 0.5
+        return (
+            f"That is {'within' if within else 'more than'} two standard errors of the items; "
+            "one seed each says nothing about the spread over seeds."
+        )
+    return "One seed each says nothing about the spread over seeds."
 
 
 def _said(value: Value, measure: Measure) -> str:
