@@ -13,8 +13,8 @@ from torch import Tensor
 IGNORED = -100
 """The target of a row that is not to be learnt: no loss, no gradient. The same number as torch's ignore_index."""
 
-# Rows that are worked on at a time. On the CPU four float32 blocks of 16 x 50,257 stay in the cache (13 MB); larger ones
-# would go to memory and back at every operation, smaller ones spend their time on calling.
+# Rows that are worked on at a time. On the CPU four float32 blocks of 16 x 50,257 stay in the cache (13 MB); larger
+# ones would go to memory and back at every operation, smaller ones spend their time on calling.
 _BLOCK = {"cpu": 16}
 _BLOCK_ELSEWHERE = 1024
 
