@@ -73,7 +73,7 @@ ASKSELF = did WHOSE.{x} self.p SELF.{x} ? | can WHOSE.{x} self.p SELF.{x} ?
 """
 
 _STATEMENTS = """
-PRED.{n} = 4 BE.{n} adj.mood | 1.5 BE.{n} adj.mood WHEN | 2 BE.{n} walk.ing | 2 BE.{n} walk.ing WHERE
+PRED.{n} = 6 BE.{n} adj.mood | 2 BE.{n} adj.mood WHEN | 2 BE.{n} walk.ing | 2 BE.{n} walk.ing WHERE
 PRED.{n} = walk.{n} WHEN | 1.5 walk.{n} WHERE | 1.5 meet.{n} OBJ | handle.{n} TOBJ | .5 HAVE.{n} walk.part WHERE
 PRED.{n} = HAVE.{n} some THING.p | HAVE.{n} always meet.part OBJ | .5 BE.{n} not adj.mood | .5 can walk.p WHERE
 PRED.{n} = .5 DO.{n} not walk.p WHERE | .5 DO.{n} not have any THING.p

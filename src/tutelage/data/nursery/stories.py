@@ -11,9 +11,9 @@ from tutelage.data.nursery.plot import free_spot, happening, people, query, thin
 
 # How often a document of each part is talk, a picture book or a story.
 MIX = {"all": (3.0, 2.0, 4.0), "a": (1.5, 3.0, 4.0), "b": (4.0, 2.0, 4.0)}
-TURNS = {"ASK": 6.0, "CALL": 4.0, "FACT": 3.0, "REFLEX": 2.0, "ASKSELF": 1.0, "PAST": 1.0, "NOBODY": 0.7, "STATE": 2.5}
-PAGES = {"FACT": 6.0, "LOOKS": 1.5, "NOBODY": 1.5, "REFLEX": 3.0, "OWN": 1.5, "PRONOUN": 1.5, "PAST": 1.0}
-ASIDES = {"FACT": 2.0, "REFLEX": 2.0, "OWN": 1.0, "PRONOUN": 1.5, "PAST": 1.0, "DAY": 1.0}
+TURNS = {"ASK": 6.0, "CALL": 3.0, "FACT": 5.0, "REFLEX": 4.0, "ASKSELF": 1.0, "PAST": 1.0, "NOBODY": 0.7, "STATE": 2.5}
+PAGES = {"FACT": 8.0, "LOOKS": 2.0, "NOBODY": 1.5, "REFLEX": 5.0, "OWN": 2.0, "PRONOUN": 2.0, "PAST": 1.0}
+ASIDES = {"FACT": 4.0, "REFLEX": 4.0, "OWN": 1.5, "PRONOUN": 2.0, "PAST": 1.0, "DAY": 1.0}
 PRONOUNS = {"m": "he", "f": "she", "n": "it", "p": "they"}
 
 
@@ -55,7 +55,7 @@ def _talk(page: Page) -> str:
 
 def _question(page: Page) -> tuple[str, str]:
     """A question and an answer whose pronoun agrees with whom the question is about."""
-    gender = "mfnp"[page.rng.choices(range(4), (1, 1, 1, 3))[0]]
+    gender = "mfnp"[page.rng.choices(range(4), (2, 2, 1, 3))[0]]
     number = "p" if gender == "p" else "s"
     question = None
     while question is None:  # a subject that holds something whose whereabouts are kept track of is never asked about
