@@ -235,5 +235,5 @@ def in_short(collection: Collection) -> list[tuple[str, str]]:
             f"runs finished, {len(seeds)} seed{'s' * (len(seeds) != 1)}",
         ),
         (short(max(corpus)) if corpus else "—", "words of training text, at most"),
-        (duration(seconds) if seconds else "—", "of training in all"),
+        (duration(seconds) if seconds else "—", "of training in these runs"),
     ]

@@ -118,7 +118,7 @@ def differences_table(collection: Collection) -> Table | None:
         columns=[Column(label=s.name, number=False) for s in systems],
         rows=[Row(head=key, cells=[_setting(recipes[s.name].get(key)) for s in systems]) for key in differing],
         caption="— is not set. "
-        f"Other settings that are the same everywhere: {len(keys) - len(differing)}; recipe.toml in each run has them all.",
+        f"Settings that are the same everywhere: {len(keys) - len(differing)}; recipe.toml in each run has them all.",
     )
 
 
