@@ -57,7 +57,7 @@ def run(folder: Path, model: GPT2LMHeadModel, data: Path) -> Path:
     saved(folder / "model", model)
     saved(folder / "chck_1M", model)
     (folder / "run.json").write_text(json.dumps({"name": folder.name, "status": "done"}))
-    (folder / "recipe.toml").write_text(f"verb = 'train'\n[data]\npath = '{data}'\n")
+    (folder / "recipe.toml").write_text(f"verb = 'train'\n[data]\npath = '{data}'\nwindow = 32\n")
     return folder
 
 

@@ -183,7 +183,7 @@ def test_top_p_counts_what_top_k_has_left():
 def test_top_p_of_a_flat_distribution_is_found_by_sorting_all(monkeypatch):
     logits = torch.randn(4, 500, generator=torch.Generator().manual_seed(1))
     expected = _draw._least_of_nucleus(logits, 0.9)
-    monkeypatch.setattr(_draw, "NUCLEUS", 8)
+    monkeypatch.setattr(_draw, "NUCLEI", (8,))
     assert torch.equal(_draw._least_of_nucleus(logits, 0.9), expected)
 
 

@@ -49,9 +49,10 @@ def test_runs_milestones_and_folders_are_measured_at_once(tmp_path, monkeypatch,
     assert "perplexity on valid-window16" in shown and "minimal_pairs on nursery" in shown and "±" in shown
 
 
-def test_a_run_is_measured_on_its_own_data(tmp_path):
+def test_a_run_is_measured_on_its_own_data_in_windows_of_its_own(tmp_path):
     of_run = run(tmp_path / "runs" / "student-s1", gpt2(), prepared(tmp_path / "data"))
-    results = evaluate([str(of_run), str(of_run / "chck_1M")], window=16, quiet=True)
+    results = evaluate([str(of_run), str(of_run / "chck_1M")], quiet=True)
+    assert [result.settings["window"] for result in results] == [32, 32]
     assert [result.source for result in results] == [str(tmp_path / "data")] * 2
 
 

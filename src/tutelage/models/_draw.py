@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 BLOCK = 256  # probabilities that are summed before the search looks into them
-NUCLEUS = 1024  # most probable tokens that are looked at before all are sorted
+NUCLEI = (128, 1024)  # most probable tokens that are looked at before all are sorted
 
 
 def noise(seed: int | Sequence[int], prompt: int, sample: int, length: int) -> Float[np.ndarray, " T"]:
@@ -32,9 +32,12 @@ def choose(
     50,257 ids; the search is in two steps, so that a cumulative sum over all ids is never needed.
     """
     logits_RV = _cut(logits_RV, top_k, top_p)
-    weights_RV = (logits_RV - logits_RV.amax(-1, keepdim=True)).exp()
-    padding = -weights_RV.shape[-1] % BLOCK
-    blocks = torch.nn.functional.pad(weights_RV, (0, padding)).unflatten(-1, (-1, BLOCK))
+    rows, vocab = logits_RV.shape
+    blocks = logits_RV.new_empty(rows, -(-vocab // BLOCK), BLOCK)
+    weights = blocks.flatten(1)
+    weights[:, vocab:] = 0
+    torch.sub(logits_RV, logits_RV.amax(-1, keepdim=True), out=weights[:, :vocab])
+    weights[:, :vocab].exp_()  # in place: at 50,257 ids a row, new memory costs more than the sums
     ends = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     block, before, rest = _passed(ends, uniform_R.double() * ends[:, -1])
     inside = blocks[torch.arange(len(blocks), device=blocks.device), block].double().cumsum(-1)
@@ -64,14 +67,14 @@ def _cut(logits_RV: Float[Tensor, "R V"], top_k: int, top_p: float) -> Float[Ten
 def _least_of_nucleus(logits_RV: Float[Tensor, "R V"], top_p: float) -> Float[Tensor, "R 1"]:
     """The logit of the token with which the most probable ones reach top_p."""
     total = logits_RV.logsumexp(-1, keepdim=True).double()
-
-    def least(top: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-        mass = (top.double() - total).exp().cumsum(-1)
-        place = (mass < top_p).sum(-1, keepdim=True)
-        return top.gather(-1, place.clamp(max=top.shape[-1] - 1)), place[:, 0] < top.shape[-1]
-
-    out, reached = least(logits_RV.topk(min(NUCLEUS, logits_RV.shape[-1])).values, total)
-    if not reached.all():  # sorting all ids costs much, and flat distributions only need it
-        flat = ~reached
-        out[flat] = least(logits_RV[flat].sort(descending=True).values, total[flat])[0]
-    return out
+    least = torch.empty_like(logits_RV[:, :1])
+    left = torch.arange(len(logits_RV), device=logits_RV.device)
+    # Sorting all ids costs much, and only flat distributions need it.
+    for several in (*NUCLEI, logits_RV.shape[-1]):
+        if len(left) == 0 or several > logits_RV.shape[-1]:
+            continue
+        top = logits_RV[left].topk(several).values
+        place = ((top.double() - total[left]).exp().cumsum(-1) < top_p).sum(-1, keepdim=True)
+        least[left] = top.gather(-1, place.clamp(max=several - 1))
+        left = left[place[:, 0] == several]
+    return least

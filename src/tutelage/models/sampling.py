@@ -223,7 +223,7 @@ def _pick(
     logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"], how: How, *, may_end: bool
 ) -> tuple[Int[Tensor, " R"], Float[Tensor, " R"]]:
     """A token for each row, and its log-probability."""
-    scaled = logits_RV / (how.temperature or 1.0)
+    scaled = logits_RV if how.temperature in (0, 1) else logits_RV / how.temperature
     allowed = scaled
     if how.eos is not None and not may_end:
         allowed = scaled.index_fill(-1, torch.tensor([how.eos], device=scaled.device), -torch.inf)

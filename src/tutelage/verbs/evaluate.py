@@ -22,6 +22,7 @@ from tutelage.recipe import load_module
 from tutelage.run import fingerprint, read_json, write_atomically
 from tutelage.train.parallel import start
 
+WINDOW = 128  # the published figures'
 FORMAT = 1  # raise it when a change of the scoring makes figures on disk wrong
 
 
@@ -33,7 +34,7 @@ def evaluate(
     pairs: Path | None = None,
     text: Path | None = None,
     split: str = "valid",
-    window: int = 128,
+    window: int | None = None,
     stride: int | None = None,
     batch: int | None = None,
     device: str = "auto",
@@ -47,18 +48,23 @@ def evaluate(
     tasks:  modules of evaluate/ (perplexity, minimal_pairs) or dotted paths of your own
     data:   a folder made by `tutelage prepare`; a run's own where none is given, and no text is
     text:   a file or folder of text instead, which each model's own tokenizer cuts: for comparing tokenizers
+    window: tokens; None (or 0) for the window that a run was trained on, and 128 for a model that is no run
     stride: None (or 0) for fixed windows side by side, else a sliding window
     batch:  sequences a forward; None (or 0) for as many as make 4,096 tokens
     A result that is there already for the same weights, data and settings is not computed again, and told so.
     """
     if data is not None and text is not None:
         raise UserError("Both data and a text are named", "One of them", "Run the command once for each")
-    asked = Asked(data=data, pairs=pairs, text=text, split=split, window=window, stride=stride or None)
+    asked = Asked(data=data, pairs=pairs, text=text, split=split, stride=stride or None)
     console = Console(quiet=quiet, highlight=False)
     results = []
     for model in models:
         home = _home(model, out, several=len(models) > 1)
-        results += _one(model, tasks, asked, home, start(device), batch or None, console)
+        trained = _trained_on(model)
+        own = replace(asked, window=window or trained.get("window", WINDOW))
+        if data is None and text is None and "path" in trained:
+            own = replace(own, data=Path(trained["path"]))
+        results += _one(model, tasks, own, home, start(device), batch or None, console)
     _show(results, console)
     return results
 
@@ -67,8 +73,7 @@ def _one(
     name: str, tasks: Sequence[str], asked: Asked, home: Path, device: Any, batch: int | None, console: Console
 ) -> list[Result]:
     """Every task on one model, which is loaded once, and only if something is left to do."""
-    own = replace(asked, data=_data_of(name)) if asked.data is None and asked.text is None else asked
-    todo = [(task, _task(task, own)) for task in tasks]
+    todo = [(task, _task(task, asked)) for task in tasks]
     tokenizer = _tokenizer(name)
     weights = [fingerprint_of(name), tokenizer_fingerprint(tokenizer)]
     tools, model, results = None, None, []
@@ -152,14 +157,13 @@ def _home(name: str, out: Path | None, *, several: bool) -> Path:
     return home
 
 
-def _data_of(name: str) -> Path | None:
-    """The prepared corpus that a run was trained on."""
+def _trained_on(name: str) -> dict[str, Any]:
+    """The [data] of a run's recipe; empty for a model that is no run."""
     run = run_of(name)
     if run is None or not (run / "recipe.toml").exists():
-        return None
-    data = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("data")
-    path = data.get("path") if isinstance(data, dict) else data
-    return None if path is None else Path(path)
+        return {}
+    data = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")).get("data", {})
+    return data if isinstance(data, dict) else {"path": data}
 
 
 def _place(home: Path, task: str, data: Task) -> Path:

@@ -37,8 +37,8 @@ def sample(
     """
     if n < 1:
         raise UserError(f"n is {n}", "At least 1 text a prompt", "")
-    tokenizer, network = load_tokenizer_of(model), load_model(model)
-    network = network.to(start(device))
+    place: Any = start(device)
+    tokenizer, network = load_tokenizer_of(model), load_model(model).to(place)
     ids = [_ids(tokenizer, prompt) for prompt in prompts]
     drawn = {"max_new": max_new, "temperature": temperature, "top_p": top_p, "top_k": top_k}
     eos = tokenizer.eos_token_id
