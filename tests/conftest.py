@@ -1,11 +1,13 @@
 """What every test stands on: no network, one thread count, no progress bars."""
 
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest  # noqa: E402
+from toys import tiny  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +16,22 @@ def _threads() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus of some thousand words of the nursery, with a vocabulary of 300."""
+    from tutelage.verbs.prepare import prepare
+
+    out = tmp_path_factory.mktemp("data") / "nursery"
+    sources = ["nursery:words=6000,seed=1"]
+    return prepare(sources, out=out, tokenizer="bpe", vocabulary=300, valid_share=0.1, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def teacher_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a few steps, to be somebody's teacher or somebody's beginning."""
+    from tutelage.verbs.train import train
+
+    run = tmp_path_factory.mktemp("runs") / "teacher-s1"
+    return train("student_ce", [*tiny(corpus, run), "seed=7"], quiet=True)

@@ -91,7 +91,12 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
             merged[key] = dict(value) if renamed else _laid_over(old, value)
         else:
             merged[key] = value
-    return {key: value for key, value in merged.items() if value is not None}
+    return merged
+
+
+def _without_voids(raw: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in raw.items() if value is not None}
+    return {key: _without_voids(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def read(schema: type[S], name: str, overrides: typing.Sequence[str] = ()) -> S:
@@ -104,7 +109,7 @@ def read(schema: type[S], name: str, overrides: typing.Sequence[str] = ()) -> S:
         raise UserError(
             f"{name} is a recipe of the verb `{raw['verb']}`", f"A recipe of `{verb}`", f"tutelage {raw['verb']} {name}"
         )
-    return validated(schema, _laid_over(raw, {}), f"recipe {Path(name).stem}")
+    return validated(schema, _without_voids(raw), f"recipe {Path(name).stem}")
 
 
 def _parsed(override: str) -> dict[str, Any]:

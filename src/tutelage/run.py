@@ -1,10 +1,11 @@
 """The run directory, and how anything is written to disk: whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +19,21 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    fresh = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with fresh.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        fresh.replace(path)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise _as_user_error(error, path) from error
+
+
+def _beside(path: Path) -> Path:
+    """A name that nobody has, in the same folder, so that a rename is all it takes."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
 @contextmanager
@@ -38,11 +44,11 @@ def folder_atomically(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    fresh, old = _beside(path), _beside(path)
+    fresh.mkdir()
     try:
         yield fresh
         sync_folder(fresh)
-        old = path.with_name(f".{path.name}.{fresh.name[-12:]}.old.tmp")
         if path.exists():
             path.rename(old)
         fresh.rename(path)
@@ -62,8 +68,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def _as_user_error(error: OSError, path: Path) -> Exception:
-    import errno
-
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"The disk is full: {path} could not be written",

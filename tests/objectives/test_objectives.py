@@ -26,7 +26,9 @@ class Uniform(torch.nn.Module):
 
 def one_window(targets: list[int]) -> TokenBatch:
     row = torch.tensor([targets])
-    return TokenBatch(ids=row.clamp(min=0), targets=row, positions=torch.zeros(1, dtype=torch.long), words=torch.ones(1))
+    return TokenBatch(
+        ids=row.clamp(min=0), targets=row, positions=torch.zeros(1, dtype=torch.long), words=torch.ones(1)
+    )
 
 
 def double(seed: int):

@@ -96,19 +96,24 @@ class Run:
         """Bytes that the run will write: checkpoints with their moments, best models, milestones."""
         model = student.parameters_outside() * 4
         moments = {"adamw": 2, "muon": 2, "adafactor": 0}[self.settings.optimizer.name]
-        models = 2 + len(self._milestones())
+        models = 2 + self._milestones_planned()
         return model * (1 + moments) * (self.settings.save.keep + 1) + model * models
 
     def _disk_in_words(self, student: Student) -> str:
-        kept = f"{self.settings.save.keep} checkpoints, {len(self._milestones())} milestones, the best model"
+        kept = f"{self.settings.save.keep} checkpoints, {self._milestones_planned()} milestones, the best model"
         return f"{gigabytes(self._disk(student))} ({kept})"
 
     def _milestones(self) -> list[int]:
         wanted = self.settings.save.milestones
-        words = self._words_planned()
         if wanted == "challenge":
-            return [m for m in budget.challenge_milestones(self.settings.track) if m <= words]
-        return [] if wanted == "none" else [m for m in wanted if m <= words]
+            return budget.challenge_milestones(self.settings.track)
+        return [] if wanted == "none" else list(wanted)
+
+    def _milestones_planned(self) -> int:
+        return len(budget.crossed(self._milestones(), 0, self._words_planned()))
+
+    def _say(self, text: str) -> None:
+        self.out.print(text, soft_wrap=True)
 
     def foretell(self) -> None:
         """Say what the run would do, and do nothing."""
@@ -125,7 +130,7 @@ class Run:
             "disk": f"about {self._disk_in_words(student)}",
         }
         for key, text in lines.items():
-            self.out.print(f"{key:>11}  {text}", soft_wrap=True)
+            self._say(f"{key:>11}  {text}")
 
     def _begin_or_resume(self, loop: Loop, student: Student, accept_changes: bool) -> float:
         """Bring loop and directory to where the run stands. Returns the seconds trained before."""
@@ -158,7 +163,7 @@ class Run:
             provenance=asdict(self.provenance),
             disk=self._disk(student),
         )
-        self.out.print(f"{self.path}: {self.steps:,} steps; disk: about {self._disk_in_words(student)}")
+        self._say(f"{self.path}: {self.steps:,} steps; disk: about {self._disk_in_words(student)}")
 
     def _tell_resumed(self, loop: Loop, found: checkpoint.Checkpoint, accepted: list[str], note: str) -> None:
         texts = [f"Resumed at step {loop.step:,} of {self.steps:,}."]
@@ -166,7 +171,7 @@ class Run:
         texts += [f"Accepted: {change}." for change in accepted] + ([note] if note else [])
         for text in texts:
             self.record.event(loop.step, "resumed", text)
-            self.out.print(f"{self.path}: {text}")
+            self._say(f"{self.path}: {text}")
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
@@ -290,13 +295,13 @@ class Run:
         if parallel.rank() == 0:
             checkpoint.delete_all(self.path / "checkpoints")
         reached = f"loss {self.best.loss:.4f}, perplexity {math.exp(min(self.best.loss, 700)):.2f}"
-        self.out.print(f"{self.path}: done. Best on validation: {reached}, at step {self.best.step:,}. Model: {model}")
+        self._say(f"{self.path}: done. Best on validation: {reached}, at step {self.best.step:,}. Model: {model}")
 
     def _leave_finished(self, accept_changes: bool) -> None:
         assert self.existing
         parts = record.parts_of(self.settings, self.corpus.train.fingerprint, torch.device("cpu"), 0)
         record.require_same(self.existing["parts"], parts, self.path, accept_changes=True)
-        self.out.print(f"{self.path} is done already; nothing to do.")
+        self._say(f"{self.path} is done already; nothing to do.")
 
 
 def _set_determinism(settings: Training, device: torch.device) -> None:
