@@ -1,7 +1,7 @@
 """Text to ids, fast: each different word is tokenised once.
 
-In byte-level BPE with GPT-2's splitting, and in SentencePiece's Unigram, a token never reaches over the boundary between
-a word and the space before the next one. So a text is cut there into units, each new unit is given to the tokenizer
+In byte-level BPE with GPT-2's splitting, and in SentencePiece's Unigram, no token reaches over the boundary between a
+word and the space before the next one. So a text is cut there into units, each new unit is given to the tokenizer
 once, and a text's ids are looked up and strung together with numpy. The ids are those of the plain way, exactly; where
 that does not hold (the tokenizer's parts tell, a sample checks) the plain way is taken.
 """
@@ -9,7 +9,7 @@ that does not hold (the tokenizer's parts tell, a sample checks) the plain way i
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -169,7 +169,7 @@ class Fast:
         self.ids = np.zeros(0, dtype=np.uint32)
         self.starts = np.zeros(0, dtype=np.uint8)
 
-    def __call__(self, texts: list[str | None]) -> tuple[Ids, Starts]:
+    def __call__(self, texts: Sequence[str | None]) -> tuple[Ids, Starts]:
         if any(special in text for text in texts if text for special in self.specials):
             return self.plain(texts)
         if len(self.units) > TABLE:
@@ -237,9 +237,10 @@ class Plain:
     fast = False
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
-        assert tokenizer.eos_token_id is not None
         self.name = tokenizer.name_or_path
-        self.end = int(tokenizer.eos_token_id)
+        end = tokenizer.eos_token_id
+        assert isinstance(end, int)
+        self.end = end
         self.backend = _copy(tokenizer.backend_tokenizer)
         self.spaced = self._keeps_spaces()
         self.blank = self.backend.token_to_id("▁" if '"Metaspace"' in self.backend.to_str() else "Ġ")
@@ -252,14 +253,14 @@ class Plain:
             if self._ids(left) + self._ids(" " * spaced + right) == whole:
                 return spaced
         raise UserError(
-            f"The tokenizer {self.name} cannot be used on a long text: what it makes of a word depends on all before it",
+            f"The tokenizer {self.name} cannot read a long text in parts: a word depends on all before it",
             "A tokenizer that reads a text in words",
         )
 
     def _ids(self, text: str) -> list[int]:
         return self.backend.encode(text, add_special_tokens=False).ids
 
-    def __call__(self, texts: list[str | None]) -> tuple[Ids, Starts]:
+    def __call__(self, texts: Sequence[str | None]) -> tuple[Ids, Starts]:
         ids: list[np.ndarray] = []
         starts: list[np.ndarray] = []
         for text in texts:

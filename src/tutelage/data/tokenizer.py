@@ -1,6 +1,6 @@
 """Tokenizers: GPT-2's, or trained here on the training split; loaded, saved and told apart.
 
-Whatever is prepared is saved so that `AutoTokenizer.from_pretrained(folder)` reads it without a network and without code
+What is prepared is saved so that `AutoTokenizer.from_pretrained(folder)` reads it without a network and without code
 from elsewhere. Every tokenizer has an end-of-text token.
 """
 
@@ -148,7 +148,7 @@ def from_sentencepiece(model: bytes) -> "PreTrainedTokenizerFast":
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.Replace(Regex(f"[{kinds}]+"), " "),
-            normalizers.Replace(Regex("^ | $"), ""),
+            normalizers.Replace(Regex(r"\A | \z"), ""),
         ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
@@ -168,8 +168,8 @@ def _spaces(newlines: bool) -> str:
 def _round_scores(model: bytes) -> bytes:
     """A .model file with each piece's score rounded to a multiple of 1/1024.
 
-    Sums of such scores are exact in single and in double precision, so two segmentations that are equally good ("--" "-"
-    or "-" "--") are equal for the library and for `tokenizers`, which then choose the same one.
+    Sums of such scores are exact in single and in double precision, so two segmentations that are equally good
+    ("--" "-" or "-" "--") are equal for the library and for `tokenizers`, which then choose the same one.
     """
     data, place = bytearray(model), 0
     while place < len(data):
@@ -202,7 +202,7 @@ def _require_vocabulary(vocabulary: int, least: int) -> None:
 
 
 def _from_folder(path: Path) -> Any:
-    from transformers import AutoTokenizer, GPT2TokenizerFast, PreTrainedTokenizerFast
+    from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
     if (path / "manifest.json").exists() and (path / "tokenizer").is_dir():
         path = path / "tokenizer"
@@ -213,7 +213,7 @@ def _from_folder(path: Path) -> Any:
         if "tokenizer.json" in has:
             return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
         if "vocab.json" in has and (path / "merges.txt").exists():
-            return GPT2TokenizerFast.from_pretrained(path)
+            return GPT2Tokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise UserError(f"The tokenizer in {path} cannot be loaded ({error})", "A tokenizer that AutoTokenizer reads") \
             from error  # fmt: skip

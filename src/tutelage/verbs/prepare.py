@@ -1,6 +1,7 @@
 """`tutelage prepare`: texts -> tokenizer + token stream."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from tutelage.run import fingerprint as digest
 from tutelage.run import folder_atomically, hash_file, read_json, require_space, write_atomically
 from tutelage.verbs._asked import TRAINED, Asked, Split, asked_for, differences, refuse_foreign, request_of
 
+SMALL = 1 << 16  # as many ids as two bytes can tell apart
 PAIRS = 150  # minimal pairs a phenomenon that go with a nursery corpus
 
 
@@ -45,9 +47,9 @@ def prepare(
     """Make a tokenizer and a token stream of texts. The same call again does nothing.
 
     sources:     files and folders (.txt .train .dev .test .jsonl, each also .gz or .zst), OWNER/NAME of a Hub data set
-                 (with @revision, #configuration, :split), babylm-2026-strict-small and its like, nursery:words=N,seed=N
+                 (with @revision, #configuration, :split), babylm-2026-strict-small and its like, nursery:words=N
     out:         the folder to write; it appears when it is whole
-    tokenizer:   gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram: trained on the training split
+    tokenizer:   gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram: trained on the text
     vocabulary:  how many tokens a trained tokenizer has at most
     valid:       sources of the validation split
     valid_share: without them, the share of the documents that is held out (0.05 if not given; 0: no validation split)
@@ -61,7 +63,7 @@ def prepare(
     max_words:   how many words the training split has at most
     force:       replace a prepared corpus that `out` holds already
     """
-    console = Console(quiet=quiet, highlight=False)
+    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     out = Path(out)
     asked = asked_for(
         sources, valid, valid_share, Reading(documents=documents or "file", newlines=newlines, text_field=text_field),
@@ -79,13 +81,22 @@ def prepare(
             "Another folder, or the same texts and settings",
             "Name another --out, or replace it with --force",
         )
-    ids = 4 if ready is not None and len(ready) > 65536 else 2
+    ids = 4 if ready is not None and len(ready) > SMALL else 2
     require_space(out, sum(asked.size(s) for s in asked.splits) * (ids + 1) // 3 + 10_000_000, f"Preparing {out}")
     began = time.perf_counter()
+    _sweep(out)
     with folder_atomically(out) as folder, _bar(console, asked) as tick:
         manifest = _fill(folder, asked, ready, request, tick, console)
     _tell(console, out, manifest, time.perf_counter() - began)
     return out
+
+
+def _sweep(out: Path) -> None:
+    """Remove what calls that were killed left beside `out`: unfinished folders in which nothing moved for an hour."""
+    for folder in out.parent.glob(f".{out.name}.*.tmp"):
+        moved = max((p.stat().st_mtime for p in [folder, *folder.rglob("*")]), default=0)
+        if time.time() - moved > 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,11 +139,11 @@ def _fill(
         else:
             tokenizer = train_unigram(texts, asked.vocabulary, newlines=asked.reading.newlines == "keep")
     _require_newlines(tokenizer, asked)
-    dtype = "uint16" if len(tokenizer) <= 65536 else "uint32"
+    dtype = "uint16" if len(tokenizer) <= SMALL else "uint32"
     encoder = encoder_for(tokenizer, next((p.text for p in asked.text("train", lambda n: None)), "")[:20_000])
     if not encoder.fast:
         console.print(f"The tokenizer {asked.tokenizer} works on whole texts only; this takes some three times longer.")
-    counts = {split: _Counts() for split in asked.splits}
+    counts: dict[Split, _Counts] = {split: _Counts() for split in asked.splits}
     for split in asked.splits:
         stretches = encode(asked.text(split, tick), encoder, asked.join)
         for stretch in write_split(folder, split, stretches, dtype):
@@ -167,7 +178,7 @@ def _require_text(split: Split, counts: _Counts, asked: Asked) -> None:
     raise UserError(
         f"Holding out {asked.share:g} of the documents of {names} leaves the {split} split empty",
         "Enough documents for both splits",
-        f"Cut finer (documents is {asked.reading.documents!r}; try 'blank-line' or 'line'), change valid_share or seed, "
+        f"Cut finer (documents is {asked.reading.documents!r}; try 'blank-line' or 'line'), hold out another share, "
         "or name validation texts with valid",
     )
 
@@ -227,8 +238,8 @@ def _versions() -> dict[str, str]:
 @contextmanager
 def _bar(console: Console, asked: Asked) -> Iterator[Tick]:
     """A progress bar over the bytes that will be read; every pass over the text counts."""
-    passes = [*asked.splits, "train"] if asked.tokenizer in TRAINED else asked.splits
-    total = sum(asked.size(split) for split in passes if split == "train" or split == "valid")
+    passes: tuple[Split, ...] = (*asked.splits, "train") if asked.tokenizer in TRAINED else asked.splits
+    total = sum(asked.size(split) for split in passes)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("reading text", total=total or None)
