@@ -62,16 +62,17 @@ def prepare(
     vocabulary: Annotated[int | None, typer.Option(help="Ids of a trained tokenizer")] = None,
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
-        float, typer.Option(help="Share of documents drawn for validation, where none are named")
-    ] = 0.0,
+        float | None, typer.Option(help="Share of documents drawn for validation; 0.05 where no --valid is named")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which documents are drawn")] = 1,
     newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep")] = "space",
     join: Annotated[
         str, typer.Option(help="Between documents: space, none, or eot for an end-of-text token")
     ] = "space",
     documents: Annotated[
-        str, typer.Option(help="What a document of a text file is: file, blank-line, title, line")
-    ] = "file",
+        str | None,
+        typer.Option(help="What a document of a text file is: file, blank-line, title or line; chosen if not given"),
+    ] = None,
     text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
     max_words: Annotated[int | None, typer.Option(help="Stop reading after so many words")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
@@ -189,14 +190,16 @@ def sample(
 def study(
     name: Annotated[str, typer.Argument(help="A shipped study or a .toml file")],
     overrides: Overrides = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated")] = "1",
+    seeds: Annotated[str, typer.Option(help="Comma-separated; the study's own if not given")] = "",
     out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what of it is done")] = False,
 ) -> None:
     """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
     from tutelage.verbs.study import study
 
-    study(name, seeds=_numbers(seeds), out=out, overrides=overrides or [], dry_run=dry_run)
+    page = study(name, seeds=_numbers(seeds) if seeds else None, out=out, overrides=overrides or [], dry_run=dry_run)
+    if not dry_run:
+        typer.echo(f"The report: {page}")
 
 
 def _numbers(text: str) -> list[int]:
@@ -215,7 +218,7 @@ def report(
     """Run directories in, one self-contained page out."""
     from tutelage.verbs.report import report
 
-    report(runs, out=out, title=title)
+    typer.echo(f"The report: {report(runs, out=out, title=title)}")
 
 
 @app.command("list")
