@@ -6,8 +6,8 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import pytest  # noqa: E402
-from toys import tiny  # noqa: E402
+import pytest
+from toys import tiny
 
 
 @pytest.fixture(autouse=True, scope="session")

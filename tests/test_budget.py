@@ -3,8 +3,8 @@
 import pytest
 
 from tutelage.budget import (
-    M,
     Ledger,
+    M,
     Provenance,
     challenge_milestones,
     crossed,

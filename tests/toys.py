@@ -15,6 +15,7 @@ from tutelage.train.loop import Loop
 from tutelage.train.optim import build_optimizers, lr_factor
 from tutelage.train.scaling import MicroBatch
 
+
 def tiny(corpus: object, run: object) -> list[str]:
     """Overrides that make any recipe a matter of a second: two layers, four steps of four windows."""
     return [

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tutelage.errors import UserError
 
+KINDS = {"objectives": "objective", "teachers": "teacher", "judges": "judge", "evaluate": "task"}
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -44,7 +45,7 @@ class Named(Section):
     def settings(self) -> dict[str, Any]:
         """The module's own settings, checked, defaults filled in."""
         declared = settings_of(self.room, self.name)
-        return validated(declared, self.model_extra or {}, f"{self.room[:-1]} {self.name}").model_dump()
+        return validated(declared, self.model_extra or {}, f"{KINDS[self.room]} {self.name}").model_dump()
 
 
 S = TypeVar("S", bound=Section)
@@ -118,12 +119,13 @@ def _parsed(override: str) -> dict[str, Any]:
     if not separator or not key.strip():
         raise UserError(f"The override {override!r} has no key or no value", "key=value, as in optimizer.lr=1e-3", "")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word, such as a path
-    for part in reversed(key.strip().split(".")):
+    first, *rest = key.strip().split(".")
+    for part in reversed(rest):
         value = {part: value}
-    return value
+    return {first: value}
 
 
 def _wrapped(schema: type[Section], raw: dict[str, Any]) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def module_path(room: str, name: str) -> str:
         pass
     known = modules(room)
     raise UserError(
-        f"There is no {room[:-1]} {name!r}{did_you_mean(name, known)}",
+        f"There is no {KINDS[room]} {name!r}{did_you_mean(name, known)}",
         f"One of {', '.join(known)}, or the dotted path of a module that Python can find",
         "",
     )
@@ -212,7 +214,7 @@ def load_class(room: str, name: str) -> type[Any]:
     if len(public) != 1:
         raise UserError(
             f"{name} has {len(public)} public classes{': ' if public else ''}{', '.join(c.__name__ for c in public)}",
-            f"Exactly one, the {room[:-1]} itself, beside `Settings`",
+            f"Exactly one, the {KINDS[room]} itself, beside `Settings`",
             "Begin the names of the others with an underscore",
         )
     return public[0]

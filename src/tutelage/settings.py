@@ -17,7 +17,7 @@ class Data(Section):
 
     path: str = "data/babylm"
     """A folder made by `tutelage prepare`. `data=PATH` sets it."""
-    window: int = Field(128, ge=2)
+    window: int = Field(default=128, ge=2)
     """Tokens a window. A training window starts at a random place, a validation window at a fixed one."""
     targets: Literal["all", "inside"] = "all"
     """`all` reads one token more and learns from every token of a window; `inside` from window - 1 of them."""
@@ -37,9 +37,9 @@ class Student(Section):
     """Weights to start from: a run, a folder or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}
     """Fields of the Hugging Face configuration to change in the shape, such as n_layer."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, where the architecture has them."""
-    pad_vocabulary: int = Field(64, ge=1)
+    pad_vocabulary: int = Field(default=64, ge=1)
     """Inside, the vocabulary is padded to a multiple of this; outside and in files it is the tokenizer's."""
 
     @model_validator(mode="after")
@@ -78,38 +78,38 @@ class Optimizer(Section):
 
     name: Literal["adamw", "adafactor", "muon"] = "adamw"
     """adamw; adafactor (fixed lr, no relative steps); muon: matrices of the body by Muon, the rest by AdamW."""
-    lr: float = Field(2.5e-4, gt=0)
+    lr: float = Field(default=2.5e-4, gt=0)
     """Highest learning rate."""
-    muon_lr: float = Field(0.02, gt=0)
+    muon_lr: float = Field(default=0.02, gt=0)
     """Highest learning rate of the matrices that Muon moves."""
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
     """After the warm-up: down to final_lr in a cosine, in a line, not at all, or flat and down at the end."""
-    warmup: int = Field(0, ge=0)
+    warmup: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises in a line from 0."""
-    final_lr: float = Field(0.0, ge=0, le=1)
+    final_lr: float = Field(default=0.0, ge=0, le=1)
     """What is left of the learning rate at the last step, as a share of the highest."""
-    decay: float = Field(0.2, ge=0, le=1)
+    decay: float = Field(default=0.2, ge=0, le=1)
     """Share of the steps over which a trapezoid falls."""
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay, on matrices only: biases, norms and other vectors have none."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay of the first and second moment."""
-    eps: float = Field(1e-8, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
     """AdamW's smallest denominator."""
-    clip: float = Field(1.0, ge=0)
+    clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient; 0 does not clip."""
 
 
 class Train(Section):
     """How long, how much at once, with which numbers."""
 
-    epochs: float = Field(4, gt=0)
+    epochs: float = Field(default=4, gt=0)
     """Passes over the training windows."""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     """Optimizer steps; in place of epochs where it is set."""
-    batch: int = Field(128, ge=1)
+    batch: int = Field(default=128, ge=1)
     """Windows a step, over all processes and micro-batches."""
-    micro_batch: int = Field(0, ge=0)
+    micro_batch: int = Field(default=0, ge=0)
     """Windows a forward pass; 0 takes what fits in memory. It changes the speed, and the result by rounding only."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers of the forward pass; weights and moments are fp32. fp16 scales its loss."""
@@ -124,22 +124,22 @@ class Train(Section):
 class Valid(Section):
     """How the run watches itself."""
 
-    every: int = Field(0, ge=0)
+    every: int = Field(default=0, ge=0)
     """Steps between validations; 0 is once an epoch. The last step is always validated."""
     keep: Literal["best", "last"] = "best"
     """Which model is the run's: the one of the lowest validation loss, or the last."""
-    patience: int = Field(0, ge=0)
+    patience: int = Field(default=0, ge=0)
     """Stop after this many validations without a better one; 0 never does."""
-    windows: int = Field(0, ge=0)
+    windows: int = Field(default=0, ge=0)
     """Read only this many validation windows, evenly spaced; 0 reads them all."""
 
 
 class Save(Section):
     """What is written while training."""
 
-    every: int = Field(0, ge=0)
+    every: int = Field(default=0, ge=0)
     """Steps between checkpoints to resume from; 0 is whenever validation runs."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Checkpoints kept; older ones are deleted."""
     milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
     """Models kept by words shown: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
@@ -148,7 +148,7 @@ class Save(Section):
 class Log(Section):
     """What is told, and where."""
 
-    every: int = Field(10, ge=1)
+    every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = False
     """Write TensorBoard events into the run too (extra `tensorboard`)."""
@@ -163,7 +163,7 @@ class Training(Section):
     """What this system is, in a sentence."""
     verb: Literal["train"] = "train"
     """The verb that runs the recipe."""
-    seed: int = Field(1, ge=0)
+    seed: int = Field(default=1, ge=0)
     """Decides random weights, order, offsets and dropout."""
     run: str = ""
     """Where the run is written; empty is runs/<recipe>-s<seed>."""

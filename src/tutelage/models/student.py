@@ -28,9 +28,9 @@ class Student(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
-        self.vocab = int(model.get_input_embeddings().weight.shape[0])
         _require_plain_head(model)
-        self.model = model
+        self.model: Any = model
+        self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
         _resize(model, -(-self.vocab // pad_to) * pad_to)
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
@@ -73,7 +73,7 @@ class Student(nn.Module):
         return kept
 
 
-def _require_plain_head(model: PreTrainedModel) -> None:
+def _require_plain_head(model: Any) -> None:
     """Refuse architectures whose logits are more than one matrix product: losses are fused with the head."""
     head = model.get_output_embeddings()
     with torch.no_grad():
@@ -92,7 +92,7 @@ def _require_plain_head(model: PreTrainedModel) -> None:
         )
 
 
-def _resize(model: PreTrainedModel, rows: int) -> None:
+def _resize(model: Any, rows: int) -> None:
     """Pad the embedding and the head with rows of zeros."""
     tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     for module in [model.get_input_embeddings(), *([] if tied else [model.get_output_embeddings()])]:

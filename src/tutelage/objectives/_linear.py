@@ -19,7 +19,7 @@ from ._rows import IGNORED
 __all__ = ["IGNORED", "linear_losses", "token_log_probs"]
 
 
-@torch.compiler.disable  # traced, the loop over chunks would be unrolled into thousands of operations
+@torch.compiler.disable()  # traced, the loop over chunks would be unrolled into thousands of operations
 def linear_losses(
     hidden_NH: Tensor,
     weight_VH: Tensor,
@@ -59,7 +59,7 @@ def linear_losses(
             return ce_N.sum(), kl_N.sum()
 
 
-@torch.compiler.disable
+@torch.compiler.disable()
 @torch.no_grad()
 def token_log_probs(
     hidden_NH: Tensor, weight_VH: Tensor, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None

@@ -14,12 +14,12 @@ from tutelage.teachers._base import Teacher
 class Settings(Section):
     """Weights and temperature."""
 
-    alpha: float = Field(0.5, ge=0, le=1)
+    alpha: float = Field(default=0.5, ge=0, le=1)
     """Share of the cross-entropy; 1 - alpha is the teacher's."""
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(default=2.0, gt=0)
     """Both distributions are softened by it; the KL is scaled by its square, so that its gradient keeps its size."""
     kl_reduction: Literal["token", "sequence"] = "token"
-    """The KL per token, or per sequence as BabyLlama's code has it: then it weighs as many times more as a window has targets."""
+    """The KL per token, or per window as in BabyLlama's code: there it weighs as much more as a window has targets."""
 
 
 class Distillation:

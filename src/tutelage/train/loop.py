@@ -144,7 +144,7 @@ class Loop:
         return torch.stack(parts).sum()
 
     def _terms(self) -> Mapping[str, tuple[str, float]]:
-        together = getattr(self.together, "module", self.together)
+        together: Any = getattr(self.together, "module", self.together)
         return together.terms
 
     def _over_all(
@@ -159,7 +159,8 @@ class Loop:
         """Clip and step; under fp16 skip what overflowed. Returns the gradient's norm and whether it was skipped."""
         parameters = [p for p in self.student.parameters() if p.grad is not None]
         if self.scale.on:
-            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], 1 / self.scale.value)
+            for parameter in parameters:
+                parameter.grad.mul_(1 / self.scale.value)  # pyright: ignore[reportOptionalMemberAccess]
         gradient = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         finite = bool(torch.isfinite(gradient))
         if not finite and not self.scale.on:

@@ -24,7 +24,7 @@ def processes() -> int:
 
 def start(device: str) -> torch.device:
     """Join the other processes if torchrun started us, and say which device is ours."""
-    chosen = _choose(device)
+    chosen = choose(device)
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
         if chosen.type == "cuda":
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -33,7 +33,8 @@ def start(device: str) -> torch.device:
     return chosen
 
 
-def _choose(device: str) -> torch.device:
+def choose(device: str) -> torch.device:
+    """The device of that name, tried; `auto` is CUDA where there is some, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ class Corpus:
 def open_corpus(recipe: Training) -> Corpus:
     """The streams of the recipe's data, cut into its windows."""
     data = recipe.data
-    train, valid = TokenStream.open(data.path, "train"), TokenStream.open(data.path, "valid")
+    folder = Path(data.path)
+    train, valid = TokenStream.open(folder, "train"), TokenStream.open(folder, "valid")
     reads = data.window + (data.targets == "all")
     order = Order(
         tokens=train.tokens,
@@ -99,7 +101,7 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
             settings.shape,
             vocab=len(corpus.tokenizer),
             window=corpus.window,
-            eos=corpus.tokenizer.eos_token_id,
+            eos=corpus.tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
             changes=dict(settings.config),
         )
         student = new_student(config, seed=recipe.seed, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
