@@ -1,0 +1,115 @@
+"""Writes recipes.md from the shipped recipes and the settings' own explanations: `make docs`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
+from tutelage.settings import Training
+from tutelage.verbs._schema import Beside, Evaluation, Page, Prepare, Run, Samples, Study
+
+PAGE = Path(__file__).parent / "recipes.md"
+HEAD = """\
+# Recipes
+
+<!-- Written by docs/write_recipes.py (`make docs`); a test compares. -->
+
+A recipe is a TOML file. `tutelage list recipes` lists the shipped ones, `tutelage show NAME` prints one with every
+setting and its meaning. Settings are changed by `key=value` after the name, or in a file of your own that names the
+recipe it changes:
+
+```toml
+base = "student_kd"
+about = "The same student, more of the teacher."
+
+[objective]
+alpha = 0.25
+```
+
+Save it as `mine.toml` and run `tutelage train mine.toml`. An unknown key, a wrong type and a value out of range are
+refused before anything is loaded.
+"""
+
+
+def page() -> str:
+    """The whole file."""
+    toys = [name for name in recipes() if name.endswith("_toy") and _verb(name) == "train"]
+    systems = [name for name in recipes() if name not in toys and _verb(name) == "train"]
+    studies = [name for name in recipes() if _verb(name) == "study"]
+    parts = [HEAD, "## Systems\n", *map(_recipe, systems), "## Toys\n"]
+    parts += ["For the nursery, on a CPU.\n", *map(_recipe, toys), "## Studies\n"]
+    parts += [*map(_study, studies), "## Settings of a training recipe\n", *_tables(Training)]
+    for room in ("objectives", "teachers"):
+        for name in modules(room):
+            if settings := _rows(settings_of(room, name)):
+                parts.append(f'### `[{room[:-1]}]` with `name = "{name}"`\n\n{settings}')
+    parts.append("## Settings of a study\n")
+    parts += _tables(Study)
+    for heading, schema in (
+        ("prepare.NAME", Prepare), ("run.NAME", Run), ("model.NAME", Beside), ("evaluate", Evaluation),
+        ("sample", Samples), ("report", Page),
+    ):  # fmt: skip
+        parts.append(f"### `[{heading}]`\n\n{_rows(schema)}")
+    return "\n".join(parts)
+
+
+def _verb(name: str) -> str:
+    return read_toml(RECIPES / f"{name}.toml").get("verb", "train")
+
+
+def _recipe(name: str) -> str:
+    """A training recipe: what it is, and every setting that it or a recipe below it writes."""
+    raw = _written(read_toml(RECIPES / f"{name}.toml", Training))
+    about = raw.pop("about")
+    raw.pop("verb", None)
+    return f"### {name}\n\n{about}\n\n```toml\n{tomli_w.dumps(raw)}```\n"
+
+
+def _written(raw: dict[str, Any]) -> dict[str, Any]:
+    """Without the keys that a recipe above has made void."""
+    kept = {key: value for key, value in raw.items() if value is not None}
+    return {key: _written(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+def _study(name: str) -> str:
+    raw = read_toml(RECIPES / f"{name}.toml")
+    runs = "\n".join(
+        f"| `{run}` | `{spec['recipe']}` | {spec.get('about', '')} |" for run, spec in raw.get("run", {}).items()
+    )
+    return f"### {name}\n\n{raw['about']}\n\n| run | recipe | what is said of it |\n|---|---|---|\n{runs}\n"
+
+
+def _tables(schema: type[Section]) -> Iterator[str]:
+    """A table of the plain settings, then one for each section."""
+    yield _rows(schema)
+    for key, info in schema.model_fields.items():
+        if schema is Training and isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield f"### `[{key}]`\n\n{(info.annotation.__doc__ or '').strip()}\n\n{_rows(info.annotation)}"
+
+
+def _rows(schema: type[Section]) -> str:
+    lines = []
+    for key, info in schema.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            continue
+        default = "needed" if info.is_required() else _shown(info.get_default(call_default_factory=True))
+        lines.append(f"| `{key}` | {default} | {_text(info.description)} |")
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *lines, ""]) if lines else ""
+
+
+def _text(description: str | None) -> str:
+    return " ".join((description or "").split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ("", (), {}):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
