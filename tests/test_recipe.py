@@ -114,13 +114,13 @@ def test_the_class_read_from_the_source_is_the_one_that_the_module_has():
 
 
 def test_a_dotted_path_is_a_module_too(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").touch()
-    (tmp_path / "mine" / "focal.py").write_text(
+    (tmp_path / "our_losses").mkdir()
+    (tmp_path / "our_losses" / "__init__.py").touch()
+    (tmp_path / "our_losses" / "focal.py").write_text(
         "from tutelage.recipe import Section\n\n\nclass Settings(Section):\n    gamma: float = 2.0\n\n\n"
         "class Focal:\n    def __init__(self, **settings): self.settings = Settings(**settings)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    recipe = read(Training, "student_ce", ["objective=mine.focal", "objective.gamma=1.5"])
+    recipe = read(Training, "student_ce", ["objective=our_losses.focal", "objective.gamma=1.5"])
     assert recipe.objective.settings() == {"gamma": 1.5}
-    assert load_class("objectives", "mine.focal")(gamma=1.5).settings.gamma == 1.5
+    assert load_class("objectives", "our_losses.focal")(gamma=1.5).settings.gamma == 1.5

@@ -228,7 +228,10 @@ def settings_of(room: str, name: str) -> type[Section]:
     node = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Settings"), None)
     if node is None:
         return Section
-    names: dict[str, Any] = {"Section": Section, "__name__": __name__}
+    # pydantic would look for the docstrings in the wrong file; they are taken from the same source below.
+    silent = ConfigDict(use_attribute_docstrings=False)
+    section = type("Section", (Section,), {"model_config": silent, "__module__": __name__})
+    names: dict[str, Any] = {"Section": section, "__name__": __name__}
     names |= {n: getattr(typing, n) for n in typing.__all__} | {n: getattr(pydantic, n) for n in ("Field",)}
     exec(compile(ast.Module([node], []), spec.origin, "exec"), names)
     found: type[Section] = names["Settings"]

@@ -99,7 +99,9 @@ def test_killed_at_random_moments_and_in_a_checkpoint_write_the_weights_are_the_
     train("student_ce", options(corpus, run), quiet=True)
     assert weights(run) == weights(unbroken)
     assert comparable(run) == comparable(unbroken)
-    assert sum("Resumed at step" in row["text"] for row in read_rows(run / "events.jsonl")) == 5
+    events = [row["text"] for row in read_rows(run / "events.jsonl")]
+    assert sum("Resumed at step" in text for text in events) == 5
+    assert not any("Damaged" in text for text in events)  # going on must not write into the checkpoint it came from
 
 
 def test_asked_to_stop_it_checkpoints_and_goes_on_where_it_was(corpus, unbroken, tmp_path):
@@ -181,3 +183,28 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(corpus, tmp_path)
     child.join()
     train("student_ce", [*options(corpus, run), *SHORT], quiet=True)
     assert [r["step"] for r in read_rows(run / "metrics.jsonl") if r["kind"] == "train"] == list(range(1, 31))
+
+
+def test_a_run_that_ended_early_and_was_killed_before_it_was_finished_takes_no_further_step(
+    corpus, tmp_path, monkeypatch
+):
+    from tutelage.verbs.train import Run
+
+    more = [
+        "optimizer.lr=3",
+        "optimizer.schedule=constant",
+        "valid.every=1",
+        "valid.patience=2",
+        "train.precision=fp32",
+    ]
+    whole = train("student_ce", [*options(corpus, tmp_path / "whole"), *more], quiet=True)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "_finish", killed)
+        train("student_ce", [*options(corpus, tmp_path / "run"), *more], quiet=True)
+    run = train("student_ce", [*options(corpus, tmp_path / "run"), *more], quiet=True)
+    assert read_json(run / "run.json")["last_step"] == read_json(whole / "run.json")["last_step"] < 220
+    assert weights(run) == weights(whole)

@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import sys
+import types
 
 import pytest
 import torch
@@ -117,6 +119,25 @@ def test_a_track_refuses_a_student_under_a_pretrained_teacher(corpus, teacher_ru
     train("student_kd", [*tiny(corpus, tmp_path / "run"), f"teacher={teacher_run}", "track=strict-small"], quiet=True)
 
 
+def test_a_track_stops_a_run_before_its_budget_is_broken(corpus, tmp_path, monkeypatch):
+    """The forecast goes by averages; what counts is the ledger."""
+    from tutelage import budget
+    from tutelage.verbs._forecast import Forecast
+
+    words = {
+        r["step"]: r["words"]
+        for r in read_rows(train("student_ce", tiny(corpus, tmp_path / "free"), quiet=True) / "metrics.jsonl")
+    }
+    limit = budget.Track(corpus=10**6, shown=words[3], wrote=0)
+    monkeypatch.setitem(budget.RULES, "strict-small", limit)
+    monkeypatch.setattr(Forecast, "words", lambda self: 1)
+    run = train("student_ce", [*tiny(corpus, tmp_path / "run"), "track=strict-small"], quiet=True)
+    facts = read_json(run / "run.json")
+    assert (facts["last_step"], facts["ledger"]["shown"]) == (3, words[3])
+    assert "break the budget of strict-small" in read_rows(run / "events.jsonl")[-1]["text"]
+    assert facts["best"]["loss"] > 0
+
+
 def test_a_dry_run_says_what_would_happen_and_does_nothing(corpus, tmp_path, capsys):
     train("student_ce", tiny(corpus, tmp_path / "run"), dry_run=True)
     said = capsys.readouterr().out
@@ -129,6 +150,21 @@ def test_tensorboard_gets_the_numbers_too(corpus, tmp_path):
     pytest.importorskip("tensorboard")
     run = train("student_ce", [*tiny(corpus, tmp_path / "run"), "log.tensorboard=true"], quiet=True)
     assert list((run / "tensorboard").glob("events.*"))
+
+
+def test_weights_and_biases_gets_the_numbers_too(corpus, tmp_path, monkeypatch):
+    logged = []
+    client = types.SimpleNamespace(
+        log=lambda row, step: logged.append((step, row)), finish=lambda: logged.append("end")
+    )
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **options: client))
+    train("student_ce", [*tiny(corpus, tmp_path / "run"), "log.wandb=mine"], quiet=True)
+    assert logged[0][0] == 1 and logged[0][1]["train/loss"] > 0 and logged[-1] == "end"
+
+
+def test_a_logger_that_is_not_installed_is_named(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    bad(r"pip install 'tutelage\[wandb\]'", corpus, tmp_path / "run", "log.wandb=mine")
 
 
 def bad(match, corpus, run, *changes, recipe="student_ce"):

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,17 @@ class Record:
         if parallel.rank() == 0:
             append_row(self.path / "metrics.jsonl", dict(row))
 
-    def cut_metrics(self, step: int) -> float:
-        """Forget rows after `step`, which will be written again. Returns the seconds trained until then."""
-        rows = [row for row in read_rows(self.path / "metrics.jsonl") if row["step"] <= step]
-        if parallel.rank() == 0:
-            write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        return max((row.get("seconds", 0.0) for row in rows), default=0.0)
+    def cut(self, step: int) -> float:
+        """Forget what was logged after `step`: it will happen again. Returns the seconds trained until then."""
+        metrics = self._cut("metrics.jsonl", lambda row: row["step"] <= step)
+        self._cut("events.jsonl", lambda row: row["step"] <= step or row["kind"] == "resumed")
+        return max((row.get("seconds", 0.0) for row in metrics), default=0.0)
+
+    def _cut(self, name: str, kept: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        rows = [row for row in read_rows(self.path / name) if kept(row)]
+        if parallel.rank() == 0 and rows:
+            write_atomically(self.path / name, "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
 
     def begin(self, parts: dict[str, Any]) -> None:
         """Write down what this run is, before its first step."""

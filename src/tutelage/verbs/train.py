@@ -13,12 +13,13 @@ from tutelage import budget
 from tutelage.errors import Interrupted
 from tutelage.models.student import Student
 from tutelage.recipe import read
-from tutelage.run import gigabytes, require_space
+from tutelage.run import require_space
 from tutelage.settings import Training
 from tutelage.train import checkpoint, memory, parallel
 from tutelage.train.loop import Loop, Step
 from tutelage.verbs import _assemble as assemble
 from tutelage.verbs import _record as record
+from tutelage.verbs._forecast import Forecast
 from tutelage.verbs._progress import Progress
 from tutelage.verbs._watch import Best, Clock, Sinks, StopWish, prune_best, validation_loss
 
@@ -60,13 +61,9 @@ class Run:
         self.corpus = assemble.open_corpus(settings)
         self.steps = assemble.total_steps(settings, self.corpus)
         self.provenance = record.provenance(settings, self.corpus.train.manifest)
-        budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown + self._words_planned())
+        self.forecast = Forecast(settings=settings, corpus=self.corpus, steps=self.steps)
+        budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown + self.forecast.words())
         self.best, self.ledger = Best(), budget.Ledger()
-
-    def _words_planned(self) -> int:
-        """Words that the whole run will show, from the corpus's words a window."""
-        windows = self.steps * self.settings.train.batch
-        return round(windows / self.corpus.order.windows * self.corpus.train.words)
 
     # --- before the first step -------------------------------------------------------------------------------------
 
@@ -92,51 +89,21 @@ class Run:
         share = -(-settings.batch // parallel.processes())
         return memory.fitting_micro_batch(self.needs, batch=share, window=self.settings.data.window, device=self.device)
 
-    def _disk(self, student: Student) -> int:
-        """Bytes that the run will write: checkpoints with their moments, best models, milestones."""
-        model = student.parameters_outside() * 4
-        moments = {"adamw": 2, "muon": 2, "adafactor": 0}[self.settings.optimizer.name]
-        models = 2 + self._milestones_planned()
-        return model * (1 + moments) * (self.settings.save.keep + 1) + model * models
-
-    def _disk_in_words(self, student: Student) -> str:
-        kept = f"{self.settings.save.keep} checkpoints, {self._milestones_planned()} milestones, the best model"
-        return f"{gigabytes(self._disk(student))} ({kept})"
-
-    def _milestones(self) -> list[int]:
-        wanted = self.settings.save.milestones
-        if wanted == "challenge":
-            return budget.challenge_milestones(self.settings.track)
-        return [] if wanted == "none" else list(wanted)
-
-    def _milestones_planned(self) -> int:
-        return len(budget.crossed(self._milestones(), 0, self._words_planned()))
-
     def _say(self, text: str) -> None:
         self.out.print(text, soft_wrap=True)
 
     def foretell(self) -> None:
         """Say what the run would do, and do nothing."""
         student, loop = self._build()
-        corpus, settings = self.corpus, self.settings
-        lines = {
-            "run": f"{self.path}{' (there already)' if self.existing else ''}",
-            "student": f"{student.parameters_outside():,} parameters",
-            "teacher": ", ".join(settings.teacher.models) or "none",
-            "steps": f"{self.steps:,} of {settings.train.batch} windows, {loop.micro.size} at a time, on {self.device}",
-            "words": f"{self._words_planned():,} shown; the corpus has {corpus.train.words:,}",
-            "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end left out",
-            "memory": f"about {gigabytes(self.needs.fixed + self.needs.window * loop.micro.size)}",
-            "disk": f"about {self._disk_in_words(student)}",
-        }
-        for key, text in lines.items():
+        self._say(f"{'run':>11}  {self.path}{' (there already)' if self.existing else ''}")
+        for key, text in self.forecast.lines(student, self.needs, loop.micro.size, self.device).items():
             self._say(f"{key:>11}  {text}")
 
     def _begin_or_resume(self, loop: Loop, student: Student, accept_changes: bool) -> float:
         """Bring loop and directory to where the run stands. Returns the seconds trained before."""
         parts = record.parts_of(self.settings, self.corpus.train.fingerprint, self.device, loop.micro.size)
         if self.existing is None:
-            require_space(self.path, self._disk(student), f"The run {self.path}")
+            require_space(self.path, self.forecast.disk(student), f"The run {self.path}")
             self._begin(parts, student)
             return 0.0
         accepted = record.require_same(self.existing["parts"], parts, self.path, accept_changes=accept_changes)
@@ -152,7 +119,7 @@ class Run:
         self._tell_resumed(loop, found, accepted, record.machine_note(self.existing["parts"], parts))
         earlier = self.existing["accepted_changes"]
         self.record.write(status="running", parts=parts, accepted_changes=[*earlier, *accepted])
-        return self.record.cut_metrics(loop.step)
+        return self.record.cut(loop.step)
 
     def _begin(self, parts: dict[str, Any], student: Student) -> None:
         self.record.begin(parts)
@@ -161,9 +128,9 @@ class Run:
             steps=self.steps,
             device=str(self.device),
             provenance=asdict(self.provenance),
-            disk=self._disk(student),
+            disk=self.forecast.disk(student),
         )
-        self._say(f"{self.path}: {self.steps:,} steps; disk: about {self._disk_in_words(student)}")
+        self._say(f"{self.path}: {self.steps:,} steps; disk: about {self.forecast.disk_in_words(student)}")
 
     def _tell_resumed(self, loop: Loop, found: checkpoint.Checkpoint, accepted: list[str], note: str) -> None:
         texts = [f"Resumed at step {loop.step:,} of {self.steps:,}."]
@@ -186,10 +153,11 @@ class Run:
         self.clock, self.sinks, self.tokens = Clock(before), sinks, 0
         progress = Progress(self.path.name, self.steps, loop.step, show=not quiet and parallel.rank() == 0)
         with StopWish().listening() as wish, progress:
-            for step in loop:
+            # Asked before the first step too: a run may have been killed after its last one and before it was finished.
+            for step in () if self._ends_early(loop) else loop:
                 self._after(step, loop, student, progress)
-                if self._patience_is_over():
-                    self.record.event(step.index, "note", "Stopped early: validation did not get better.")
+                if reason := self._ends_early(loop):
+                    self.record.event(step.index, "note", f"Stopped early: {reason}.")
                     break
                 if wish.heard(self.device) and step.index < self.steps:
                     self._stop(loop)
@@ -204,10 +172,10 @@ class Run:
         progress.advance(step, self.ledger.shown)
         for note in step.notes:
             self.record.event(step.index, "skipped" if step.skipped else "halved", note)
-        last = step.index == self.steps
+        last = step.index == self.steps or self._budget_is_spent(loop)
         if last or step.index % self.settings.log.every == 0:
             self._log_step(step, progress)
-        for words in budget.crossed(self._milestones(), words_before, self.ledger.shown):
+        for words in budget.crossed(self.forecast.milestones(), words_before, self.ledger.shown):
             self._save_model(student, self.path / budget.milestone_name(words))
         valid_every = self.settings.valid.every or max(self.corpus.order.windows // self.settings.train.batch, 1)
         better = self._validate(step, loop, student, progress) if last or step.index % valid_every == 0 else False
@@ -251,8 +219,18 @@ class Run:
             self._save_model(student, self.path / f"best-{step.index}")
         return better
 
-    def _patience_is_over(self) -> bool:
-        return bool(self.settings.valid.patience) and self.best.stale >= self.settings.valid.patience
+    def _ends_early(self, loop: Loop) -> str:
+        """Why there is no step after this one although the recipe has more; empty if there is one."""
+        if self.settings.valid.patience and self.best.stale >= self.settings.valid.patience:
+            return "validation did not get better"
+        return f"the next step would break the budget of {self.settings.track}" if self._budget_is_spent(loop) else ""
+
+    def _budget_is_spent(self, loop: Loop) -> bool:
+        """Whether the words of the next step would be more than the track allows."""
+        if self.settings.track == "none" or loop.step >= self.steps:
+            return False
+        after = self.provenance.shown + self.ledger.shown + int(self.corpus.batch_at(loop.step).words.sum())
+        return after > budget.RULES[self.settings.track].shown
 
     def _save_model(self, student: Student, folder: Path) -> None:
         if parallel.rank() == 0:
