@@ -77,8 +77,10 @@ def agreement_things(deck: Deck) -> Twins:
 def question_agreement(deck: Deck) -> Twins:
     """Are the big dogs near the cat hungry?"""
     noun, mood = deck.held(list(ANIMATES), deck.table["adj.mood"])
-    heads = {"s": noun, "p": ANIMATES[noun]}
-    return numbered(f"{{target}} the {deck.pick('adj.look')} {{head}} {deck.aside()} {mood} ?", BE, heads)
+    nouns = {"s": noun, "p": ANIMATES[noun]}
+    # The noun is flipped and not the verb: a scorer without a start token never scores the first word, and is left with
+    # how much likelier "the" is after one verb than after the other.
+    return numbered(f"{{head}} the {deck.pick('adj.look')} {{target}} {deck.aside()} {mood} ?", nouns, BE)
 
 
 def determiner(kind: str, adjective: bool = False, nouns: dict[str, str] | None = None) -> Callable[[Deck], Twins]:
