@@ -1,5 +1,6 @@
 """Tasks where one of several texts is the right one: a task lists its items, scoring and counting happen here."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +32,7 @@ class Item:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-class ChoiceTask:
+class ChoiceTask(ABC):
     """A task that only lists its items. The model chooses the candidate whose completion is most probable.
 
     Candidates within 1e-4 nats of the best are tied: the item's credit is shared among them, so a pair counts half.
@@ -43,9 +44,9 @@ class ChoiceTask:
     source: str
     settings: Mapping[str, Any]
 
+    @abstractmethod
     def items(self) -> Iterator[Item]:
         """Every item, in the order of the files."""
-        raise NotImplementedError
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Accuracy by paradigm, by the items' fields and overall, and what was chosen."""

@@ -1,6 +1,7 @@
 """Perplexity on a prepared stream or on any text: per token, per word and per byte."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def task(asked: Asked) -> "Perplexity":
     return OfStream(asked, asked.data)
 
 
-class Perplexity:
+class Perplexity(ABC):
     """exp of the mean negative log-probability of tokens given the tokens before them in their window.
 
     stride None: fixed windows, one after the other; the first token of each is context only, so a window of 128
@@ -64,9 +65,9 @@ class Perplexity:
         self.name = name + changed + ("" if self.stride is None else f"-stride{self.stride}")
         self.settings = {"window": self.window, "stride": self.stride}
 
+    @abstractmethod
     def tokens(self, tokenizer: Tokenizer) -> Tokens:
         """What is to be scored."""
-        raise NotImplementedError
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Loss, perplexity per token and per word, bits per byte, and the counts they rest on."""
