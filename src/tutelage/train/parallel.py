@@ -1,8 +1,9 @@
 """Several processes that train as one: who am I, sums over all, and gradients that are sums too."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tutelage.errors import UserError
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -60,6 +63,15 @@ def sum_over_all(x: Tensor) -> Tensor:
     if processes() > 1:
         dist.all_reduce(x)
     return x
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first process finds, for all: what is read from the disk may change while the others still look."""
+    if processes() == 1:
+        return make()
+    found: list[Any] = [make() if rank() == 0 else None]
+    dist.broadcast_object_list(found)
+    return found[0]
 
 
 def wait_for_all() -> None:

@@ -39,13 +39,14 @@ def train(
     settings = read(Training, recipe, overrides)
     name = Path(recipe).stem
     path = Path(settings.run or f"runs/{name}-s{settings.seed}")
-    out = Console(quiet=quiet or parallel.rank() > 0, highlight=False)
-    run = Run(settings, name, path, out)
-    if dry_run:
-        run.foretell()
-        return path
     try:
-        run.go(accept_changes=accept_changes, quiet=quiet)
+        device = parallel.start(settings.train.device)
+        out = Console(quiet=quiet or parallel.rank() > 0, highlight=False)
+        run = Run(settings, name, path, out, device)
+        if dry_run:
+            run.foretell()
+        else:
+            run.go(accept_changes=accept_changes, quiet=quiet)
     finally:
         parallel.stop()
     return path
@@ -54,10 +55,10 @@ def train(
 class Run:
     """One training run: built from its recipe, begun or resumed, watched, finished."""
 
-    def __init__(self, settings: Training, name: str, path: Path, out: Console) -> None:
-        self.settings, self.path, self.out = settings, path, out
+    def __init__(self, settings: Training, name: str, path: Path, out: Console, device: torch.device) -> None:
+        self.settings, self.path, self.out, self.device = settings, path, out, device
         self.record = record.Record(path, settings, name)
-        self.existing = self.record.existing()
+        self.existing = parallel.from_first(self.record.existing)
         self.corpus = assemble.open_corpus(settings)
         self.steps = assemble.total_steps(settings, self.corpus)
         self.provenance = record.provenance(settings, self.corpus.train.manifest)
@@ -69,12 +70,11 @@ class Run:
 
     def _build(self) -> tuple[Student, Loop]:
         settings = self.settings
-        self.device = parallel.start(settings.train.device)
         _set_determinism(settings, self.device)
         student = assemble.build_student(settings, self.corpus).to(self.device)
         objective = assemble.build_objective(settings, self.corpus, student, self.device)
         self.needs = assemble.estimate(settings, student, objective)
-        micro = self._micro_batch()
+        micro = parallel.from_first(self._micro_batch)
         loop = assemble.build_loop(settings, self.corpus, student, objective, self.device, micro, self.steps)
         loop.parts |= {"best": self.best, "ledger": self.ledger}
         return student, loop
