@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from toys import tiny
+from two_processes import free_port
 
 from tutelage.run import read_json
 
@@ -56,23 +57,11 @@ def test_train_leaves_a_run_and_the_same_command_again_says_that_it_is_done(home
 
 
 def test_two_processes_under_torchrun_train_the_same_model(home):
-    words = [
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "tutelage",
-        "train",
-        "student_ce",
-        *tiny("data/nursery", "runs/two"),
-        "train.precision=fp32",
-        "student.dropout=0",
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--master-port", "0", *words]
-    subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
-    tutelage(
-        "train", "student_ce", *tiny("data/nursery", "runs/one"), "train.precision=fp32", "student.dropout=0", cwd=home
-    )
+    more = ("train.precision=fp32", "student.dropout=0")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    train = ["-m", "tutelage", "train", "student_ce", *tiny("data/nursery", "runs/two"), *more]
+    subprocess.run([*launch, *train], cwd=home, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=120)
+    tutelage("train", "student_ce", *tiny("data/nursery", "runs/one"), *more, cwd=home)
     one, two = (read_json(home / f"runs/{name}/run.json") for name in ("one", "two"))
     assert two["parts"]["machine"]["processes"] == 2 and two["ledger"] == one["ledger"]
     assert two["best"]["loss"] == pytest.approx(one["best"]["loss"], rel=1e-5)

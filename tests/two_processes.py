@@ -44,10 +44,14 @@ def worker(rank: int, port: int, out: str, calls: list[tuple]) -> None:
     dist.destroy_process_group()
 
 
-def in_two_processes(out: Path, calls: list[tuple]) -> list[tuple]:
-    """What the first of two processes gives back from `train(*call)`, call by call: starting processes is dear."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(worker, (port, str(out), calls), nprocs=2)
+        return free.getsockname()[1]
+
+
+def in_two_processes(out: Path, calls: list[tuple]) -> list[tuple]:
+    """What the first of two processes gives back from `train(*call)`, call by call: starting processes is dear."""
+    mp.spawn(worker, (free_port(), str(out), calls), nprocs=2)
     return torch.load(out)
