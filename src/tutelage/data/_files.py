@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ def _short(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextFile:
-    """A file of UTF-8 text."""
+class _File(ABC):
+    """What every file is; its kinds differ in how documents are read from it."""
 
     path: Path
 
@@ -82,6 +83,15 @@ class TextFile:
         """The content's hash. Reading a file twice costs a tenth of a second per 50 MB; sizes and dates can lie."""
         return f"{self.name}:{hash_file(self.path)}"
 
+    @abstractmethod
+    def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
+        """The documents of the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextFile(_File):
+    """A file of UTF-8 text."""
+
     def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
         """The documents of the file."""
         with opened(self.path, tick) as file:
@@ -89,24 +99,8 @@ class TextFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonLines:
+class JsonLines(_File):
     """A file with one JSON object a line, each a document."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The file's name without its endings."""
-        return _short(self.path)
-
-    @property
-    def size(self) -> int | None:
-        """Bytes on disk."""
-        return self.path.stat().st_size
-
-    def identity(self) -> str:
-        """The content's hash."""
-        return f"{self.name}:{hash_file(self.path)}"
 
     def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
         """The text of each row."""
