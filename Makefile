@@ -4,7 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := report,hub,zstd,tensorboard
+EXTRAS := report,evaluation,judge,hub,zstd,tensorboard
 
 .PHONY: demo test check docs study-toy bench clean
 

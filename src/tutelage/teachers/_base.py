@@ -10,14 +10,30 @@ from tutelage.data.batch import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
-    """A teacher's distribution at every position of a batch, as the hidden states and heads that make it.
+class Sampled:
+    """Draws from a teacher's distribution: few numbers a position, unbiased, and for one temperature only.
 
-    heads: one (hidden [B*T, H], weight [V, H]) a teacher. The logits are the mean of hidden @ weight.T over the
-           teachers; whoever needs them makes them for some rows at a time, so that [B*T, V] need never exist.
+    ids:         [B*T, S] drawn independently, with replacement, from softmax(logits / temperature)
+    entropy:     [B*T] of that distribution, nats
+    temperature: at which they were drawn
     """
 
-    heads: Sequence[tuple[Tensor, Tensor]]
+    ids: Tensor
+    entropy: Tensor
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """A teacher's distribution at every position of a batch: what makes it, or draws from it.
+
+    heads:   one (hidden [B*T, H], weight [V, H]) a teacher. The logits are the mean of hidden @ weight.T over the
+             teachers; whoever needs them makes them for some rows at a time, so that [B*T, V] need never exist.
+    sampled: in place of heads
+    """
+
+    heads: Sequence[tuple[Tensor, Tensor]] = ()
+    sampled: Sampled | None = None
 
 
 class Teacher(Protocol):
