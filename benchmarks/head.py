@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tutelage.objectives._linear import linear_losses
+from tutelage.models.head import linear_losses
 
 V, H, H_TEACHER, T, ALPHA = 50257, 768, 1280, 2.0, 0.5
 DEFAULTS = [("kd", "float32", 768), ("kd", "bfloat16", 1024), ("ce", "bfloat16", 1024)]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tutelage.data.batch import TokenBatch
+from tutelage.models.head import linear_losses
 from tutelage.objectives._base import Loss, Term
-from tutelage.objectives._linear import linear_losses
 
 
 class CrossEntropy:

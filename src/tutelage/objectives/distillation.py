@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tutelage.data.batch import TokenBatch
+from tutelage.models.head import linear_losses
 from tutelage.objectives._base import Loss, Term
-from tutelage.objectives._linear import linear_losses
 from tutelage.recipe import Section
 from tutelage.teachers._base import Teacher
 

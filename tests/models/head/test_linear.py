@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.objectives import _products
-from tutelage.objectives._linear import linear_losses, token_log_probs
-from tutelage.objectives._rows import forget
+from tutelage.models.head import linear_losses, products, token_log_probs
+from tutelage.models.head.rows import forget
 
 TIGHT = dict(rtol=1e-12, atol=1e-12)
 
@@ -194,7 +193,7 @@ def test_low_precision_stays_within_its_bounds(
 @pytest.mark.parametrize("native", [False, True])
 def test_float16_keeps_small_gradients(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # A CPU computes float16 in float32; native makes the products as a GPU would.
-    monkeypatch.setattr(_products, "_has_products", lambda dtype: native)
+    monkeypatch.setattr(products, "_has_products", lambda dtype: native)
     case = Case(rows=8, vocab=3001, width=16, dtype=torch.float16, scale=0.25)
     found, right = case.ours(chunk=3), case.oracle()
     assert all(worst(f, r) < 1e-4 for f, r in zip(found[:2], right[:2]))
@@ -202,7 +201,7 @@ def test_float16_keeps_small_gradients(native: bool, monkeypatch: pytest.MonkeyP
 
 
 def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_products, "_has_products", lambda dtype: True)
+    monkeypatch.setattr(products, "_has_products", lambda dtype: True)
     case = Case(rows=64, vocab=501, width=16, widths_of_teachers=(16,), dtype=torch.float32, scale=0.5, ignored=())
     with torch.no_grad():  # every hidden state has 11 in its first place, and every word about -10 there
         for hidden, weight in [(case.hidden, case.weight), *case.teachers]:
@@ -214,7 +213,7 @@ def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.Monke
         return worst(found[1], right[1]), worst(found[2], right[2])
 
     centred = error()
-    monkeypatch.setattr(_products.Products, "_head", lambda self, name, weight: weight.detach().to(self.dtype))
+    monkeypatch.setattr(products.Products, "_head", lambda self, name, weight: weight.detach().to(self.dtype))
     uncentred = error()
     assert centred[0] < 1e-3 and centred[1] < 1e-2
     assert uncentred[0] > 10 * centred[0] and uncentred[1] > 3 * centred[1]

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-IGNORED = -100
-"""The target of a row that is not to be learnt: no loss, no gradient. The same number as torch's ignore_index."""
+from tutelage.data.batch import IGNORED
 
 # Rows that are worked on at a time. On the CPU four float32 blocks of 16 x 50,257 stay in the cache (13 MB); larger
 # ones would go to memory and back at every operation, smaller ones spend their time on calling.

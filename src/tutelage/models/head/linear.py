@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ._products import Products
-from ._rows import IGNORED
-
-__all__ = ["IGNORED", "linear_losses", "token_log_probs"]
+from tutelage.models.head.products import Products
 
 
 @torch.compiler.disable()  # traced, the loop over chunks would be unrolled into thousands of operations

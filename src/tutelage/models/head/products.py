@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ._rows import rows, scratch, statistics_dtype
+from tutelage.models.head.rows import rows, scratch, statistics_dtype
 
 _HALVES = (torch.bfloat16, torch.float16)
 
