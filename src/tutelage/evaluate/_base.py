@@ -4,21 +4,43 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from tutelage.errors import UserError
 from tutelage.evaluate._scorer import Scorer
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to go through, how many, label): shows progress
+Profile = Literal["2025", "2026"]
+
+
+class Missing(UserError):
+    """What a task needs is not there. Raised by `task(asked)` or `run`, it is reported; other tasks go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """A model saved on the way: chck_1M after 1,000,000 words. folder: it and its tokenizer, as load_model reads it."""
+
+    name: str
+    words: int
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the user asked for. A task takes from it what concerns it."""
+    """What the user asked for. A task takes from it what concerns it.
+
+    official:   the folder that holds full_eval/ and fast_eval/, in the layout of the challenge
+    profile:    the year whose procedure is followed
+    fast:       the small sets, which the challenge wants of every milestone
+    milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
+    seeds:      of fine-tuning; several give a spread
+    """
 
     data: Path | None = None
     pairs: Path | None = None
@@ -26,14 +48,26 @@ class Asked:
     split: str = "valid"
     window: int = 128
     stride: int | None = None
+    official: Path | None = None
+    profile: Profile = "2026"
+    fast: bool = False
+    milestones: tuple[Milestone, ...] = ()
+    seeds: tuple[int, ...] = (42,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a task may use beside the model."""
+    """What a task may use beside the model.
+
+    load:    another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
+             may be trained. On the same device, in evaluation mode.
+    scratch: a folder for what a long task finishes on the way, its own for these weights, data and settings
+    """
 
     tokenizer: Tokenizer
     scorer: Scorer
+    load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +87,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task gives: its figures and, where it has some, what was chosen for each item."""
+    """What a task gives: its figures and, where it has some, what was chosen for each item.
+
+    warnings: sentences that must stand beside the figures wherever they are shown
+    missing:  parts of the task that could not be measured, each with what to do: never counted as zero
+    """
 
     rows: list[Row]
     predictions: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 class Task(Protocol):
@@ -78,7 +118,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One task's outcome for one model, as it is kept on disk. kept: it was there already and not computed again."""
+    """One task's outcome for one model, as it is kept on disk. kept: it was there already and not computed again.
+
+    A task that is missing as a whole has no rows, and `missing` says where its data are and where to put them.
+    """
 
     task: str
     name: str
@@ -87,6 +130,8 @@ class Result:
     fingerprint: str
     settings: dict[str, Any]
     rows: list[Row]
+    warnings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
