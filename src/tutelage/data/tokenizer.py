@@ -53,13 +53,17 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Write it so that AutoTokenizer reads it anywhere."""
     tokenizer.save_pretrained(folder)
     path = Path(folder) / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    # The first says where it was loaded from; the name of the class is one that older releases know as well.
+    path.write_text(portable(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def portable(config: str) -> str:
+    """A tokenizer_config.json that names no place on this machine, and no class that older releases do not know."""
+    fields = json.loads(config)
     for key in ("is_local", "local_files_only", "name_or_path"):
-        config.pop(key, None)
-    if config.get("tokenizer_class") == "TokenizersBackend":
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        fields.pop(key, None)
+    if fields.get("tokenizer_class") == "TokenizersBackend":
+        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
+    return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
 def train_bpe(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
