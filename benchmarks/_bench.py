@@ -33,30 +33,60 @@ class Timing:
     repeats: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """What one turn of one contestant took."""
+
+    seconds: float
+    processor: float
+    faults: int
+
+
+class Watch:
+    """Starts when it is made. On a GPU it waits for what was asked before, so that only the work in between counts."""
+
+    def __init__(self) -> None:
+        wait()
+        self._used, self._began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+
+    def stop(self) -> Lap:
+        wait()
+        seconds, now = time.perf_counter() - self._began, resource.getrusage(resource.RUSAGE_SELF)
+        processor = now.ru_utime + now.ru_stime - self._used.ru_utime - self._used.ru_stime
+        return Lap(seconds, processor, now.ru_minflt - self._used.ru_minflt)
+
+
+def wait() -> None:
+    """For the GPU, where it is in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def alternate(contestants: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, Timing]:
-    """Time each in turn, again and again; what they return is dropped after the clock has stopped."""
-    rounds: dict[str, list[tuple[float, float, int]]] = {name: [] for name in contestants}
+    """Time each in turn, again and again; what they return is dropped after the clock has stopped.
+
+    A contestant whose turn is more than what shall be timed returns the Lap that it took itself.
+    """
+    laps: dict[str, list[Lap]] = {name: [] for name in contestants}
     for turn in range(warmup + repeats):
         for name, run in contestants.items():
             gc.collect()
-            used, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+            watch = Watch()
             result = run()
-            seconds, now = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+            lap = result if isinstance(result, Lap) else watch.stop()
             del result
-            processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
             if turn >= warmup:
-                rounds[name].append((seconds, processor, now.ru_minflt - used.ru_minflt))
-    return {name: _timing(found) for name, found in rounds.items()}
+                laps[name].append(lap)
+    return {name: _timing(found) for name, found in laps.items()}
 
 
-def _timing(found: Sequence[tuple[float, float, int]]) -> Timing:
-    seconds, processor, faults = zip(*found)
+def _timing(laps: Sequence[Lap]) -> Timing:
     return Timing(
-        least=min(seconds),
-        median=statistics.median(seconds),
-        processor=statistics.median(processor),
-        faults=int(statistics.median(faults)),
-        repeats=len(found),
+        least=min(lap.seconds for lap in laps),
+        median=statistics.median(lap.seconds for lap in laps),
+        processor=statistics.median(lap.processor for lap in laps),
+        faults=int(statistics.median(lap.faults for lap in laps)),
+        repeats=len(laps),
     )
 
 
