@@ -9,6 +9,7 @@ from tutelage.budget import (
     challenge_milestones,
     crossed,
     milestone_name,
+    milestone_words,
     require_valid,
     violations,
 )
@@ -60,6 +61,12 @@ def test_the_challenge_has_19_milestones_for_strict_small_and_28_for_the_others(
         "chck_1000M",
     ]
     assert milestone_name(50_000) == "chck_50K"
+
+
+def test_the_name_of_a_milestone_says_its_words():
+    for words in (*challenge_milestones("none"), 50_000, 1234):
+        assert milestone_words(milestone_name(words)) == words
+    assert [milestone_words(name) for name in ("model", "chck_", "chck_1B", ".chck_1M.tmp")] == [None] * 4
 
 
 def test_a_milestone_is_crossed_once_and_several_can_be_crossed_in_a_step():

@@ -3,6 +3,7 @@
 Rules: BabyLM 2025 (Findings, section 2) and 2026 (guidelines). A word is a whitespace word of raw text.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -108,6 +109,12 @@ def milestone_name(words: int) -> str:
         if words % size == 0:
             return f"chck_{words // size}{unit}"
     return f"chck_{words}"
+
+
+def milestone_words(name: str) -> int | None:
+    """The words of a milestone's name, `milestone_name` read backwards; None for a name that is none."""
+    found = re.fullmatch(r"chck_(\d+)([MK]?)", name)
+    return int(found[1]) * {"M": M, "K": 1000, "": 1}[found[2]] if found else None
 
 
 def crossed(milestones: Iterable[int], before: int, after: int) -> list[int]:
