@@ -40,6 +40,7 @@ class Asked:
     fast:       the small sets, which the challenge wants of every milestone
     milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
     seeds:      of fine-tuning; several give a spread
+    parts:      which parts of a task that has some (GLUE: rte, wsc); empty for all of them
     """
 
     data: Path | None = None
@@ -53,6 +54,30 @@ class Asked:
     fast: bool = False
     milestones: tuple[Milestone, ...] = ()
     seeds: tuple[int, ...] = (42,)
+    parts: tuple[str, ...] = ()
+
+
+class Finetune(Protocol):
+    """The training loop, handed in: AdamW, one rate of decay for all, no clipping, fp32. Gives a step after another.
+
+    batch_at:  the whole batch of a step, from 0; at most `batch` texts of at most `longest` tokens
+    lr_factor: share of `lr` at a step
+    """
+
+    def __call__(
+        self,
+        student: Any,
+        objective: Any,
+        batch_at: Callable[[int], Any],
+        *,
+        lr: float,
+        weight_decay: float,
+        lr_factor: Callable[[int], float],
+        steps: int,
+        batch: int,
+        longest: int,
+        seed: int,
+    ) -> Iterable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +87,14 @@ class Tools:
     load:    another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
              may be trained. On the same device, in evaluation mode.
     scratch: a folder for what a long task finishes on the way, its own for these weights, data and settings
+    finetune: the training loop
     """
 
     tokenizer: Tokenizer
     scorer: Scorer
     load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
     scratch: Path | None = None
+    finetune: Finetune | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
