@@ -13,23 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
+from tutelage.report.scores import Note, Score, Stage, read_evaluations, read_stages
 from tutelage.run import read_json, read_rows
 
 _DEPTH = 3  # runs/<study>/evaluations/<model>
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """One row of one evaluation. error: standard error over items, in the value's unit."""
-
-    task: str
-    data: str
-    metric: str
-    group: str
-    name: str
-    value: float
-    error: float | None
-    n: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +37,8 @@ class Model:
     events: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -146,6 +135,7 @@ def read_run(folder: Path) -> Model:
     recipe = read_recipe(folder / "recipe.toml")
     name = str(run.get("name") or folder.name)
     rows = read_rows(folder / "metrics.jsonl")
+    evaluations = read_evaluations(folder / "evaluations")
     return Model(
         name=name,
         system=system_of(name),
@@ -160,7 +150,9 @@ def read_run(folder: Path) -> Model:
         valid=[row for row in rows if row.get("kind") == "valid"],
         events=read_rows(folder / "events.jsonl"),
         samples=read_rows(folder / "samples.jsonl"),
-        scores=read_scores(folder / "evaluations"),
+        scores=evaluations.scores,
+        notes=evaluations.notes,
+        stages=read_stages(folder),
     )
 
 
@@ -168,6 +160,7 @@ def read_model(folder: Path) -> Model:
     """One model that was evaluated without having been trained here."""
     facts = read_json(folder / "model.json")
     name = str(facts.get("name") or folder.name)
+    evaluations = read_evaluations(folder)
     return Model(
         name=name,
         system=system_of(name),
@@ -178,7 +171,8 @@ def read_model(folder: Path) -> Model:
         about=str(facts.get("about", "")),
         run=facts,
         samples=read_rows(folder / "samples.jsonl"),
-        scores=read_scores(folder),
+        scores=evaluations.scores,
+        notes=evaluations.notes,
     )
 
 
@@ -190,29 +184,6 @@ def read_recipe(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not readable as TOML ({error})", "A file that tutelage wrote") from error
-
-
-def read_scores(folder: Path) -> list[Score]:
-    """The rows of every evaluation in a folder."""
-    scores = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-        result = read_json(path)
-        if not isinstance(result, dict) or "rows" not in result:
-            continue  # model.json lies in the same folder
-        for row in result["rows"]:
-            scores.append(
-                Score(
-                    task=result["task"],
-                    data=str(result.get("name", "")),
-                    metric=row["metric"],
-                    group=row.get("group", "overall"),
-                    name=row.get("name", ""),
-                    value=row["value"],
-                    error=row.get("error"),
-                    n=row.get("n"),
-                )
-            )
-    return scores
 
 
 def system_of(name: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from tutelage.report.collect import Collection, Model, Score, System
+from tutelage.report.collect import Collection, Model, System
+from tutelage.report.scores import Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
