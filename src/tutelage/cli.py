@@ -221,6 +221,23 @@ def report(
     typer.echo(f"The report: {report(runs, out=out, title=title)}")
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run")],
+    to: Annotated[str, typer.Option(help="owner/name or hub:owner/name on the Hub, or a folder, as in ./NAME")],
+    license: Annotated[str, typer.Option(help="Of the model, for its card: apache-2.0, mit, ...")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go where; do nothing")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """A run's model, tokenizer, card and milestones into a repository of the Hub, or a folder."""
+    from tutelage.verbs.export import export
+
+    where = export(run, to=to, license=license, private=private, dry_run=dry_run, quiet=quiet)
+    if not dry_run:
+        typer.echo(f"The model: {where}")
+
+
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="recipes")] = "recipes") -> None:
     """What is shipped."""
