@@ -23,6 +23,16 @@ class Data(Section):
     """`all` reads one token more and learns from every token of a window; `inside` from window - 1 of them."""
     offsets: Literal["none", "epoch", "window"] = "window"
     """Where training windows start: at fixed places, shifted by one random offset an epoch, or each by its own."""
+    phases: int = Field(default=0, ge=0)
+    """K allows only the K offsets that are multiples of window / K, for targets stored by phase; 0 allows every one."""
+
+    @model_validator(mode="after")
+    def _phases_divide_the_window(self) -> "Data":
+        if self.phases and self.window % self.phases:
+            raise ValueError(f"data.phases is {self.phases}, which does not divide data.window = {self.window}")
+        if self.phases > 1 and self.offsets == "none":
+            raise ValueError(f'data.phases is {self.phases}, and data.offsets = "none" has one phase only')
+        return self
 
 
 class Student(Section):
@@ -56,7 +66,7 @@ class Teacher(Named):
     room: ClassVar[str] = "teachers"
 
     name: str = "live"
-    """A module of teachers/: `live` runs the teacher beside the student."""
+    """A module of teachers/: `live` runs the teacher beside the student, `cache` reads what it has said before."""
     models: Names = ()
     """One teacher or several, whose mean is taken: runs, folders or Hub names. `teacher=PATH,PATH` sets it."""
 

@@ -57,6 +57,22 @@ def test_random_offsets_are_uniform_over_the_window():
     assert (seen > 0.7 * 350).all() and (seen < 1.3 * 350).all()
 
 
+@pytest.mark.parametrize("offsets", ["epoch", "window"])
+@pytest.mark.parametrize("reads", [16, 17])
+def test_with_phases_windows_start_at_their_multiples_only_and_each_comes_once_an_epoch(offsets: str, reads: int):
+    o = order(offsets=offsets, reads=reads, phases=4)
+    assert o.grain == 4 and order().grain == 1 and order(offsets="none").grain == 16
+    assert o.windows >= order(offsets=offsets, reads=reads).windows
+    starts = np.concatenate([o.at(step) for step in range(-(-o.windows // o.batch))])[: o.windows]
+    assert set(starts % 16) == {0, 4, 8, 12} if offsets == "window" else starts[0] % 16 in {0, 4, 8, 12}
+    assert sorted(starts // 16) == list(range(o.windows)) and starts.max() + reads <= o.tokens
+
+
+def test_one_phase_is_no_offset():
+    fixed = order(offsets="none")
+    assert all(np.array_equal(order(offsets="window", phases=1).at(s), fixed.at(s)) for s in (0, 88, 89))
+
+
 def test_a_batch_may_straddle_two_epochs_and_a_step_stands_for_itself():
     o = order()
     straddling = o.windows // o.batch

@@ -143,19 +143,30 @@ class Order:
     offsets: Offsets = "epoch"
     """none: windows start at multiples of the length. epoch: all windows of an epoch are moved by one random number of
     tokens below the length. window: each window by its own."""
+    phases: int = 0
+    """0: an offset is any number of tokens below the length. K: one of the K multiples of length / K."""
     reads: int
     """Tokens a window reads: length + 1 for `length` targets, or length for one target less."""
 
     def __post_init__(self) -> None:
         assert self.length > 0 and self.batch > 0 and self.reads > 0, self
+        assert self.length % max(self.phases, 1) == 0, f"{self.phases} phases do not divide {self.length} tokens"
         if self.windows < 1:
-            raise _too_small(self.tokens, self.reads + (self.length - 1 if self.offsets != "none" else 0), self.length)
+            raise _too_small(self.tokens, self.reads + self._furthest, self.length)
+
+    @property
+    def grain(self) -> int:
+        """Every window starts at a multiple of this many tokens."""
+        return self.length if self.offsets == "none" else self.length // (self.phases or self.length)
+
+    @property
+    def _furthest(self) -> int:
+        return self.length - self.grain
 
     @property
     def windows(self) -> int:
         """Windows an epoch; the same for every offset."""
-        furthest = 0 if self.offsets == "none" else self.length - 1
-        return max(0, (self.tokens - furthest - self.reads) // self.length + 1)
+        return max(0, (self.tokens - self._furthest - self.reads) // self.length + 1)
 
     def steps(self, epochs: float) -> int:
         """How many whole steps fit in so many epochs; at least one."""
@@ -174,9 +185,10 @@ class Order:
     def _offset(self, epoch: int, windows: np.ndarray) -> np.ndarray | int:
         if self.offsets == "none":
             return 0
+        choices = self.length // self.grain
         if self.offsets == "epoch":
-            return int(np.random.default_rng([self.seed, epoch, 1]).integers(self.length))
-        return _own_offsets(self.windows, self.length, self.seed, epoch)[windows]
+            return int(np.random.default_rng([self.seed, epoch, 1]).integers(choices)) * self.grain
+        return _own_offsets(self.windows, choices, self.seed, epoch)[windows] * self.grain
 
 
 @lru_cache(maxsize=2)
@@ -185,8 +197,8 @@ def _permutation(windows: int, seed: int, epoch: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _own_offsets(windows: int, length: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch, 2]).integers(length, size=windows, dtype=np.int64)
+def _own_offsets(windows: int, choices: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 2]).integers(choices, size=windows, dtype=np.int64)
 
 
 def fixed_windows(tokens: int, length: int, reads: int) -> tuple[Int64[np.ndarray, " W"], int]:

@@ -67,6 +67,7 @@ def open_corpus(recipe: Training) -> Corpus:
         batch=recipe.train.batch,
         seed=recipe.seed,
         offsets=data.offsets,
+        phases=data.phases,
     )
     starts, dropped = fixed_windows(valid.tokens, data.window, data.window)
     if not len(starts):
