@@ -1,0 +1,127 @@
+"""Who is compared with whom: each comparison is one objective, made by several."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import _agree
+import _peers
+from _world import Ours, Stored, World
+
+from tutelage.teachers.live import Live
+
+SAMPLES = 64
+Build = Callable[[World, "Live | None"], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """temperature 0: no teacher. `ours` is named first: what the others are compared with."""
+
+    alpha: float = 1.0
+    temperature: float = 0.0
+    builds: Mapping[str, Build]
+
+    def objective(self, world: World) -> dict[str, dict[str, Any]]:
+        return distilling(world, self.alpha, self.temperature)
+
+
+def distilling(world: World, alpha: float, temperature: float) -> dict[str, dict[str, Any]]:
+    """The tables of a recipe that distils."""
+    objective = {"name": "distillation", "alpha": alpha, "temperature": temperature}
+    return {"teacher": {"models": [str(world.taught_by())]}, "objective": objective}
+
+
+def ours_ce(world: World, _: Live | None = None) -> Ours:
+    return Ours(world.recipe())
+
+
+def ours_online(world: World, teacher: Live | None, alpha: float = 0.5, temperature: float = 2.0) -> Ours:
+    return Ours(world.recipe(distilling(world, alpha, temperature)), teacher)
+
+
+def ours_hidden(world: World, teacher: Live | None) -> Ours:
+    return _stored(world, teacher, samples=0)
+
+
+def ours_sparse(world: World, teacher: Live | None) -> Ours:
+    return _stored(world, teacher, samples=SAMPLES)
+
+
+def _stored(world: World, teacher: Live | None, samples: int) -> Ours:
+    from tutelage.verbs._assemble import open_corpus
+
+    recipe = world.recipe(distilling(world, 0.5, 2.0))
+    return Ours(recipe, Stored(teacher or world.live(), open_corpus(recipe), samples=samples, temperature=2.0))
+
+
+def babyllama(world: World, teacher: Live | None) -> _peers.Trained:
+    return _peers.babyllama(world, _models(world, teacher), alpha=0.5, temperature=2.0)
+
+
+def gkd(world: World, teacher: Live | None) -> _peers.Trained:
+    return _peers.gkd(world, _models(world, teacher)[0])
+
+
+def _models(world: World, teacher: Live | None) -> list[Any]:
+    return [student.model for student in (teacher or world.live()).models]
+
+
+COMPARISONS = {
+    "ce": Comparison(
+        builds={
+            "ours": ours_ce,
+            "transformers Trainer": lambda world, _: _peers.trainer(world),
+            "plain loop": lambda world, _: _peers.Plain(world),
+        }
+    ),
+    "online": Comparison(alpha=0.5, temperature=2.0, builds={"ours": ours_online, "BabyLlama port": babyllama}),
+    "gkd": Comparison(
+        alpha=0.0,
+        temperature=1.0,
+        builds={"ours": lambda world, teacher: ours_online(world, teacher, 0.0, 1.0), "TRL GKDTrainer": gkd},
+    ),
+    "cached": Comparison(
+        alpha=0.5,
+        temperature=2.0,
+        builds={
+            "ours, cross-entropy": ours_ce,
+            "ours, hidden states": ours_hidden,
+            f"ours, {SAMPLES} draws": ours_sparse,
+            "BabyLlama port": babyllama,
+        },
+    ),
+}
+
+
+def agreeing(name: str, world: World, teacher: Live | None) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Who computes what float32 autograd computes, and why the others are left out. Without dropout, two windows."""
+    comparison = COMPARISONS[name]
+    small = replace(world, windows=2, dropout=0.0)
+    errors, left_out = {}, {}
+    for who, build in comparison.builds.items():
+        try:
+            contestant = build(small, teacher)
+        except ImportError as missing:
+            left_out[who] = f"not installed: {missing.name}"
+            continue
+        error = _agree.disagreement(_agree.gradients(contestant), _right(contestant, comparison, small, teacher))
+        if _agree.agrees(error):
+            errors[who] = error
+        else:
+            left_out[who] = "disagrees: " + ", ".join(f"{key} {value:.2e}" for key, value in error.items())
+    ours = [who for who in comparison.builds if who.startswith("ours")]
+    assert not (wrong := [f"{who} {left_out[who]}" for who in ours if who in left_out]), wrong
+    return errors, left_out
+
+
+def _right(contestant: Any, comparison: Comparison, world: World, teacher: Live | None) -> Any:
+    """By the answers of its own teacher, where it is ours: draws are an objective of their own."""
+    if isinstance(contestant, Ours):
+        if not hasattr(contestant.objective, "teacher"):
+            return _agree.reference(world, None, 1.0, 0.0)
+        return _agree.reference(world, _agree.targets_of(contestant), comparison.alpha, comparison.temperature)
+    if not comparison.temperature:
+        return _agree.reference(world, None, 1.0, 0.0)
+    asked = ours_online(world, teacher, comparison.alpha, comparison.temperature)
+    return _agree.reference(world, _agree.targets_of(asked), comparison.alpha, comparison.temperature)

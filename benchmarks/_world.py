@@ -1,0 +1,169 @@
+"""What whole steps are measured on, made in place: random tokens, a teacher of random weights, and our own loop.
+
+Neither values nor learning matter to the speed of a step; shapes do. So nothing is downloaded.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import _bench
+import numpy as np
+import torch
+from torch import Tensor
+
+from tutelage.data.batch import TokenBatch
+from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_tokenizer
+from tutelage.models.shapes import shape_config
+from tutelage.models.student import Student, new_student
+from tutelage.recipe import validated
+from tutelage.settings import Training
+from tutelage.teachers._base import Sampled, Targets
+from tutelage.teachers.live import Live
+from tutelage.train import parallel
+from tutelage.train.loop import HALF
+from tutelage.verbs import _assemble as assemble
+
+STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One setting for all contestants. windows: of a step, all of them at once. dtype of the teacher: precision's."""
+
+    folder: Path
+    student: str = "gpt2-small"
+    teacher: str = "gpt2-large"
+    vocabulary: int = 50257
+    window: int = 128
+    windows: int = 8
+    precision: str = "bf16"
+    device: str = "cpu"
+    dropout: float = 0.1
+    lr: float = 2.5e-4
+
+    @property
+    def tokens(self) -> int:
+        """Read in a step."""
+        return self.window * self.windows
+
+    def recipe(self, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Training:
+        """Of 128 tokens read, 127 are learnt, as transformers does it, whose models shift inside a window."""
+        tables: dict[str, Any] = {
+            "data": {"path": str(self.corpus()), "window": self.window, "targets": "inside", "offsets": "none"},
+            "student": {"shape": self.student, "dropout": self.dropout},
+            "optimizer": {"name": "adamw", "lr": self.lr, "schedule": "constant", "weight_decay": 0.1, "clip": 1.0},
+            "train": {"batch": self.windows, "micro_batch": self.windows, "steps": STEPS},
+        }
+        tables["train"] |= {"precision": self.precision, "device": self.device}
+        for table, settings in (changes or {}).items():
+            tables[table] = tables.get(table, {}) | dict(settings)
+        return validated(Training, tables, "benchmark")
+
+    def corpus(self) -> Path:
+        """Random tokens for two steps, as `tutelage prepare` would have left them; always the same."""
+        folder = self.folder / f"corpus-{self.vocabulary}-{2 * self.tokens}"
+        if not (folder / "manifest.json").exists():
+            _write_corpus(folder, self.vocabulary, tokens=2 * self.tokens)
+        return folder
+
+    def taught_by(self) -> Path:
+        """A folder with the teacher: random weights."""
+        folder = self.folder / f"{self.teacher}-{self.vocabulary}"
+        if not folder.exists():
+            tokenizer = load_tokenizer(self.corpus())
+            config = shape_config(self.teacher, vocab=self.vocabulary, window=self.window)
+            new_student(config, seed=7).to(HALF.get(self.precision, torch.float32)).save(folder, tokenizer)
+        return folder
+
+    def live(self) -> Live:
+        """The teacher, to be shared by all that run one, in the precision of the step."""
+        dtype = HALF.get(self.precision, torch.float32)
+        return Live(str(self.taught_by()), vocab=self.vocabulary, device=parallel.choose(self.device), dtype=dtype)
+
+
+def _write_corpus(folder: Path, vocabulary: int, tokens: int) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {f"w{i}": i for i in range(vocabulary - 1)} | {END: vocabulary - 1}
+    backend = Tokenizer(models.WordLevel(words, unk_token=END))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=END, bos_token=END, pad_token=END)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tokenizer(tokenizer, folder / "tokenizer")
+    for split in ("train", "valid"):
+        ids = np.random.default_rng(0).integers(0, vocabulary, tokens).astype("<u2")
+        ids.tofile(folder / f"{split}.bin")
+        np.ones(tokens, dtype=np.uint8).tofile(folder / f"{split}.starts")
+    split = {"tokens": tokens, "words": tokens, "documents": 1, "bytes": 5 * tokens}
+    names = {"name": "words", "fingerprint": fingerprint(tokenizer), "vocab": vocabulary, "eos": vocabulary - 1}
+    facts = {"format": 1, "fingerprint": f"random-{vocabulary}-{tokens}", "tokenizer": names, "dtype": "uint16"}
+    facts |= {"splits": {"train": split, "valid": split}, "corpus": {"fingerprint": "random", "sources": []}}
+    (folder / "manifest.json").write_text(json.dumps(facts))  # last: it says that the rest is there
+
+
+class Ours:
+    """Our loop, put together as `tutelage train` does it. teacher: one to share in place of the recipe's own."""
+
+    def __init__(self, recipe: Training, teacher: Any = None) -> None:
+        corpus, device = assemble.open_corpus(recipe), parallel.choose(recipe.train.device)
+        self.student: Student = assemble.build_student(recipe, corpus).to(device)
+        self.model, self.corpus = self.student.model, corpus
+        if teacher is None:
+            self.objective = assemble.build_objective(recipe, corpus, self.student, device)
+        else:
+            from tutelage.objectives.distillation import Distillation
+
+            self.objective = Distillation(teacher=teacher, **recipe.objective.settings())
+        micro = recipe.train.micro_batch or recipe.train.batch
+        self.loop = assemble.build_loop(
+            recipe, corpus, self.student, self.objective, device, micro, assemble.total_steps(recipe, corpus)
+        )
+        self._steps = iter(self.loop)
+
+    def run(self, steps: int = 1) -> _bench.Lap:
+        """Take steps; loss is that of the last."""
+        watch = _bench.Watch()
+        for _ in range(steps):
+            step = next(self._steps)
+        lap = watch.stop()
+        self.loss = float(step.loss)
+        return lap
+
+
+class Stored:
+    """A teacher that was asked once about every fixed window; what it said is held in memory, by position.
+
+    samples: keep so many draws a position, at that temperature, in place of hidden states.
+    """
+
+    def __init__(self, teacher: Live, corpus: assemble.Corpus, samples: int = 0, temperature: float = 1.0) -> None:
+        model, window = teacher.models[0], corpus.window
+        self.weight, self.temperature = model.head[: model.vocab], temperature
+        starts = np.arange(0, corpus.train.tokens - window + 1, window, dtype=np.int64)
+        asked = [torch.from_numpy(corpus.train.at(starts[i : i + 8], window)[0]) for i in range(0, len(starts), 8)]
+        with torch.no_grad():
+            states = [model.backbone(ids.to(self.weight.device)).flatten(0, 1) for ids in asked]
+            self.draws = torch.cat([self._drawn(x, samples) for x in states]) if samples else None
+            self.entropy = torch.cat([self._entropy(x) for x in states]) if samples else None
+        self.states = None if samples else torch.cat(states)
+
+    def _drawn(self, states: Tensor, samples: int) -> Tensor:
+        return torch.multinomial(self._probabilities(states), samples, replacement=True)
+
+    def _entropy(self, states: Tensor) -> Tensor:
+        p = self._probabilities(states)
+        return torch.special.entr(p).sum(-1)
+
+    def _probabilities(self, states: Tensor) -> Tensor:
+        return ((states @ self.weight.T).float() / self.temperature).softmax(-1)
+
+    def targets(self, batch: TokenBatch) -> Targets:
+        """What was said at the positions of the batch."""
+        at = (batch.positions[:, None] + torch.arange(batch.ids.shape[1])).flatten().to(self.weight.device)
+        if self.states is not None:
+            return Targets([(self.states[at], self.weight)])
+        return Targets(sampled=Sampled(self.draws[at], self.entropy[at], self.temperature))
