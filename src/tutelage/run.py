@@ -67,6 +67,15 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(handle.fileno())
 
 
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Where the block writes to `path`, a full disk is a message and no traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise _as_user_error(error, path) from error
+
+
 def _as_user_error(error: OSError, path: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
