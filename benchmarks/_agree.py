@@ -60,7 +60,8 @@ def _divergence(z: Tensor, targets: Targets, kept: Tensor, temperature: float) -
     if (drawn := targets.sampled) is not None:
         chosen = log_q.gather(1, drawn.ids.cpu()[kept].long())
         return -(drawn.entropy.cpu()[kept].float() + chosen.mean(1)).mean()
-    logits = [hidden.cpu()[kept].float() @ weight.cpu().float().T for hidden, weight in targets.heads]
+    heads = [(hidden, getattr(weight, "weight_VH", weight)) for hidden, weight in targets.heads]  # frozen or plain
+    logits = [hidden.cpu()[kept].float() @ weight.cpu().float().T for hidden, weight in heads]
     log_p = (torch.stack(logits).mean(0) / temperature).log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
 

@@ -90,13 +90,23 @@ def _timing(laps: Sequence[Lap]) -> Timing:
     )
 
 
-def peak_extra(run: Callable[[], object]) -> int:
-    """Bytes by which resident memory rises above what it was before `run`, at the highest. Linux only."""
+def peak(run: Callable[[], object]) -> int:
+    """Bytes of memory in use during `run`, at the highest: the GPU's where it is in use, else this process's own."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _status("VmRSS")
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far; Linux only
     run()
-    return _status("VmHWM") - before
+    return _status("VmHWM")
+
+
+def peak_extra(run: Callable[[], object]) -> int:
+    """Bytes by which memory in use rises above what it was before `run`, at the highest."""
+    gc.collect()
+    before = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else _status("VmRSS")
+    return peak(run) - before
 
 
 def _status(key: str) -> int:
@@ -108,7 +118,7 @@ def _status(key: str) -> int:
 
 def in_child(arguments: Sequence[str]) -> str:
     """The last line that this script prints when it is run anew with other arguments."""
-    done = subprocess.run([sys.executable, sys.argv[0], *arguments], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, sys.argv[0], *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip().splitlines()[-1]
 
 

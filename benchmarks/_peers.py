@@ -30,7 +30,7 @@ logging.set_verbosity_error()  # a Trainer that is called once a turn would tell
 AHEAD = 1 << 16  # steps whose windows a Trainer may ask for
 
 
-def student(world: World, compiled: bool = False) -> tuple[PreTrainedModel, assemble.Corpus]:
+def student(world: World) -> tuple[PreTrainedModel, assemble.Corpus]:
     """The same random weights as ours, in a plain model without padding."""
     recipe = world.recipe({"student": {"pad_vocabulary": 1}})
     corpus = assemble.open_corpus(recipe)
@@ -38,7 +38,7 @@ def student(world: World, compiled: bool = False) -> tuple[PreTrainedModel, asse
     # GPT2LMHeadModel is not in transformers' table of losses, and its Trainer then divides by the 128 tokens of a
     # window in place of the 127 that have a loss. Said outright, it divides as we do.
     model.loss_type = "ForCausalLM"
-    if compiled:
+    if world.compiled:
         model.base_model.compile(dynamic=False)
     return model, corpus
 
@@ -109,9 +109,9 @@ def options(world: World, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def trainer(world: World, compiled: bool = False) -> Trained:
+def trainer(world: World) -> Trained:
     """transformers.Trainer as it is: its model computes the loss."""
-    model, corpus = student(world, compiled)
+    model, corpus = student(world)
     windows = Windows(corpus)
     return Trained(Trainer(model=model, args=TrainingArguments(**options(world)), train_dataset=windows), windows)
 
@@ -141,10 +141,8 @@ class BabyLlamaTrainer(Trainer):
         return (loss, found) if return_outputs else loss
 
 
-def babyllama(
-    world: World, teachers: Sequence[PreTrainedModel], *, alpha: float, temperature: float, compiled: bool = False
-) -> Trained:
-    model, corpus = student(world, compiled)
+def babyllama(world: World, teachers: Sequence[PreTrainedModel], *, alpha: float, temperature: float) -> Trained:
+    model, corpus = student(world)
     windows = Windows(corpus)
     made = BabyLlamaTrainer(
         model=model, args=TrainingArguments(**options(world)), train_dataset=windows,
@@ -186,8 +184,8 @@ def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 class Plain:
     """A loop as people write it by hand, nanoGPT's for one: autocast, whole logits, clip, AdamW."""
 
-    def __init__(self, world: World, compiled: bool = False) -> None:
-        self.model, self.corpus = student(world, compiled)
+    def __init__(self, world: World) -> None:
+        self.model, self.corpus = student(world)
         self.model.train()
         self.device, self.half, self.at = parallel.choose(world.device), HALF.get(world.precision), 0
         decayed = [p for p in self.model.parameters() if p.dim() >= 2]

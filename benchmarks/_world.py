@@ -43,6 +43,8 @@ class World:
     device: str = "cpu"
     dropout: float = 0.1
     lr: float = 2.5e-4
+    compiled: bool = False
+    graph: str = "off"
 
     @property
     def tokens(self) -> int:
@@ -57,7 +59,9 @@ class World:
             "optimizer": {"name": "adamw", "lr": self.lr, "schedule": "constant", "weight_decay": 0.1, "clip": 1.0},
             "train": {"batch": self.windows, "micro_batch": self.windows, "steps": STEPS},
         }
-        tables["train"] |= {"precision": self.precision, "device": self.device}
+        tables["train"] |= {"precision": self.precision, "device": self.device, "compile": self.compiled}
+        if self.device != "cpu":
+            tables["train"] |= {"cuda_graph": self.graph}
         for table, settings in (changes or {}).items():
             tables[table] = tables.get(table, {}) | dict(settings)
         return validated(Training, tables, "benchmark")
@@ -141,29 +145,31 @@ class Stored:
     """
 
     def __init__(self, teacher: Live, corpus: assemble.Corpus, samples: int = 0, temperature: float = 1.0) -> None:
-        model, window = teacher.models[0], corpus.window
-        self.weight, self.temperature = model.head[: model.vocab], temperature
-        starts = np.arange(0, corpus.train.tokens - window + 1, window, dtype=np.int64)
-        asked = [torch.from_numpy(corpus.train.at(starts[i : i + 8], window)[0]) for i in range(0, len(starts), 8)]
-        with torch.no_grad():
-            states = [model.backbone(ids.to(self.weight.device)).flatten(0, 1) for ids in asked]
-            self.draws = torch.cat([self._drawn(x, samples) for x in states]) if samples else None
-            self.entropy = torch.cat([self._entropy(x) for x in states]) if samples else None
-        self.states = None if samples else torch.cat(states)
+        window, ids = corpus.window, torch.from_numpy(corpus.train.ids.astype(np.int64))
+        asked = ids[: len(ids) // window * window].view(-1, window).split(8)
+        starts = torch.arange(len(ids) // window) * window
+        model = teacher.models[0]
+        self.head, self.temperature, self.device = model.head[: model.vocab], temperature, model.head.device
+        self.states, self.draws, self.entropy = [], [], []
+        for rows, positions in zip(asked, starts.split(8)):
+            batch = TokenBatch(ids=rows, targets=rows, positions=positions, words=positions).to(self.device)
+            ((states, self.weight),) = teacher.targets(batch).heads
+            if samples:
+                self._draw(states, samples)
+            else:
+                self.states.append(states)
+        self.held = [torch.cat(x) for x in (self.states, self.draws, self.entropy) if x]
 
-    def _drawn(self, states: Tensor, samples: int) -> Tensor:
-        return torch.multinomial(self._probabilities(states), samples, replacement=True)
-
-    def _entropy(self, states: Tensor) -> Tensor:
-        p = self._probabilities(states)
-        return torch.special.entr(p).sum(-1)
-
-    def _probabilities(self, states: Tensor) -> Tensor:
-        return ((states @ self.weight.T).float() / self.temperature).softmax(-1)
+    @torch.no_grad()
+    def _draw(self, states: Tensor, samples: int) -> None:
+        p = ((states @ self.head.T).float() / self.temperature).softmax(-1)
+        self.draws.append(torch.multinomial(p, samples, replacement=True).to(torch.int32))
+        self.entropy.append(torch.special.entr(p).sum(-1))
 
     def targets(self, batch: TokenBatch) -> Targets:
         """What was said at the positions of the batch."""
-        at = (batch.positions[:, None] + torch.arange(batch.ids.shape[1])).flatten().to(self.weight.device)
-        if self.states is not None:
-            return Targets([(self.states[at], self.weight)])
-        return Targets(sampled=Sampled(self.draws[at], self.entropy[at], self.temperature))
+        at = (batch.positions[:, None] + torch.arange(batch.ids.shape[1])).flatten().to(self.device)
+        found = [x[at] for x in self.held]
+        if self.states:
+            return Targets([(found[0], self.weight)])
+        return Targets(sampled=Sampled(found[0].long(), found[1], self.temperature))
