@@ -127,4 +127,4 @@ def _told(what: str) -> Iterator[None]:
             do = "Log in with `hf auth login` or set HF_TOKEN, to an account that may write there"
         else:
             do = "Run the same command again; what has arrived is not sent again"
-        raise UserError(f"{what}: {str(error).strip().splitlines()[0]}", "", do) from error
+        raise UserError(f"{what}: {str(error.__cause__ or error).strip().splitlines()[0]}", "", do) from error
