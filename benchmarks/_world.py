@@ -5,7 +5,7 @@ Neither values nor learning matter to the speed of a step; shapes do. So nothing
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class World:
 
     folder: Path
     student: str = "gpt2-small"
+    config: Mapping[str, int] = field(default_factory=dict)
     teacher: str = "gpt2-large"
     vocabulary: int = 50257
     window: int = 128
@@ -55,7 +56,7 @@ class World:
         """Of 128 tokens read, 127 are learnt, as transformers does it, whose models shift inside a window."""
         tables: dict[str, Any] = {
             "data": {"path": str(self.corpus()), "window": self.window, "targets": "inside", "offsets": "none"},
-            "student": {"shape": self.student, "dropout": self.dropout},
+            "student": {"shape": self.student, "config": dict(self.config), "dropout": self.dropout},
             "optimizer": {"name": "adamw", "lr": self.lr, "schedule": "constant", "weight_decay": 0.1, "clip": 1.0},
             "train": {"batch": self.windows, "micro_batch": self.windows, "steps": STEPS},
         }

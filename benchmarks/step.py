@@ -88,7 +88,7 @@ def world_of(options: argparse.Namespace, folder: Path) -> World:
 def main(arguments: Sequence[str] | None = None) -> None:
     found = parser(__doc__)
     found.add_argument("--only", default="ce,online,gkd,cached", help="comparisons, with commas")
-    found.add_argument("--out", type=Path, default=Path("benchmarks/results/step.json"))
+    found.add_argument("--out", type=Path, help="benchmarks/results/step.json where nothing is said; quick: nowhere")
     options = options_of(found, arguments)
     with tempfile.TemporaryDirectory() as folder:
         world = world_of(options, Path(folder))
@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "versions": _bench.versions(*PACKAGES),
             "comparisons": [compare(name, world, options.repeats) for name in options.only.split(",")],
         }
-    _bench.save(options.out, result)
+    if out := options.out or (None if options.quick else Path("benchmarks/results/step.json")):
+        _bench.save(out, result)
 
 
 if __name__ == "__main__":
