@@ -19,7 +19,7 @@ from transformers import (
 
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.evaluate import _scorer
+from tutelage.evaluate import _logits, _scorer
 from tutelage.evaluate._scorer import Scorer
 
 DATA = os.environ.get("TUTELAGE_DATA")
@@ -79,11 +79,13 @@ def test_scores_do_not_depend_on_the_batch():
         assert np.abs(scored(model, texts, batch=batch) - alone).max() < 1e-4
 
 
-def test_chunks_of_the_head_do_not_change_a_score(monkeypatch):
+def test_chunks_of_a_head_with_a_bias_do_not_change_a_score(monkeypatch):
     model, texts = gpt2(), [(text, text) for text in TEXTS]
-    whole = scored(model, texts)
-    monkeypatch.setattr(_scorer, "HEAD_NUMBERS", 7 * len(tokenizer()))
-    assert scored(model, texts) == pytest.approx(whole, abs=1e-5)
+    model.lm_head.bias = torch.nn.Parameter(torch.randn(len(tokenizer())))
+    expected = [slow(model, tokenizer(), text, text) for text in TEXTS]
+    assert scored(model, texts) == pytest.approx(expected, abs=1e-4)
+    monkeypatch.setattr(_logits, "NUMBERS", 7 * len(tokenizer()))
+    assert scored(model, texts) == pytest.approx(expected, abs=1e-4)
 
 
 def test_llama_and_models_that_cap_their_logits_are_scored_too(monkeypatch):
@@ -104,7 +106,7 @@ def test_llama_and_models_that_cap_their_logits_are_scored_too(monkeypatch):
         return out
 
     monkeypatch.setattr(capped, "forward", cap)
-    assert Scorer(capped, tokenizer()).head is None and plain is not None
+    assert Scorer(capped, tokenizer()).logits.whole and plain is not None
     expected = [slow(capped, tokenizer(), text, text) for text in TEXTS]
     monkeypatch.setattr(_scorer, "WHOLE_NUMBERS", 60 * len(tokenizer()))
     assert scored(capped, [(text, text) for text in TEXTS]) == pytest.approx(expected, abs=1e-4)

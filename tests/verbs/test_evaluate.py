@@ -9,16 +9,16 @@ import torch
 from scored import gpt2, pairs, prepared, run, saved, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate import _scorer
+from tutelage.evaluate import _logits
 from tutelage.verbs.evaluate import evaluate
 
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """How many batches were scored."""
+    """A mark a forward."""
     seen = []
-    scored = _scorer.Scorer._batch
-    monkeypatch.setattr(_scorer.Scorer, "_batch", lambda self, *given: seen.append(1) or scored(self, *given))
+    hidden = _logits.Logits.hidden
+    monkeypatch.setattr(_logits.Logits, "hidden", lambda self, *a, **k: seen.append(1) or hidden(self, *a, **k))
     return seen
 
 
@@ -119,9 +119,11 @@ def task(asked):
 
 def test_evaluating_leaves_no_gradients_and_uses_fp32(tmp_path, monkeypatch):
     name, seen = saved(tmp_path / "model", gpt2().to(torch.bfloat16)), []
-    scored = _scorer._at_targets
+    scored = _logits.Logits.log_probs
     monkeypatch.setattr(
-        _scorer, "_at_targets", lambda h, *rest: seen.append((h.dtype, h.requires_grad)) or scored(h, *rest)
+        _logits.Logits,
+        "log_probs",
+        lambda self, h, y: seen.append((h.dtype, h.requires_grad)) or scored(self, h, y),
     )
     evaluate([name], data=prepared(tmp_path / "data"), window=16, out=tmp_path / "out", quiet=True)
     assert set(seen) == {(torch.float32, False)}

@@ -1,0 +1,61 @@
+"""From a model's last hidden states to log-probabilities, the head called for the scored rows alone.
+
+Legend: B sequences, T tokens, N rows that are scored, H width, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tutelage.models.head import token_log_probs
+
+NUMBERS = 2**24  # logits that exist at one time: 64 MB in fp32
+
+
+class Logits:
+    """A causal LM as a backbone and a head that is called for some of its rows.
+
+    whole: the head cannot be called apart, since the architecture scales or caps its logits; `hidden` are all logits.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model: Any = model
+        self._head = _head_apart(model)
+        self.whole = self._head is None
+
+    def hidden(self, ids: Int[Tensor, "B T"], **given: Tensor) -> Float[Tensor, "B T H"]:
+        """What `log_probs` takes rows of."""
+        if self.whole:
+            return self.model(input_ids=ids, use_cache=False, **given).logits
+        return self.model.base_model(input_ids=ids, use_cache=False, **given).last_hidden_state
+
+    def log_probs(self, hidden_NH: Float[Tensor, "N H"], targets_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        """log softmax(head(hidden))[target] in nats, float64; [N, V] is never held."""
+        head = self._head
+        if isinstance(head, nn.Linear) and head.bias is None:
+            return token_log_probs(hidden_NH, head.weight, targets_N).double()
+        out = [torch.zeros(0, dtype=torch.float64, device=hidden_NH.device)]
+        vocab = hidden_NH.shape[-1] if head is None else int(head.get_parameter("weight").shape[0])
+        rows = max(1, NUMBERS // vocab)
+        for begin in range(0, len(targets_N), rows):
+            logits = hidden_NH[begin : begin + rows]
+            logits = (logits if head is None else head(logits)).float()
+            chosen = logits.gather(-1, targets_N[begin : begin + rows, None]).squeeze(-1)
+            out.append(chosen.double() - logits.logsumexp(-1).double())
+        return torch.cat(out)
+
+
+def _head_apart(model: PreTrainedModel) -> nn.Module | None:
+    """The model's head, if applying it to the last hidden states gives the model's logits; else None."""
+    head = model.get_output_embeddings()
+    if head is None:
+        return None
+    ids = torch.arange(min(8, model.config.vocab_size), device=model.device)[None]
+    with torch.inference_mode():
+        whole = model(input_ids=ids, use_cache=False).logits
+        apart = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    same = whole.shape == apart.shape and torch.allclose(whole, apart, rtol=1e-5, atol=1e-5, equal_nan=True)
+    return head if same else None
