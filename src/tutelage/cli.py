@@ -54,8 +54,14 @@ def version(
 
 @app.command()
 def prepare(
-    sources: Annotated[list[str], typer.Argument(help="Files, folders, Hub data sets, or nursery:words=200000,seed=1")],
     out: Annotated[Path, typer.Option(help="Where the prepared corpus goes")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, Hub data sets, or nursery:words=200000,seed=1; and teacher=RUN targets=hidden for "
+            "a teacher's targets, without sources for the corpus that is there"
+        ),
+    ] = None,
     tokenizer: Annotated[
         str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram: trained on the corpus")
     ] = "gpt2",
@@ -78,11 +84,11 @@ def prepare(
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Text in, tokenizer and token stream out."""
+    """Text in, tokenizer and token stream out; a teacher's targets for it, where they are asked for."""
     from tutelage.verbs.prepare import prepare
 
     prepare(
-        sources,
+        sources or [],
         out=out,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
@@ -236,6 +242,34 @@ def export(
     where = export(run, to=to, license=license, private=private, dry_run=dry_run, quiet=quiet)
     if not dry_run:
         typer.echo(f"The model: {where}")
+
+
+@app.command()
+def submission(
+    run: Annotated[Path, typer.Argument(help="A finished run whose milestones were evaluated")],
+    track: Annotated[str, typer.Option(help="strict-small or strict")],
+    profile: Annotated[str, typer.Option(help="The year whose rules and tasks are followed: 2025 or 2026")] = "2026",
+    out: Annotated[Path, typer.Option(help="The .json file to write, or a folder for it")] = Path("submission"),
+    tree: Annotated[Path | None, typer.Option(help="Also write the official results tree below this folder")] = None,
+    repo: Annotated[str, typer.Option(help="The model on the Hub, owner/name, for the form")] = "",
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave gaps null in 2025, too")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Write the file of a run that is no valid entry")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """What was evaluated of a run as the file that the challenge takes, and the fields of its form."""
+    from tutelage.verbs.submission import submission
+
+    submission(
+        run,
+        track=track,
+        profile=profile,
+        out=out,
+        tree=tree,
+        repo=repo,
+        allow_missing=allow_missing,
+        anyway=anyway,
+        quiet=quiet,
+    )
 
 
 @app.command("list")
