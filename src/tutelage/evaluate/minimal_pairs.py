@@ -1,17 +1,17 @@
 """Minimal pairs in BLiMP's format: is the good sentence more probable than the bad one?"""
 
-import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tutelage.errors import UserError
 from tutelage.evaluate._base import Asked
 from tutelage.evaluate._choice import Candidate, ChoiceTask, Item
+from tutelage.evaluate._jsonl import rows_of
+from tutelage.evaluate._official_choice import Numbered
 from tutelage.run import fingerprint, hash_file
 
 FIELDS = {"field": "field", "phenomenon": "linguistics_term"}  # group: the key of a row that names it
+EXPECTED = '{"sentence_good": "...", "sentence_bad": "..."} with, if there are such, "UID" and "field"'
 
 
 def task(asked: Asked) -> "MinimalPairs":
@@ -42,20 +42,23 @@ class MinimalPairs(ChoiceTask):
         }
 
     def items(self) -> Iterator[Item]:
-        """Pairs in the order of the files' names and of their lines; ids are <paradigm>_<number>."""
-        seen: Counter[str] = Counter()
-        for file in self.files:
-            for number, line in enumerate(_lines(file), 1):
-                row = _row(line, f"{file}, line {number}")
-                uid = str(row.get("UID", file.stem))
-                texts = (row["sentence_good"], row["sentence_bad"])
-                yield Item(
-                    id=f"{uid}_{seen[uid]}",
-                    uid=uid,
-                    candidates=tuple(Candidate(text=text, completion=text) for text in texts),
-                    fields={group: str(row[key]) for group, key in FIELDS.items() if row.get(key)},
-                )
-                seen[uid] += 1
+        """Pairs in the order of the files' names and of their lines."""
+        return pairs_of(self.files)
+
+
+def pairs_of(files: Iterable[Path]) -> Iterator[Item]:
+    """The pairs of some files as items whose candidates are the sentences, the good one first."""
+    name = Numbered()
+    for file in files:
+        for row in rows_of(file, ("sentence_good", "sentence_bad"), EXPECTED):
+            uid = str(row.get("UID", file.stem))
+            texts = (row["sentence_good"], row["sentence_bad"])
+            yield Item(
+                id=name(uid),
+                uid=uid,
+                candidates=tuple(Candidate(text=text, completion=text) for text in texts),
+                fields={group: str(row[key]) for group, key in FIELDS.items() if row.get(key)},
+            )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -77,26 +80,3 @@ def _name(folder: Path) -> str:
     """The folder's name; for the `pairs` of a prepared corpus, the corpus's."""
     folder = folder.absolute()
     return folder.parent.name if folder.name == "pairs" else folder.stem if folder.is_file() else folder.name
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        # Not splitlines: it also splits at characters that a JSON string may hold.
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 ({error})", "A .jsonl file in BLiMP's format", "") from error
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
-
-
-def _row(line: str, where: str) -> dict[str, Any]:
-    expected = '{"sentence_good": "...", "sentence_bad": "..."} with, if there are such, "UID" and "field"'
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{where}, is not JSON ({error})", expected, "") from error
-    for key in ("sentence_good", "sentence_bad"):
-        if not isinstance(row, dict) or not isinstance(row.get(key), str) or not row[key]:
-            raise UserError(f"{where}, has no {key}", expected, "")
-    return row
