@@ -3,12 +3,14 @@
 from typing import Any, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
+from tutelage.errors import UserError
 from tutelage.models.head import linear_losses
 from tutelage.objectives._base import Loss, Term
 from tutelage.recipe import Section
-from tutelage.teachers._base import Teacher
+from tutelage.teachers._base import Sampled, Teacher
 
 
 class Settings(Section):
@@ -27,7 +29,8 @@ class Distillation:
 
     The KL is summed over the tokens to be learnt and divided by their number (kl_reduction = token) or by the number of
     windows (sequence). Zero KL when student and teacher agree. Hinton et al. 2015, https://arxiv.org/abs/1503.02531;
-    several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019.
+    several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019. A teacher may give draws
+    from its distribution, at this temperature, in place of all of it; the KL is then an unbiased estimate.
     """
 
     def __init__(self, *, teacher: Teacher, **settings: Any) -> None:
@@ -47,7 +50,19 @@ class Distillation:
             batch.targets.flatten(),
             vocab=student.vocab,
             teachers=targets.heads,
+            drawn=None if targets.sampled is None else _drawn(targets.sampled, settings.temperature),
             temperature=settings.temperature,
             weights=(settings.alpha, kl_weight),
         )
         return Loss({"ce": Term(ce, "tokens", settings.alpha), "kl": Term(kl, unit, 1 - settings.alpha)})
+
+
+def _drawn(sampled: Sampled, temperature: float) -> tuple[Tensor, Tensor]:
+    if sampled.temperature != temperature:
+        raise UserError(
+            f"The teacher's targets were drawn at temperature {sampled.temperature:g}, "
+            f"and objective.temperature is {temperature:g}",
+            "One temperature for both: draws at one say nothing about another",
+            f"Set objective.temperature={sampled.temperature:g}, or prepare targets with temperature={temperature:g}",
+        )
+    return sampled.ids, sampled.entropy

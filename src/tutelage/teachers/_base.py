@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
+from tutelage.models.head import FrozenHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ class Targets:
 
     heads:   one (hidden [B*T, H], weight [V, H]) a teacher. The logits are the mean of hidden @ weight.T over the
              teachers; whoever needs them makes them for some rows at a time, so that [B*T, V] need never exist.
+             A teacher that keeps its weight as a FrozenHead spares the loss its preparation at every call.
     sampled: in place of heads
     """
 
-    heads: Sequence[tuple[Tensor, Tensor]] = ()
+    heads: Sequence[tuple[Tensor, Tensor | FrozenHead]] = ()
     sampled: Sampled | None = None
 
 

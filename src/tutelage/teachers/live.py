@@ -6,6 +6,7 @@ import torch
 
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
+from tutelage.models.head import FrozenHead
 from tutelage.models.student import Student, load_student
 from tutelage.teachers._base import Targets
 
@@ -31,8 +32,9 @@ class Live:
                     "Train the student on a corpus prepared with the teacher's tokenizer",
                 )
         self.models = [model.to(device).eval().requires_grad_(False) for model in built]
+        self.heads = [FrozenHead(model.head[: model.vocab]) for model in self.models]
 
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:
         """The teachers' hidden states at every position of `batch`."""
-        return Targets([(model.backbone(batch.ids).flatten(0, 1), model.head[: model.vocab]) for model in self.models])
+        return Targets([(m.backbone(batch.ids).flatten(0, 1), head) for m, head in zip(self.models, self.heads)])

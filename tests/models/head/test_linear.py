@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tutelage.models.head import linear_losses, products, token_log_probs
-from tutelage.models.head.rows import forget
+from tutelage.models.head import forget
 
 TIGHT = dict(rtol=1e-12, atol=1e-12)
 
@@ -213,7 +213,7 @@ def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.Monke
         return worst(found[1], right[1]), worst(found[2], right[2])
 
     centred = error()
-    monkeypatch.setattr(products.Products, "_head", lambda self, name, weight: weight.detach().to(self.dtype))
+    monkeypatch.setattr(products, "prepared", lambda weight, dtype, vocab, kept_as: weight.detach().to(dtype))
     uncentred = error()
     assert centred[0] < 1e-3 and centred[1] < 1e-2
     assert uncentred[0] > 10 * centred[0] and uncentred[1] > 3 * centred[1]

@@ -1,6 +1,8 @@
 """The head fused with what is asked of it: losses with their gradients, log-probabilities; [N, V] is never held."""
 
 from tutelage.data.batch import IGNORED
+from tutelage.models.head.buffers import forget
+from tutelage.models.head.frozen import FrozenHead
 from tutelage.models.head.linear import linear_losses, token_log_probs
 
-__all__ = ["IGNORED", "linear_losses", "token_log_probs"]
+__all__ = ["IGNORED", "FrozenHead", "forget", "linear_losses", "token_log_probs"]

@@ -6,14 +6,14 @@ the gradients of hidden states and head, all in the forward pass; what stays beh
 N rows (B·T), C rows of one chunk, V vocabulary (true size), H width. Both terms are sums in nats: the caller divides.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tutelage.models.head.products import Products
+from tutelage.models.head.frozen import FrozenHead
+from tutelage.models.head.products import Drawn, Products, Teachers
 
 
 @torch.compiler.disable()  # traced, the loop over chunks would be unrolled into thousands of operations
@@ -23,7 +23,8 @@ def linear_losses(
     targets_N: Tensor,
     *,
     vocab: int | None = None,
-    teachers: Sequence[tuple[Tensor, Tensor]] = (),
+    teachers: Teachers = (),
+    drawn: Drawn = None,
     temperature: float = 1.0,
     weights: tuple[float, float] = (1.0, 0.0),
     chunk: int | None = None,
@@ -31,8 +32,11 @@ def linear_losses(
     """Cross-entropy and T²·KL(softmax(t/T) || softmax(z/T)), each summed over the rows to be learnt, in nats.
 
     z = hidden_NH @ weight_VH.T; t is the mean of the teachers' logits, each teacher being its (hidden_NH', weight_VH'),
-    never differentiated (Timiryasov and Tastet 2023, https://arxiv.org/abs/2308.02019). Rows whose target is -100 count
-    in neither. Rows of a weight beyond `vocab` are padding: no probability, no gradient.
+    never differentiated (Timiryasov and Tastet 2023, https://arxiv.org/abs/2308.02019). In place of teachers, `drawn`
+    holds S ids a row, drawn from softmax(t/T), and that distribution's entropy: ids_NS, entropy_N. The KL is then
+    T²·(-entropy - mean log softmax(z/T)[ids]), an estimate whose expectation, and whose gradient's, is that of all of t
+    (Anshumann et al. 2025, https://arxiv.org/abs/2503.16870). Rows whose target is -100 count in neither sum. Rows of a
+    weight beyond `vocab` are padding: no probability, no gradient.
 
     One gradient is made, that of weights[0]·ce + weights[1]·kl, so backward accepts only upstream gradients in
     that proportion, and only once: weights=(0.5, 0.5) goes with 0.5·ce/n + 0.5·kl/n.
@@ -46,13 +50,21 @@ def linear_losses(
     vocab = len(weight_VH) if vocab is None else vocab
     _check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH), *teachers])
     assert temperature > 0, f"a temperature above 0 is needed, not {temperature}"
-    assert any(weights) and (teachers or not weights[1]), f"{len(teachers)} teachers do not go with weights {weights}"
+    soft = bool(teachers) + (drawn is not None)
+    assert soft < 2, "teachers or what was drawn of them, not both"
+    assert any(weights) and (soft or not weights[1]), f"{len(teachers)} teachers do not go with weights {weights}"
+    if drawn is not None:
+        ids, entropy = drawn
+        assert ids.ndim == 2 and ids.shape[1] and len(ids) == len(hidden_NH) and entropy.shape == targets_N.shape, (
+            f"{tuple(ids.shape)} draws and {tuple(entropy.shape)} entropies for {len(hidden_NH)} rows"
+        )
+    temperature = temperature if soft else 1.0
     products = Products.plan(hidden_NH, vocab=vocab, temperature=temperature, weights=weights, chunk=chunk)
     with torch.autocast(hidden_NH.device.type, enabled=False):
         if torch.is_grad_enabled() and (hidden_NH.requires_grad or weight_VH.requires_grad):
-            return _LinearLosses.apply(hidden_NH, weight_VH, targets_N, tuple(teachers), products)  # pyright: ignore
+            return _LinearLosses.apply(hidden_NH, weight_VH, targets_N, teachers, drawn, products)  # pyright: ignore
         with torch.no_grad():
-            ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers)
+            ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, drawn)
             return ce_N.sum(), kl_N.sum()
 
 
@@ -66,7 +78,7 @@ def token_log_probs(
     _check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH)])
     products = Products.plan(hidden_NH, vocab=vocab, temperature=1.0, weights=(1.0, 0.0), chunk=chunk)
     with torch.autocast(hidden_NH.device.type, enabled=False):
-        return 0 - products.losses(hidden_NH, weight_VH, targets_N, ())[0]
+        return 0 - products.losses(hidden_NH, weight_VH, targets_N)[0]
 
 
 class _LinearLosses(torch.autograd.Function):
@@ -76,13 +88,13 @@ class _LinearLosses(torch.autograd.Function):
         hidden_NH: Tensor,
         weight_VH: Tensor,
         targets_N: Tensor,
-        teachers: tuple[tuple[Tensor, Tensor], ...],
+        teachers: Teachers,
+        drawn: Drawn,
         products: Products,
     ) -> tuple[Tensor, Tensor]:
         grad_NH = torch.empty_like(hidden_NH, dtype=products.dtype) if ctx.needs_input_grad[0] else None
-        # In the storage's size: rows of padding stay zero. Zeros from the system cost nothing until they are touched.
-        grad_VH = torch.zeros_like(weight_VH, dtype=products.sums) if ctx.needs_input_grad[1] else None
-        ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, grad_NH=grad_NH, grad_VH=grad_VH)
+        grad_VH = torch.empty_like(weight_VH, dtype=products.sums) if ctx.needs_input_grad[1] else None
+        ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, drawn, grad_NH=grad_NH, grad_VH=grad_VH)
         ctx.gradients = [(grad_NH, hidden_NH.dtype), (grad_VH, weight_VH.dtype)]
         ctx.weights = products.weights
         return ce_N.sum(), kl_N.sum()
@@ -94,7 +106,7 @@ class _LinearLosses(torch.autograd.Function):
         assert ctx.gradients is not None, "the gradient of linear_losses was already taken: call it again"
         gradients, ctx.gradients = ctx.gradients, None
         scale = _shared_scale(*grad_outputs, weights=ctx.weights)
-        return *(None if g is None else g.to(dtype).mul_(scale) for g, dtype in gradients), None, None, None
+        return *(None if g is None else g.to(dtype).mul_(scale) for g, dtype in gradients), None, None, None, None
 
 
 def _shared_scale(of_ce: Tensor, of_kl: Tensor, *, weights: tuple[float, float]) -> Tensor:
@@ -113,9 +125,10 @@ def _shared_scale(of_ce: Tensor, of_kl: Tensor, *, weights: tuple[float, float])
     return (of_ce * a + of_kl * b) / (a * a + b * b)
 
 
-def _check(hidden_NH: Tensor, targets_N: Tensor, vocab: int, heads: Sequence[tuple[Tensor, Tensor]]) -> None:
+def _check(hidden_NH: Tensor, targets_N: Tensor, vocab: int, heads: Teachers) -> None:
     assert targets_N.shape == hidden_NH.shape[:1], f"{tuple(targets_N.shape)} targets for {tuple(hidden_NH.shape)}"
-    for hidden, weight in heads:
+    for hidden, head in heads:
+        weight = head.weight_VH if isinstance(head, FrozenHead) else head
         assert (
             hidden.ndim == weight.ndim == 2 and len(hidden) == len(hidden_NH) and hidden.shape[1] == weight.shape[1]
         ), f"hidden states {tuple(hidden.shape)} do not go with a head {tuple(weight.shape)} and {len(hidden_NH)} rows"

@@ -3,6 +3,7 @@
 N rows, C rows of one chunk, V vocabulary (true size), H width.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +12,19 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from tutelage.models.head.rows import rows, scratch, statistics_dtype
-
-_HALVES = (torch.bfloat16, torch.float16)
+from tutelage.models.head.buffers import scratch
+from tutelage.models.head.frozen import HALVES, FrozenHead, head_blocks, prepared
+from tutelage.models.head.rows import Soft, rows, statistics_dtype
 
 # More rows would not make the CPU's products faster. Elsewhere the head's gradient is read and written once a chunk,
-# and a chunk's logits may take this much: never a share of what is free, or the sums would round differently each run.
+# and the logits of student and teacher may take this much: never a share of what is free, or the sums would round
+# differently from run to run.
 _CHUNK_CPU = 512
-_CHUNK_BYTES = 2**30
+_CHUNK_BYTES = 2 * 2**30
+_CHUNK_LEAST = 2048
 
-# Rows of a head that are cast, or of its gradient that are added, at a time. On the CPU the 16-bit half then stays in
-# the cache; adding bfloat16 to float32 in one operation is six times slower than casting it first.
-_HEAD_BLOCK = 2048
+Teachers = Sequence[tuple[Tensor, Tensor | FrozenHead]]
+Drawn = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,32 +67,38 @@ class Products:
         hidden_NH: Tensor,
         weight_VH: Tensor,
         targets_N: Tensor,
-        teachers: Sequence[tuple[Tensor, Tensor]],
+        teachers: Teachers = (),
+        drawn: Drawn = None,
         *,
         grad_NH: Tensor | None = None,
         grad_VH: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """[N] cross-entropies and [N] divergences. What is given of the gradients is written or, grad_VH, added to."""
+        """[N] cross-entropies and [N] divergences; what is given of the gradients is written."""
         ce_N, kl_N = torch.zeros((2, len(targets_N)), dtype=self.sums, device=hidden_NH.device)
         wanted = grad_NH is not None or grad_VH is not None
         lift = self._lift() if wanted else 1.0
         weights = (self.weights[0] * lift, self.weights[1] * lift) if wanted else None
-        head_VH = self._head("student", weight_VH)
-        heads = [self._head(f"teacher {k}", weight) for k, (_, weight) in enumerate(teachers)]
+        head_VH = prepared(weight_VH, self.dtype, self.vocab, kept_as="head of student")
+        heads = [self._head_of_teacher(k, weight) for k, (_, weight) in enumerate(teachers)]
+        if grad_VH is not None:
+            grad_VH[self.vocab if len(targets_N) else 0 :] = 0  # padding, or no row at all
 
         for start in range(0, len(targets_N), self.chunk):
             part = slice(start, start + self.chunk)
             hidden_CH = hidden_NH[part].to(self.dtype)
-            logits_CV = torch.mm(hidden_CH, head_VH.t(), out=self._logits("student", hidden_CH))
-            theirs = [(hidden[part], head) for (hidden, _), head in zip(teachers, heads)]
-            ce_N[part], kl_N[part] = rows(
-                logits_CV, self._mean_logits(theirs), targets_N[part], temperature=self.temperature, weights=weights
-            )
+            x_CV = self._logits("student", [(hidden_CH, head_VH)])
+            soft: Soft = None
+            if teachers:
+                theirs = [(hidden[part].detach().to(self.dtype), head) for (hidden, _), head in zip(teachers, heads)]
+                soft = self._logits("teacher", theirs)
+            elif drawn is not None:
+                soft = drawn[0][part], drawn[1][part]
+            ce_N[part], kl_N[part] = rows(x_CV, targets_N[part], soft, temperature=self.temperature, weights=weights)
             if grad_NH is not None:
                 out = grad_NH[part]
-                torch.addmm(out, logits_CV, head_VH, beta=0, alpha=1 / lift, out=out)
+                torch.addmm(out, x_CV, head_VH, beta=0, alpha=1 / lift, out=out)
             if grad_VH is not None:
-                self._add_product(grad_VH[: self.vocab], logits_CV, hidden_CH, 1 / lift)
+                self._add_product(grad_VH[: self.vocab], x_CV, hidden_CH, alpha=1 / lift, first=start == 0)
         return ce_N, kl_N
 
     def _lift(self) -> float:
@@ -102,48 +110,44 @@ class Products:
         largest = abs(self.weights[0]) + abs(self.weights[1]) * self.temperature
         return 2.0 ** (8 - math.ceil(math.log2(largest)))
 
-    def _head(self, name: str, weight_VH: Tensor) -> Tensor:
-        """The head for the products: without padding, in their precision and, in 16 bits, centred.
+    def _head_of_teacher(self, k: int, weight: Tensor | FrozenHead) -> Tensor:
+        if isinstance(weight, FrozenHead):
+            return weight.prepared(self.dtype, self.vocab)
+        return prepared(weight, self.dtype, self.vocab, kept_as=f"head of teacher {k}")
 
-        Centred means that one vector is subtracted from all rows, which moves all logits of a row by the same number:
-        no probability changes, and no gradient, because a row's gradient sums to zero. GPT-2's logits lie near -100,
-        where bfloat16 has steps of 0.5; centred they lie around 0. Any vector near the mean will do.
-        """
-        weight_VH = weight_VH.detach()[: self.vocab]
-        if self.dtype not in _HALVES:
-            return weight_VH.to(self.dtype)
-        mean_H = weight_VH[:: math.ceil(self.vocab / 4096)].mean(0, dtype=self.sums)
-        head_VH = scratch(f"head of {name}", weight_VH.shape, self.dtype, weight_VH.device)
-        for block in _head_blocks(weight_VH):
-            work_VH = scratch("head block", weight_VH[block].shape, self.sums, weight_VH.device)
-            head_VH[block].copy_(work_VH.copy_(weight_VH[block]).sub_(mean_H))
-        return head_VH
-
-    def _logits(self, name: str, hidden_CH: Tensor) -> Tensor:
+    def _logits(self, name: str, models: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """[C, V], the mean of the models' logits divided by the temperature, which costs a product nothing."""
+        hidden_CH, _ = models[0]
         # Tensor cores want rows that begin at multiples of 16 bytes, and 50,257 is odd.
         width = self.vocab if hidden_CH.device.type == "cpu" else 64 * math.ceil(self.vocab / 64)
-        shape = (len(hidden_CH), width)
-        return scratch(f"logits of {name}", shape, self.dtype, hidden_CH.device)[:, : self.vocab]
+        x_CV = scratch(f"logits of {name}", (len(hidden_CH), width), self.dtype, hidden_CH.device)[:, : self.vocab]
+        alpha = 1 / (self.temperature * len(models))
+        for k, (hidden_CH, head_VH) in enumerate(models):
+            torch.addmm(x_CV, hidden_CH, head_VH.t(), beta=min(k, 1), alpha=alpha, out=x_CV)
+        return x_CV
 
-    def _mean_logits(self, theirs: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
-        logits_CV = None
-        for hidden_CH, head_VH in theirs:
-            hidden_CH = hidden_CH.detach().to(self.dtype)
-            beta = 0 if logits_CV is None else 1
-            logits_CV = self._logits("teacher", hidden_CH) if logits_CV is None else logits_CV
-            torch.addmm(logits_CV, hidden_CH, head_VH.t(), beta=beta, alpha=1 / len(theirs), out=logits_CV)
-        return logits_CV
-
-    def _add_product(self, grad_VH: Tensor, logits_CV: Tensor, hidden_CH: Tensor, alpha: float) -> None:
-        """grad_VH += alpha · logits_CV.T @ hidden_CH, where grad_VH may be of higher precision than the product."""
+    def _add_product(self, grad_VH: Tensor, dz_CV: Tensor, hidden_CH: Tensor, *, alpha: float, first: bool) -> None:
+        """grad_VH (+)= alpha · dz_CV.T @ hidden_CH, added in grad_VH's precision, which may be above the product's."""
+        beta = 0 if first else 1
         if grad_VH.dtype == self.dtype:
-            grad_VH.addmm_(logits_CV.t(), hidden_CH, alpha=alpha)
-            return
-        for block in _head_blocks(grad_VH):
-            shape = grad_VH[block].shape
-            half_VH = scratch("product block", shape, self.dtype, grad_VH.device)
-            torch.addmm(half_VH, logits_CV[:, block].t(), hidden_CH, beta=0, alpha=alpha, out=half_VH)
-            grad_VH[block].add_(scratch("head block", shape, self.sums, grad_VH.device).copy_(half_VH))
+            torch.addmm(grad_VH, dz_CV.t(), hidden_CH, beta=beta, alpha=alpha, out=grad_VH)
+        elif _adds_in_float32(grad_VH.device):
+            torch.addmm(grad_VH, dz_CV.t(), hidden_CH, out_dtype=grad_VH.dtype, beta=beta, alpha=alpha, out=grad_VH)
+        else:
+            for block in head_blocks(grad_VH):
+                shape = grad_VH[block].shape
+                half_VH = scratch("product block", shape, self.dtype, grad_VH.device)
+                torch.addmm(half_VH, dz_CV[:, block].t(), hidden_CH, beta=0, alpha=alpha, out=half_VH)
+                if first:
+                    grad_VH[block].copy_(half_VH)
+                else:
+                    grad_VH[block].add_(scratch("head block", shape, self.sums, grad_VH.device).copy_(half_VH))
+
+
+@functools.cache
+def _adds_in_float32(device: torch.device) -> bool:
+    """Whether a product of halves can be added to float32 as it is made: on CUDA from Ampere on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _dtype_of_products(hidden: Tensor) -> torch.dtype:
@@ -154,7 +158,7 @@ def _dtype_of_products(hidden: Tensor) -> torch.dtype:
     dtype = hidden.dtype
     if torch.is_autocast_enabled(kind) and dtype != torch.float64:  # autocast leaves float64 alone, so do we
         dtype = torch.get_autocast_dtype(kind)
-    if kind == "cpu" and dtype in _HALVES and not _has_products(dtype):
+    if kind == "cpu" and dtype in HALVES and not _has_products(dtype):
         return torch.float32
     return dtype
 
@@ -167,10 +171,5 @@ def _has_products(dtype: torch.dtype) -> bool:
 def _chunk(vocab: int, dtype: torch.dtype, device: torch.device) -> int:
     if device.type == "cpu":
         return _CHUNK_CPU
-    fitting = _CHUNK_BYTES // (vocab * dtype.itemsize)
-    return 2 ** max(11, min(14, fitting.bit_length() - 1))
-
-
-def _head_blocks(weight_VH: Tensor) -> list[slice]:
-    step = _HEAD_BLOCK if weight_VH.device.type == "cpu" else len(weight_VH)
-    return [slice(start, min(start + step, len(weight_VH))) for start in range(0, len(weight_VH), step)]
+    fitting = _CHUNK_BYTES // (2 * vocab * dtype.itemsize)
+    return max(_CHUNK_LEAST, 2 ** (fitting.bit_length() - 1))

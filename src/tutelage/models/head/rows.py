@@ -1,51 +1,27 @@
 """What happens to a row of logits: its cross-entropy, its divergence from the teacher, its gradient in its place.
 
-B rows of one block, C rows of one chunk, V vocabulary. One function, so that a kernel can take its place.
+B rows of one block, C rows of one chunk, S draws a row, V vocabulary. x and u are the logits of student and teacher
+divided by the temperature.
 """
 
-import math
-import threading
-from collections.abc import Sequence
+import functools
+import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutelage.data.batch import IGNORED
+from tutelage.models.head.buffers import scratch
 
 # Rows that are worked on at a time. On the CPU four float32 blocks of 16 x 50,257 stay in the cache (13 MB); larger
 # ones would go to memory and back at every operation, smaller ones spend their time on calling.
 _BLOCK = {"cpu": 16}
 _BLOCK_ELSEWHERE = 1024
 
-
-class _Kept(threading.local):
-    def __init__(self) -> None:
-        self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
-
-
-_kept = _Kept()
-
-
-def scratch(name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised memory that is lent until the next call with this name.
-
-    On the CPU it is kept: fresh memory costs a page fault every 4 KB, and at [1024, 50257] those took as long as the
-    products themselves. CUDA's allocator already keeps what it is given back.
-    """
-    if device.type != "cpu":
-        return torch.empty(shape, dtype=dtype, device=device)
-    size = math.prod(shape)
-    held = _kept.buffers.get((name, dtype))
-    if held is None or held.numel() < size:
-        # Made outside inference mode even when evaluation asks first: training may not write into an inference tensor.
-        with torch.inference_mode(False):
-            held = _kept.buffers[name, dtype] = torch.empty(size, dtype=dtype)
-    return held[:size].view(shape)
-
-
-def forget() -> None:
-    """Give the kept memory back."""
-    _kept.buffers.clear()
+Soft = Tensor | tuple[Tensor, Tensor] | None
+"""What a teacher says of some rows: u [C, V]; draws from softmax(u) and its entropy, [C, S] and [C]; or nothing."""
 
 
 def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -54,33 +30,50 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def rows(
-    logits_CV: Tensor,
-    teacher_CV: Tensor | None,
-    targets_C: Tensor,
-    *,
-    temperature: float,
-    weights: tuple[float, float] | None,
+    x_CV: Tensor, targets_C: Tensor, soft: Soft, *, temperature: float, weights: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and T²·KL(teacher || student) of each row, in nats; both are 0 where the target is IGNORED.
 
-    With weights (a, b), logits_CV then holds d(a·ce + b·kl)/d logits, and teacher_CV holds nothing of use.
-    Without weights both are spent.
+    x_CV are logits / T. With weights (a, b) it then holds d(a·ce + b·kl)/d logits, and the teacher's logits hold
+    nothing of use; without weights both are spent. Of draws the KL is an estimate, its mean over the draws exact.
     """
-    device, dtype = logits_CV.device, statistics_dtype(logits_CV.dtype)
-    ce_C = torch.zeros(len(targets_C), dtype=dtype, device=device)
-    kl_C = torch.zeros_like(ce_C)
-    step = _BLOCK.get(device.type, _BLOCK_ELSEWHERE)
+    of_kernel = x_CV.is_cuda and x_CV.dtype != torch.float64 and has_triton()
+    work = rows_by_kernel() if of_kernel else rows_by_torch
+    return work(x_CV, targets_C, soft, temperature=temperature, weights=weights)
+
+
+@functools.cache
+def has_triton() -> bool:
+    """Whether CUDA rows go through the kernel. Without it they take torch's operations: the same numbers, slower."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def rows_by_kernel() -> Callable[..., tuple[Tensor, Tensor]]:
+    """`rows` as one Triton program a row. Imported when it is first needed: most machines have no use for Triton."""
+    from tutelage.models.head import kernel
+
+    return kernel.rows
+
+
+def rows_by_torch(
+    x_CV: Tensor, targets_C: Tensor, soft: Soft, *, temperature: float, weights: tuple[float, float] | None
+) -> tuple[Tensor, Tensor]:
+    """`rows` in torch's operations, in place, a block at a time."""
+    dtype = statistics_dtype(x_CV.dtype)
+    ce_C, kl_C = torch.zeros((2, len(targets_C)), dtype=dtype, device=x_CV.device)
+    step = _BLOCK.get(x_CV.device.type, _BLOCK_ELSEWHERE)
     for start in range(0, len(targets_C), step):
         part = slice(start, start + step)
-        work = [scratch(f"block {i}", (len(targets_C[part]), logits_CV.shape[1]), dtype, device) for i in range(4)]
-        z_BV = _lifted(logits_CV[part], work[0])
-        if teacher_CV is None:
-            ce_C[part] = _cross_entropy(z_BV, targets_C[part], work[1], weights)
-        else:
-            t_BV = _lifted(teacher_CV[part], work[1])
-            ce_C[part], kl_C[part] = _distillation(z_BV, t_BV, targets_C[part], work[2:], temperature, weights)
-        if weights is not None and z_BV is work[0]:
-            logits_CV[part].copy_(z_BV)
+        work = [scratch(f"block {i}", x_CV[part].shape, dtype, x_CV.device) for i in range(4)]
+        x_BV = _lifted(x_CV[part], work[0])
+        given: Any = soft  # of this block, in the working precision
+        if isinstance(soft, Tensor):
+            given = _lifted(soft[part], work[1])
+        elif soft is not None:
+            given = soft[0][part].long(), soft[1][part].to(dtype).unsqueeze(1)
+        ce_C[part], kl_C[part] = _block(x_BV, given, targets_C[part], work[1:], temperature, weights)
+        if weights is not None and x_BV is work[0]:
+            x_CV[part].copy_(x_BV)
     return ce_C, kl_C
 
 
@@ -89,61 +82,53 @@ def _lifted(block_BV: Tensor, work_BV: Tensor) -> Tensor:
     return block_BV if block_BV.dtype == work_BV.dtype else work_BV.copy_(block_BV)
 
 
-def _cross_entropy(z_BV: Tensor, y_B: Tensor, q_BV: Tensor, weights: tuple[float, float] | None) -> Tensor:
-    learnt_B1, label_B1 = _labels(y_B)
-    z_y, m = z_BV.gather(1, label_B1), z_BV.amax(1, keepdim=True)
-    torch.softmax(z_BV, 1, out=q_BV)
-    ce = torch.where(learnt_B1, m - z_y - _log_peak(q_BV), 0.0)
-    if weights is not None:
-        a = learnt_B1 * weights[0]
-        torch.mul(q_BV, a.to(q_BV.dtype), out=z_BV)
-        z_BV.scatter_add_(1, label_B1, -a.to(z_BV.dtype))
-    return ce.squeeze(1)
-
-
-def _distillation(
-    z_BV: Tensor, t_BV: Tensor, y_B: Tensor, work: list[Tensor], temperature: float, weights: tuple[float, float] | None
+def _block(
+    x_BV: Tensor, soft: Soft, y_B: Tensor, work: list[Tensor], T: float, weights: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
     """Both terms of a block. The logarithm of a normaliser is read off the largest probability: softmax has divided
     exp(0) by it, and torch's softmax is faster than its exp alone.
     """
-    (d_BV, p_BV), T = work, temperature
-    learnt_B1, label_B1 = _labels(y_B)
-    z_y, m, n = z_BV.gather(1, label_B1), z_BV.amax(1, keepdim=True), t_BV.amax(1, keepdim=True)
+    q1_BV, p_BV, q_BV = work  # the first may hold the teacher's logits until p is made of them
+    learnt_B1 = (y_B != IGNORED).unsqueeze(1)
+    label_B1 = torch.where(learnt_B1, y_B.unsqueeze(1), 0)  # any other stray label is left to raise
+    x_y, m = x_BV.gather(1, label_B1), x_BV.amax(1, keepdim=True)
 
-    # KL = sum p·(t - n - z + m)/T + log sum exp((z - m)/T) - log sum exp((t - n)/T)
-    torch.sub(t_BV, z_BV, out=d_BV).sub_(n - m)
-    torch.softmax(_cooled(t_BV, T), 1, out=p_BV)
-    kl = d_BV.mul_(p_BV).sum(1, keepdim=True) / T
+    kl = torch.zeros_like(m)  # but for the student's normaliser
+    if isinstance(soft, Tensor):
+        n = soft.amax(1, keepdim=True)
+        d_BV = torch.sub(soft, x_BV, out=q_BV).sub_(n - m)
+        torch.softmax(soft, 1, out=p_BV)
+        kl = d_BV.mul_(p_BV).sum(1, keepdim=True) + _log_peak(p_BV)
+    elif soft is not None:
+        ids_BS, entropy_B1 = soft
+        kl = m - x_BV.gather(1, ids_BS).mean(1, keepdim=True) - entropy_B1
 
+    torch.softmax(x_BV, 1, out=q_BV)
+    log_peak = log_peak_at_1 = _log_peak(q_BV)
+    total = 1.0
     if T == 2:  # q at temperature 1 is the normalised square of q at 2, and a product is cheaper than a second softmax
-        qT_BV = torch.softmax(_cooled(z_BV, T), 1, out=t_BV)
-        log_peak = _log_peak(qT_BV)
-        q_BV = torch.mul(qT_BV, qT_BV, out=d_BV)
-        total = q_BV.sum(1, keepdim=True)
+        total = torch.mul(q_BV, q_BV, out=q1_BV).sum(1, keepdim=True)
         log_peak_at_1 = 2 * log_peak - total.log()
-    else:
-        q_BV, total = torch.softmax(z_BV, 1, out=d_BV), 1.0
-        qT_BV = torch.softmax(_cooled(z_BV, T), 1, out=t_BV)
-        log_peak, log_peak_at_1 = _log_peak(qT_BV), _log_peak(q_BV)
-    kl = torch.where(learnt_B1, T * T * (kl - log_peak + _log_peak(p_BV)), 0.0)
-    ce = torch.where(learnt_B1, m - z_y - log_peak_at_1, 0.0)
-
-    if weights is not None:  # dz = a·(q - onehot(y)) + b·T·(qT - p)
-        a, b = (learnt_B1.to(z_BV.dtype) * w for w in weights)
-        torch.sub(qT_BV, p_BV, out=z_BV).mul_(b * T).add_(q_BV.mul_(a / total))
-        z_BV.scatter_add_(1, label_B1, -a)
+    elif T != 1:
+        torch.softmax(x_BV.mul_(T), 1, out=q1_BV)
+        log_peak_at_1 = _log_peak(q1_BV)
+    ce = torch.where(learnt_B1, T * (m - x_y) - log_peak_at_1, 0.0)
+    kl = torch.where(learnt_B1, T * T * (kl - log_peak), 0.0) if soft is not None else kl
+    if weights is not None:  # dz = a·(q1 - onehot(y)) + b·T·(q - p)
+        a, bT = learnt_B1.to(q_BV.dtype) * weights[0], learnt_B1.to(q_BV.dtype) * (weights[1] * T)
+        if T == 1:
+            torch.mul(q_BV, a + bT, out=x_BV)
+        elif T == 2:
+            torch.mul(q_BV, a / total, out=x_BV).add_(bT).mul_(q_BV)
+        else:
+            torch.mul(q1_BV, a, out=x_BV).add_(q_BV.mul_(bT))
+        x_BV.scatter_add_(1, label_B1, -a)
+        if isinstance(soft, Tensor):
+            x_BV.sub_(p_BV.mul_(bT))
+        elif soft is not None:
+            ids_BS, _ = soft
+            x_BV.scatter_add_(1, ids_BS, (-bT / ids_BS.shape[1]).expand(ids_BS.shape))
     return ce.squeeze(1), kl.squeeze(1)
-
-
-def _labels(y_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Which rows are learnt, and the labels with a harmless one where not. Any other stray label is left to raise."""
-    learnt_B = y_B != IGNORED
-    return learnt_B.unsqueeze(1), torch.where(learnt_B, y_B, 0).unsqueeze(1)
-
-
-def _cooled(x_BV: Tensor, temperature: float) -> Tensor:
-    return x_BV if temperature == 1 else x_BV.mul_(1 / temperature)
 
 
 def _log_peak(q_BV: Tensor) -> Tensor:

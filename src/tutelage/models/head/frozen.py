@@ -1,0 +1,61 @@
+"""A head as the products want it: without padding, in their precision and, in 16 bits, centred.
+
+Centred means that one vector is subtracted from all rows, which moves all logits of a row by the same number: no
+probability changes, and no gradient, because a row's gradient sums to zero. GPT-2's logits lie near -100, where
+bfloat16 has steps of 0.5; centred they lie around 0. Any vector near the mean will do.
+
+V vocabulary (true size), H width.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from tutelage.models.head.buffers import scratch
+from tutelage.models.head.rows import statistics_dtype
+
+HALVES = (torch.bfloat16, torch.float16)
+
+# Rows of a head that are cast, or of its gradient that are added, at a time. On the CPU the 16-bit half then stays in
+# the cache; adding bfloat16 to float32 in one operation is six times slower than casting it first.
+_HEAD_BLOCK = 2048
+
+
+class FrozenHead:
+    """A head [V, H] that nobody trains: what the products need of it is made at first use and kept.
+
+    `linear_losses` takes it wherever it takes a teacher's plain weight, which it prepares anew at every call.
+    """
+
+    def __init__(self, weight_VH: Tensor) -> None:
+        self.weight_VH = weight_VH.detach()
+        self._made: dict[tuple[torch.dtype, int], Tensor] = {}
+
+    def prepared(self, dtype: torch.dtype, vocab: int) -> Tensor:
+        """The first `vocab` rows for products in `dtype`; the weight itself where that will do."""
+        if (dtype, vocab) not in self._made:
+            with torch.inference_mode(False):  # validation may ask first, and training last
+                self._made[dtype, vocab] = prepared(self.weight_VH, dtype, vocab)
+        return self._made[dtype, vocab]
+
+
+def prepared(weight_VH: Tensor, dtype: torch.dtype, vocab: int, *, kept_as: str | None = None) -> Tensor:
+    """A head for products in `dtype`; in 16 bits a copy, which lies in the scratch of that name if one is given."""
+    weight_VH = weight_VH.detach()[:vocab]
+    if dtype not in HALVES:
+        return weight_VH.to(dtype)
+    shape, device, sums = weight_VH.shape, weight_VH.device, statistics_dtype(dtype)
+    fresh = kept_as is None
+    head_VH = torch.empty(shape, dtype=dtype, device=device) if fresh else scratch(kept_as, shape, dtype, device)
+    mean_H = weight_VH[:: math.ceil(vocab / 4096)].mean(0, dtype=sums)
+    for block in head_blocks(weight_VH):
+        work_VH = scratch("head block", weight_VH[block].shape, sums, device)
+        head_VH[block].copy_(work_VH.copy_(weight_VH[block]).sub_(mean_H))
+    return head_VH
+
+
+def head_blocks(weight_VH: Tensor) -> list[slice]:
+    """The rows of a head in pieces that are worked on at a time."""
+    step = _HEAD_BLOCK if weight_VH.device.type == "cpu" else len(weight_VH)
+    return [slice(start, min(start + step, len(weight_VH))) for start in range(0, len(weight_VH), step)]
