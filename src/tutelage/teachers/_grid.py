@@ -1,0 +1,150 @@
+"""Which teacher window answers for which token, and where its answer stands: arithmetic, and nothing else.
+
+A token at position i is answered for by the window that reads it: the hidden state there predicts i + 1. Windows are
+computed in units, a fixed number of neighbours in one forward pass of one shape, so that an answer is a function of its
+place in the corpus and never of who asked, or when.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from tutelage.data.stream import TokenStream
+from tutelage.errors import UserError
+
+TOKENS = 2048  # through the teacher at once: enough to keep a GPU busy, few enough to wait for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """How a student reads its corpus.
+
+    folder: of the prepared corpus
+    window: tokens of the student's windows
+    grain:  every one of them starts at a multiple of this
+    """
+
+    stream: TokenStream
+    folder: Path
+    window: int
+    grain: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Teacher windows of `window` tokens every `stride`, and the rows in which their answers are stored.
+
+    exact: each window keeps an answer for all its tokens, and a row is a token of a window: for students whose windows
+           are these windows. Otherwise (sliding) each keeps those for its last `stride` tokens, the first one all, and
+           a row is a token: answered for with at least window - stride tokens to its left, where there are as many.
+    """
+
+    tokens: int
+    window: int
+    stride: int
+    exact: bool
+
+    def __post_init__(self) -> None:
+        assert 0 < self.stride <= self.window, self
+
+    @property
+    def _kept(self) -> int:
+        return self.window if self.exact else self.stride
+
+    @property
+    def _lead(self) -> int:
+        """Rows that the first window has more than the others."""
+        return self.window - self._kept
+
+    @property
+    def windows(self) -> int:
+        """How many there are. The last sliding one may reach past the end of the corpus."""
+        last = self.tokens - self.window if self.exact else self.tokens - 1 - self._lead
+        return max(last, 0) // self.stride + 1
+
+    @property
+    def rows(self) -> int:
+        """How many answers there are to store."""
+        return self.windows * self.window if self.exact else self.tokens
+
+    @property
+    def together(self) -> int:
+        """Windows a unit."""
+        return max(TOKENS // self.window, 1)
+
+    @property
+    def units(self) -> int:
+        """How many there are."""
+        return -(-self.windows // self.together)
+
+    @property
+    def unit_rows(self) -> int:
+        """Rows of a unit; the first may have some more, and the last fewer."""
+        return self.together * self._kept
+
+    def rows_of(self, unit: int) -> tuple[int, int]:
+        """The first row of a unit, and the one after its last."""
+        start = self._lead + unit * self.unit_rows if unit else 0
+        return start, min(self._lead + (unit + 1) * self.unit_rows, self.rows)
+
+    def first_rows(self, positions: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, " B"]:
+        """Where the answers for student windows that start at these positions begin; the others follow in order."""
+        return positions // self.stride * self.window if self.exact else positions
+
+    def units_of(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Int64[np.ndarray, " U"]:
+        """The units in which the `length` rows from each of these lie, each once, in order."""
+        low = np.maximum(first_rows - self._lead, 0) // self.unit_rows
+        high = np.maximum(first_rows + length - 1 - self._lead, 0) // self.unit_rows
+        reached = low[:, None] + np.arange(int((high - low).max(initial=0)) + 1)
+        return np.unique(reached[reached <= high[:, None]])
+
+    def ids_of(self, unit: int, stream: TokenStream) -> Int64[np.ndarray, "together window"]:
+        """What the teacher reads for a unit. Zeros stand where the corpus has ended; no token before sees them."""
+        starts = (unit * self.together + np.arange(self.together)) * self.stride
+        at = starts[:, None] + np.arange(self.window)
+        return np.where(at < self.tokens, stream.ids[np.minimum(at, self.tokens - 1)].astype(np.int64), 0)
+
+    def kept(self, hidden: Tensor, unit: int) -> Tensor:
+        """[rows, H] of a unit's hidden states [together, window, H]: those that are stored."""
+        start, stop = self.rows_of(unit)
+        rows = hidden[:, self._lead :].flatten(0, 1)
+        if not unit and self._lead:
+            rows = torch.cat([hidden[0, : self._lead], rows])
+        return rows[: stop - start]
+
+
+def grid_for(context: str, window: int, stride: int, reads: Reads) -> Grid:
+    """The teacher's windows for a student's; 0 stands for what follows from how the student reads."""
+    tokens, width = reads.stream.tokens, window or reads.window
+    if context == "sliding":
+        step = stride or max(width // 2, 1)
+        if step > width:
+            raise UserError(
+                f"teacher.stride is {step}, longer than the teacher's window of {width} tokens",
+                "Windows that leave no token out",
+                f"Set teacher.stride={width} or less",
+            )
+        return Grid(tokens=tokens, window=width, stride=step, exact=False)
+    if width != reads.window:
+        raise UserError(
+            f'teacher.window is {width} and data.window {reads.window}, and teacher.context is "phases"',
+            "The student's own windows",
+            'Leave teacher.window out, or set teacher.context="sliding"',
+        )
+    if reads.grain == 1 < width:
+        raise UserError(
+            'teacher.context is "phases", and the windows of this run may start at any token',
+            f"Windows that start at few places: each has its own {width} targets",
+            'Set data.phases=2, or teacher.context="sliding"',
+        )
+    if stride and stride != reads.grain:
+        raise UserError(
+            f"teacher.stride is {stride}, and the windows of this run start at multiples of {reads.grain}",
+            'A teacher window for each of them, where teacher.context is "phases"',
+            f"Leave teacher.stride out, or set data.phases={width // stride}",
+        )
+    return Grid(tokens=tokens, window=width, stride=reads.grain, exact=True)
