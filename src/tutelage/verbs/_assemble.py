@@ -18,6 +18,7 @@ from tutelage.models.shapes import positions, shape_config
 from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
 from tutelage.recipe import load_class
 from tutelage.settings import Training
+from tutelage.teachers._grid import Reads
 from tutelage.train import memory, parallel
 from tutelage.train.loop import HALF, Loop
 from tutelage.train.optim import build_optimizers, lr_factor
@@ -146,7 +147,7 @@ def build_objective(recipe: Training, corpus: Corpus, student: Student, device: 
 
 
 def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Any:
-    """The recipe's teacher on the device, in the precision of the forward pass."""
+    """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass."""
     if not recipe.teacher.models:
         raise UserError(
             f"The objective {recipe.objective.name} needs a teacher, and none is named",
@@ -156,8 +157,12 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
     for name in recipe.teacher.models:
         _require_same_tokenizer(name, corpus, recipe.data.path)
     cls = load_class("teachers", recipe.teacher.name)
-    dtype = HALF.get(recipe.train.precision, torch.float32)
-    return cls(*recipe.teacher.models, vocab=student.vocab, device=device, dtype=dtype, **recipe.teacher.settings())
+    options = {"vocab": student.vocab, "device": device, **recipe.teacher.settings()}
+    if "reads" in inspect.signature(cls).parameters:  # it knows the corpus by position
+        folder, grain = Path(recipe.data.path), corpus.order.grain
+        reads = Reads(stream=corpus.train, folder=folder, window=corpus.window, grain=grain)
+        return cls(*recipe.teacher.models, reads=reads, **options)
+    return cls(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
 
 
 def estimate(recipe: Training, student: Student, objective: Any) -> memory.Needs:

@@ -1,0 +1,136 @@
+"""The teacher's answers, written once by position in the corpus and read ever after."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from tutelage.data.batch import TokenBatch
+from tutelage.errors import UserError
+from tutelage.models.student import fingerprint_of
+from tutelage.recipe import Section
+from tutelage.teachers._base import Sampled, Targets
+from tutelage.teachers._formats import Draws
+from tutelage.teachers._grid import Grid, Reads, grid_for
+from tutelage.teachers._part import Part
+from tutelage.teachers._place import place_of, refuse_foreign
+
+
+class Settings(Section):
+    """What is stored of a teacher, and with which text to the left."""
+
+    targets: Literal["hidden", "sparse"] = "hidden"
+    """`hidden` states, exact at any temperature; or `sparse`: ids drawn at one temperature, much smaller."""
+    dtype: Literal["bf16", "int8"] = "bf16"
+    """Of stored hidden states."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers of the teacher's forward pass."""
+    context: Literal["sliding", "phases"] = "sliding"
+    """`sliding`: one answer a token, from overlapping windows. `phases`: from the student's own, with data.phases."""
+    window: int = Field(default=0, ge=0)
+    """Tokens of a teacher window; 0 is data.window."""
+    stride: int = Field(default=0, ge=0)
+    """Tokens from one teacher window to the next; 0 is half a window, and what data.phases says for `phases`."""
+    temperature: float = Field(default=2.0, gt=0)
+    """At which `sparse` ids are drawn; it must be the objective's."""
+    samples: int = Field(default=64, ge=1, le=65535)
+    """Ids drawn a token."""
+    draw_seed: int = Field(default=1, ge=0)
+    """Decides the draws."""
+    resident: Literal["auto", "disk", "memory", "device"] = "auto"
+    """Where targets are while training; auto is the device where they fit well, else the disk."""
+
+
+class Cache:
+    """Reads stored targets. What is missing is computed when it is first needed, written down, and used as written.
+
+    models: names of runs, folders or Hub models; hidden states of several lie in a folder each, draws come from the
+            mean of their logits.
+    reads:  how the student reads its corpus; the targets lie beside it.
+    anew:   make what is asked for even where other targets of this teacher exist
+    """
+
+    def __init__(
+        self,
+        *models: str,
+        reads: Reads,
+        device: str | torch.device = "cpu",
+        vocab: int | None = None,
+        anew: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.settings = Settings(**settings)
+        if not models:
+            raise UserError("No teacher was named", "A run, a folder or a Hub name", "Add teacher=PATH")
+        assert vocab in (None, reads.stream.vocab), f"{vocab} ids, and {reads.stream.vocab} in the corpus"
+        self.grid = grid_for(self.settings.context, self.settings.window, self.settings.stride, reads)
+        groups = [models] if self.settings.targets == "sparse" else [(name,) for name in models]
+        places = [self._place(names, reads, anew) for names in groups]  # all are looked at before any is read
+        self.parts = [
+            Part(
+                names,
+                folder=folder,
+                identity=identity,
+                grid=self.grid,
+                stream=reads.stream,
+                device=torch.device(device),
+                resident=self.settings.resident,
+            )
+            for names, (folder, identity) in zip(groups, places, strict=True)
+        ]
+
+    def _place(self, names: tuple[str, ...], reads: Reads, anew: bool) -> tuple[Any, dict[str, Any]]:
+        identity = self._identity(names, reads)
+        folder = place_of(reads.folder, identity)
+        if not anew or (folder / "manifest.json").exists():
+            refuse_foreign(folder, identity, names, command_for(self.settings, self.grid, names, reads))
+        return folder, identity
+
+    def _identity(self, names: tuple[str, ...], reads: Reads) -> dict[str, Any]:
+        """Everything that decides the bytes of a row."""
+        settings, grid = self.settings, self.grid
+        sparse = {"temperature": settings.temperature, "samples": settings.samples, "draw_seed": settings.draw_seed}
+        return {
+            "stream": reads.stream.fingerprint,
+            "tokenizer": reads.stream.manifest["tokenizer"]["fingerprint"],
+            "tokens": grid.tokens,
+            "teacher": [fingerprint_of(name) for name in names],
+            "precision": settings.precision,
+            "context": settings.context,
+            "window": grid.window,
+            "stride": grid.stride,
+            "targets": settings.targets,
+            **(sparse if settings.targets == "sparse" else {"dtype": settings.dtype}),
+            "together": grid.together,
+        }
+
+    @property
+    def models(self) -> list[Any]:
+        """Teachers that are loaded: none where everything is written."""
+        return [model for part in self.parts for model in part.models]
+
+    @property
+    def note(self) -> str:
+        """What is there and what is not, for a person."""
+        return ". ".join(part.note for part in self.parts)
+
+    @torch.no_grad()
+    def targets(self, batch: TokenBatch) -> Targets:
+        """The stored targets at every position of `batch`."""
+        positions, length = batch.positions.cpu().numpy(), batch.ids.shape[1]
+        packed = [(part, part.rows(positions, length)) for part in self.parts]
+        if isinstance(form := self.parts[0].format, Draws):
+            return Targets(sampled=Sampled(*form.unpack(packed[0][1]), form.temperature))
+        return Targets([part.hidden(rows) for part, rows in packed])
+
+
+def command_for(settings: Settings, grid: Grid, names: tuple[str, ...], reads: Reads) -> str:
+    """The command that makes these targets."""
+    changed = {
+        key: value
+        for key, value in settings.model_dump(exclude={"resident", "window", "stride", "targets"}).items()
+        if value != Settings.model_fields[key].default
+    }
+    how = {"teacher": ",".join(names), "targets": settings.targets, **changed, "window": grid.window}
+    how |= {"phases": grid.window // grid.stride} if grid.exact else {"stride": grid.stride}
+    return f"tutelage prepare --out {reads.folder} " + " ".join(f"{key}={value}" for key, value in how.items())
