@@ -1,5 +1,6 @@
 """What a call of `tutelage prepare` asks for, checked, and compared with what is there already."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,6 +88,13 @@ def asked_for(
         sources=corpus.sources_of(sources), valid=corpus.sources_of(valid), share=share, reading=reading, join=join,
         seed=seed, max_words=max_words, tokenizer=tokenizer, vocabulary=vocabulary,
     )  # fmt: skip
+
+
+def settings_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The sources, and the `key=value` arguments between them: settings of a teacher's targets."""
+    settings = [a for a in arguments if re.match(r"[a-z_]+=", a) and not Path(a).exists()]
+    found = dict(argument.split("=", 1) for argument in settings)
+    return [a for a in arguments if a not in settings], found
 
 
 def refuse_foreign(out: Path) -> None:

@@ -21,7 +21,16 @@ from tutelage.data.tokenizer import fingerprint, load_tokenizer, save_tokenizer,
 from tutelage.errors import UserError
 from tutelage.run import fingerprint as digest
 from tutelage.run import folder_atomically, hash_file, read_json, require_space, write_atomically
-from tutelage.verbs._asked import TRAINED, Asked, Split, asked_for, differences, refuse_foreign, request_of
+from tutelage.verbs._asked import (
+    TRAINED,
+    Asked,
+    Split,
+    asked_for,
+    differences,
+    refuse_foreign,
+    request_of,
+    settings_among,
+)
 
 SMALL = 1 << 16  # as many ids as two bytes can tell apart
 PAIRS = 150  # minimal pairs a phenomenon that go with a nursery corpus
@@ -44,10 +53,11 @@ def prepare(
     force: bool = False,
     quiet: bool = False,
 ) -> Path:
-    """Make a tokenizer and a token stream of texts. The same call again does nothing.
+    """Make a tokenizer and a token stream of texts, and a teacher's targets for them. The same call again does nothing.
 
     sources:     files and folders (.txt .train .dev .test .jsonl, each also .gz or .zst), OWNER/NAME of a Hub data set
-                 (with @revision, #configuration, :split), babylm-2026-strict-small and its like, nursery:words=N
+                 (with @revision, #configuration, :split), babylm-2026-strict-small and its like, nursery:words=N.
+                 key=value asks for targets: teacher=RUN targets=hidden; without sources, for the corpus that is there
     out:         the folder to write; it appears when it is whole
     tokenizer:   gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram: trained on the text
     vocabulary:  how many tokens a trained tokenizer has at most
@@ -63,13 +73,25 @@ def prepare(
     max_words:   how many words the training split has at most
     force:       replace a prepared corpus that `out` holds already
     """
-    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-    out = Path(out)
-    asked = asked_for(
-        sources, valid, valid_share, Reading(documents=documents or "file", newlines=newlines, text_field=text_field),
-        documents, join, seed, max_words, tokenizer, vocabulary,
-    )  # fmt: skip
+    out, console = Path(out), Console(quiet=quiet, highlight=False, soft_wrap=True)
+    sources, settings = settings_among(sources)
+
+    def corpus() -> Path:
+        reading = Reading(documents=documents or "file", newlines=newlines, text_field=text_field)
+        asked = asked_for(sources, valid, valid_share, reading, documents, join, seed, max_words, tokenizer, vocabulary)
+        return _corpus(asked, out, force, console)
+
+    if not settings:
+        return corpus()
+    from tutelage.verbs._targets import with_targets  # torch is needed from here on
+
+    with_targets(out, settings, corpus if sources else None, console)
+    return out
+
+
+def _corpus(asked: Asked, out: Path, force: bool, console: Console) -> Path:
     refuse_foreign(out)
+    tokenizer = asked.tokenizer
     ready = None if tokenizer in TRAINED else load_tokenizer(tokenizer)
     request = request_of(asked, ready)
     if (old := differences(out, request)) is not None and not force:
