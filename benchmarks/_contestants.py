@@ -6,7 +6,7 @@ from typing import Any
 
 import _agree
 import _peers
-from _world import Ours, Stored, World
+from _world import Ours, World
 
 from tutelage.teachers.live import Live
 
@@ -40,19 +40,22 @@ def ours_online(world: World, teacher: Live | None, alpha: float = 0.5, temperat
     return Ours(world.recipe(distilling(world, alpha, temperature)), teacher)
 
 
-def ours_hidden(world: World, teacher: Live | None) -> Ours:
-    return _stored(world, teacher, samples=0)
+def ours_hidden(world: World, _: Live | None = None) -> Ours:
+    return _cached(world, targets="hidden")
 
 
-def ours_sparse(world: World, teacher: Live | None) -> Ours:
-    return _stored(world, teacher, samples=SAMPLES)
+def ours_sparse(world: World, _: Live | None = None) -> Ours:
+    return _cached(world, targets="sparse", samples=SAMPLES, temperature=2.0)
 
 
-def _stored(world: World, teacher: Live | None, samples: int) -> Ours:
-    from tutelage.verbs._assemble import open_corpus
-
-    recipe = world.recipe(distilling(world, 0.5, 2.0))
-    return Ours(recipe, Stored(teacher or world.live(), open_corpus(recipe), samples=samples, temperature=2.0))
+def _cached(world: World, **settings: Any) -> Ours:
+    """What is missing is written first; then the run is made anew, and loads no teacher."""
+    world = replace(world, copy=f"-{settings['targets']}")
+    tables = distilling(world, 0.5, 2.0)
+    # The student reads fixed windows, so the teacher's are the same ones: nothing is asked that a step does not use.
+    tables["teacher"] |= {"name": "cache", "context": "phases", "precision": world.precision, **settings}
+    Ours(world.recipe(tables)).ask_teacher()
+    return Ours(world.recipe(tables))
 
 
 def babyllama(world: World, teacher: Live | None) -> _peers.Trained:

@@ -12,15 +12,12 @@ from typing import Any
 import _bench
 import numpy as np
 import torch
-from torch import Tensor
 
-from tutelage.data.batch import TokenBatch
 from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_tokenizer
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.settings import Training
-from tutelage.teachers._base import Sampled, Targets
 from tutelage.teachers.live import Live
 from tutelage.train import parallel
 from tutelage.train.loop import HALF
@@ -46,6 +43,7 @@ class World:
     lr: float = 2.5e-4
     compiled: bool = False
     graph: str = "off"
+    copy: str = ""  # of the corpus: a teacher's targets of one form are not laid beside those of another
 
     @property
     def tokens(self) -> int:
@@ -69,7 +67,7 @@ class World:
 
     def corpus(self) -> Path:
         """Random tokens for two steps, as `tutelage prepare` would have left them; always the same."""
-        folder = self.folder / f"corpus-{self.vocabulary}-{2 * self.tokens}"
+        folder = self.folder / f"corpus-{self.vocabulary}-{2 * self.tokens}{self.copy}"
         if not (folder / "manifest.json").exists():
             _write_corpus(folder, self.vocabulary, tokens=2 * self.tokens)
         return folder
@@ -127,50 +125,19 @@ class Ours:
         self.loop = assemble.build_loop(
             recipe, corpus, self.student, self.objective, device, micro, assemble.total_steps(recipe, corpus)
         )
-        self._steps = iter(self.loop)
+        self.steps = iter(self.loop)
+
+    def ask_teacher(self) -> None:
+        """About every window of an epoch: one that writes its answers down has them all after that."""
+        order = self.corpus.order
+        for step in range(-(-order.windows // order.batch)):
+            self.objective.teacher.targets(self.corpus.batch_at(step))
 
     def run(self, steps: int = 1) -> _bench.Lap:
         """Take steps; loss is that of the last."""
         watch = _bench.Watch()
         for _ in range(steps):
-            step = next(self._steps)
+            step = next(self.steps)
         lap = watch.stop()
         self.loss = float(step.loss)
         return lap
-
-
-class Stored:
-    """A teacher that was asked once about every fixed window; what it said is held in memory, by position.
-
-    samples: keep so many draws a position, at that temperature, in place of hidden states.
-    """
-
-    def __init__(self, teacher: Live, corpus: assemble.Corpus, samples: int = 0, temperature: float = 1.0) -> None:
-        window, ids = corpus.window, torch.from_numpy(corpus.train.ids.astype(np.int64))
-        asked = ids[: len(ids) // window * window].view(-1, window).split(8)
-        starts = torch.arange(len(ids) // window) * window
-        model = teacher.models[0]
-        self.head, self.temperature, self.device = model.head[: model.vocab], temperature, model.head.device
-        self.states, self.draws, self.entropy = [], [], []
-        for rows, positions in zip(asked, starts.split(8)):
-            batch = TokenBatch(ids=rows, targets=rows, positions=positions, words=positions).to(self.device)
-            ((states, self.weight),) = teacher.targets(batch).heads
-            if samples:
-                self._draw(states, samples)
-            else:
-                self.states.append(states)
-        self.held = [torch.cat(x) for x in (self.states, self.draws, self.entropy) if x]
-
-    @torch.no_grad()
-    def _draw(self, states: Tensor, samples: int) -> None:
-        p = ((states @ self.head.T).float() / self.temperature).softmax(-1)
-        self.draws.append(torch.multinomial(p, samples, replacement=True).to(torch.int32))
-        self.entropy.append(torch.special.entr(p).sum(-1))
-
-    def targets(self, batch: TokenBatch) -> Targets:
-        """What was said at the positions of the batch."""
-        at = (batch.positions[:, None] + torch.arange(batch.ids.shape[1])).flatten().to(self.device)
-        found = [x[at] for x in self.held]
-        if self.states:
-            return Targets([(found[0], self.weight)])
-        return Targets(sampled=Sampled(found[0].long(), found[1], self.temperature))
