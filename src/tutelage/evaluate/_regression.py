@@ -97,7 +97,8 @@ def r_squared(
     y = endog - endog.mean()
     xx, xy = basis[:, :, None] * basis[:, None, :], basis * y[:, None]
     xx, xy, yy, y, n = (_by_group(part, groups, counts) for part in (xx, xy, y * y, y, np.ones_like(y)))
-    fitted = np.einsum("rk,rkl,rl->r", xy, np.linalg.pinv(xx, hermitian=True), xy)
+    xx = xx + 1e-12 * np.eye(basis.shape[1])  # a draw may lack a direction of the basis altogether
+    fitted = (xy * np.linalg.solve(xx, xy[..., None])[..., 0]).sum(-1)
     return 1 - (yy - fitted) / (yy - y * y / n)
 
 
