@@ -11,6 +11,7 @@ from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.distillation import Distillation
+from tutelage.teachers._base import Sampled, Targets
 from tutelage.teachers.live import Live
 
 
@@ -118,3 +119,41 @@ def test_a_teacher_with_another_vocabulary_is_refused():
 def test_a_setting_out_of_range_is_refused_from_python_too():
     with pytest.raises(ValueError, match="less than or equal to 1"):
         Distillation(teacher=Live(toy_student(), vocab=V), alpha=1.5)
+
+
+class Draws:
+    """A teacher that gives a few draws of each position."""
+
+    def __init__(self, model, temperature: float = 2.0, draws: int = 5) -> None:
+        self.model, self.temperature, self.draws = model, temperature, draws
+
+    def targets(self, batch: TokenBatch) -> Targets:
+        t = self.model.logits(self.model.backbone(batch.ids)).detach().flatten(0, 1)
+        p = torch.softmax(t / self.temperature, -1)
+        ids = torch.multinomial(p, self.draws, replacement=True, generator=torch.Generator().manual_seed(1))
+        return Targets(sampled=Sampled(ids, -(p * p.log()).sum(-1), self.temperature))
+
+
+def test_a_teacher_of_draws_gives_the_estimate_of_the_kl():
+    student, batch, teacher = double(0), toy_batches(holes=True)(0), Draws(double(1))
+    term = Distillation(teacher=teacher)(student, batch).terms["kl"]
+    drawn, learnt = teacher.targets(batch).sampled, batch.targets.flatten() != IGNORED
+    log_q = F.log_softmax(student.logits(student.backbone(batch.ids)).flatten(0, 1) / 2, -1)
+    kl = 4 * (-drawn.entropy - log_q.gather(1, drawn.ids).mean(1))[learnt].sum()
+    assert term.sum.item() == pytest.approx(kl.item(), rel=1e-12)
+    assert (term.unit, term.weight) == ("tokens", 0.5)
+
+
+def test_draws_at_another_temperature_are_refused():
+    with pytest.raises(UserError) as refused:
+        Distillation(teacher=Draws(double(1), temperature=2.0), temperature=3.0)(double(0), toy_batches()(0))
+    assert str(refused.value).startswith(
+        "The teacher's targets were drawn at temperature 2, and objective.temperature is 3"
+    )
+    assert "objective.temperature=2" in str(refused.value)
+
+
+def test_a_live_teacher_prepares_its_head_once():
+    teacher, batch = Live(toy_student(seed=1), vocab=V), toy_batches()(0)
+    (_, first), (_, again) = teacher.targets(batch).heads[0], teacher.targets(batch).heads[0]
+    assert first is again and first.prepared(torch.bfloat16, V) is again.prepared(torch.bfloat16, V)

@@ -1,86 +1,16 @@
 """The fused head against float64 autograd over whole logits, and the promises it makes beside being right."""
 
 import math
-from collections.abc import Sequence
+import weakref
 
 import pytest
 import torch
 import torch.nn.functional as F
+from oracle import TIGHT, Case, worst
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.models.head import linear_losses, products, token_log_probs
-from tutelage.models.head import forget
-
-TIGHT = dict(rtol=1e-12, atol=1e-12)
-
-
-class Case:
-    """Random rows, heads and teachers of N rows, V words, and labels of which some are ignored."""
-
-    def __init__(
-        self,
-        rows: int = 11,
-        vocab: int = 23,
-        width: int = 6,
-        widths_of_teachers: Sequence[int] = (4,),
-        dtype: torch.dtype = torch.float64,
-        ignored: Sequence[int] = (2, 10),
-        padding: int = 0,
-        seed: int = 0,
-        scale: float = 1.0,
-    ) -> None:
-        random = torch.Generator().manual_seed(seed)
-
-        def normal(*shape: int) -> Tensor:
-            return (scale * torch.randn(*shape, generator=random, dtype=torch.float64)).to(dtype)
-
-        self.vocab = vocab
-        self.hidden = normal(rows, width).requires_grad_()
-        self.weight = normal(vocab + padding, width).requires_grad_()
-        self.teachers = [(normal(rows, w), normal(vocab + padding, w)) for w in widths_of_teachers]
-        self.targets = torch.randint(0, vocab, (rows,), generator=random)
-        self.targets[[i for i in ignored if i < rows]] = -100
-
-    def ours(self, temperature: float = 2.0, alpha: float = 0.5, chunk: int | None = 4) -> list[Tensor]:
-        weights = (alpha, 1 - alpha if self.teachers else 0.0)
-        ce, kl = linear_losses(
-            self.hidden,
-            self.weight,
-            self.targets,
-            vocab=self.vocab,
-            teachers=self.teachers,
-            temperature=temperature,
-            weights=weights,
-            chunk=chunk,
-        )
-        return [ce, kl, *torch.autograd.grad((weights[0] * ce + weights[1] * kl) / 7, [self.hidden, self.weight])]
-
-    def oracle(self, temperature: float = 2.0, alpha: float = 0.5) -> list[Tensor]:
-        """Written as the papers write it, over whole logits, in float64."""
-        learnt, T = self.targets != -100, temperature
-        z = self.hidden.double() @ self.weight.double()[: self.vocab].T
-        ce = F.cross_entropy(z, self.targets, reduction="sum", ignore_index=-100)
-        kl = torch.zeros((), dtype=torch.float64)
-        if self.teachers:
-            t = torch.stack([h.double() @ w.double()[: self.vocab].T for h, w in self.teachers]).mean(0)
-            log_p, log_q = F.log_softmax(t[learnt] / T, -1), F.log_softmax(z[learnt] / T, -1)
-            kl = T * T * (log_p.exp() * (log_p - log_q)).sum()
-        loss = (alpha * ce + (1 - alpha if self.teachers else 0) * kl) / 7
-        return [ce, kl, *torch.autograd.grad(loss, [self.hidden, self.weight])]
-
-    def assert_equal(self, temperature: float = 2.0, alpha: float = 0.5, chunk: int | None = 4) -> None:
-        torch.testing.assert_close(
-            self.ours(temperature, alpha, chunk),
-            self.oracle(temperature, alpha),
-            **TIGHT,
-            msg=f"{temperature=} {alpha=}",
-        )
-
-
-def worst(found: Tensor, right: Tensor) -> float:
-    """The largest error, relative to the largest entry."""
-    return ((found.double() - right.double()).abs().max() / right.double().abs().max()).item()
+from tutelage.models.head import forget, linear_losses, products, token_log_probs
 
 
 def test_a_value_worked_by_hand() -> None:
@@ -311,6 +241,58 @@ def test_log_probabilities_are_those_of_the_whole_softmax() -> None:
     right = -F.cross_entropy(case.hidden @ case.weight[: case.vocab].T, case.targets, reduction="none")
     torch.testing.assert_close(found, right.detach(), **TIGHT)
     assert not found.requires_grad and found[2] == 0
+
+
+def test_log_probabilities_in_float32_are_within_1e_5_of_log_softmax() -> None:
+    case = Case(rows=70, vocab=5003, width=64, dtype=torch.float32, widths_of_teachers=(), ignored=())
+    with torch.inference_mode():
+        found = token_log_probs(case.hidden, case.weight, case.targets)
+        logits = case.hidden @ case.weight.T
+        right = logits.log_softmax(-1).gather(1, case.targets.unsqueeze(1)).squeeze(1)
+    assert right.min() < -20 and (found - right).abs().max() < 1e-5
+
+
+class Alive(TorchDispatchMode):
+    """Follows the bytes of all tensors that operations give, and remembers the most that lived at one time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most, self.known = 0, 0, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = {id(x.untyped_storage()) for x in (*args, *(kwargs or {}).values()) if isinstance(x, Tensor)}
+        for x in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(x, Tensor) and not {id(x.untyped_storage())} & (self.known | given):
+                self._born(x.untyped_storage())
+        return out
+
+    def _born(self, storage: torch.UntypedStorage) -> None:
+        self.known.add(id(storage))
+        self.now += storage.nbytes()
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._died, id(storage), storage.nbytes())
+
+    def _died(self, name: int, size: int) -> None:
+        self.known.discard(name)
+        self.now -= size
+
+
+@pytest.mark.parametrize("draws", [0, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_extra_memory_is_the_same_for_512_rows_and_for_8192(dtype: torch.dtype, draws: int) -> None:
+    extra, width, vocab = [], 4, 700
+    for rows in (512, 8192):
+        forget()
+        case = Case(
+            rows=rows, vocab=vocab, width=width, widths_of_teachers=() if draws else (4,), dtype=dtype, draws=draws
+        )
+        with Alive() as seen:
+            case.ours(chunk=None)
+        a_row = 8 * 4 + 2 * width * 4  # losses, labels and the gradient of the hidden states: what anybody needs
+        extra.append(seen.most - rows * a_row)
+        assert seen.most > 512 * vocab * dtype.itemsize  # it does see a chunk's logits
+    assert extra[1] <= extra[0]
 
 
 class Largest(TorchDispatchMode):

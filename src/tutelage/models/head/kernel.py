@@ -31,21 +31,22 @@ def rows(
     What lies between the end of one row and the beginning of the next is padding: it is read, and may become zero.
     """
     ce_C, kl_C = torch.empty((2, len(targets_C)), dtype=torch.float32, device=x_CV.device)
+    if not len(targets_C):
+        return ce_C, kl_C
     u_CV = soft if isinstance(soft, Tensor) else x_CV
     ids_CS, entropy_C = soft if isinstance(soft, tuple) else (targets_C.unsqueeze(1), ce_C)
+    assert _is_whole(x_CV) and _is_whole(u_CV), "rows in one piece, and nobody else's numbers between them"
     a, b = weights or (0.0, 0.0)
     vocab = x_CV.shape[1]
     block = min(triton.next_power_of_2(vocab), _BLOCK)
-    assert _is_whole(x_CV) and _is_whole(u_CV), "rows in one piece, and nobody else's numbers between them"
-    if len(targets_C):
-        launch: Any = _row[(len(targets_C),)]
-        launch(
-            x_CV, u_CV, targets_C.contiguous(), ids_CS.long().contiguous(), entropy_C.contiguous(), ce_C, kl_C,
-            vocab, ids_CS.shape[1], x_CV.stride(0), u_CV.stride(0), a, b,
-            T=float(temperature), DENSE=isinstance(soft, Tensor), DRAWN=isinstance(soft, tuple),
-            GRADIENT=weights is not None, NOT_LEARNT=IGNORED, BLOCK=block,
-            DRAWS=triton.next_power_of_2(ids_CS.shape[1]), num_warps=max(1, block // 256), enable_fp_fusion=True,
-        )  # fmt: skip
+    launch: Any = _row[(len(targets_C),)]
+    launch(
+        x_CV, u_CV, targets_C.contiguous(), ids_CS.long().contiguous(), entropy_C.contiguous(), ce_C, kl_C,
+        vocab, ids_CS.shape[1], x_CV.stride(0), u_CV.stride(0), a, b,
+        T=float(temperature), DENSE=isinstance(soft, Tensor), DRAWN=isinstance(soft, tuple),
+        GRADIENT=weights is not None, NOT_LEARNT=IGNORED, BLOCK=block,
+        DRAWS=triton.next_power_of_2(ids_CS.shape[1]), num_warps=max(1, block // 256), enable_fp_fusion=True,
+    )  # fmt: skip
     return ce_C, kl_C
 
 

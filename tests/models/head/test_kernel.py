@@ -1,0 +1,62 @@
+"""The Triton kernel where there is no GPU, and where there is one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CASES = Path(__file__).with_name("kernel_cases.py")
+
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from tutelage.models.head.kernel import _row
+
+pointers = dict.fromkeys(["x_ptr", "u_ptr"], "*bf16") | dict.fromkeys(["targets_ptr", "ids_ptr"], "*i64")
+floats = dict.fromkeys(["entropy_ptr", "ce_ptr", "kl_ptr"], "*fp32")
+numbers = dict.fromkeys(["V", "S", "stride_x", "stride_u"], "i32") | {"a": "fp32", "b": "fp32"}
+for capability, kind, T in ((80, "DENSE", 2.0), (90, "DENSE", 2.0), (90, "DRAWN", 0.7), (90, "", 1.0)):
+    fixed = {"T": T, "DENSE": kind == "DENSE", "DRAWN": kind == "DRAWN", "GRADIENT": True, "NOT_LEARNT": -100}
+    fixed |= {"BLOCK": 4096, "DRAWS": 64}
+    names = pointers | floats | numbers | dict.fromkeys(fixed, "constexpr")
+    # What the launcher finds out by itself: pointers and widths are multiples of 16, the vocabulary is not.
+    attributes = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(_row.arg_names) if "_ptr" in name
+                  or "stride" in name}
+    source = ASTSource(fn=_row, signature={n: names[n] for n in _row.arg_names}, constexprs=fixed, attrs=attributes)
+    options = {"num_warps": 16, "enable_fp_fusion": True}
+    made = compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    assert "cubin" in made.asm and "ld.global.v4" in made.asm["ptx"].replace(".L1::evict_first", ""), kind
+"""
+
+
+def run(*arguments: str, **environment: str) -> None:
+    """A fresh Python must come through this."""
+    given = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    given |= {"PYTHONPATH": str(CASES.parents[2])} | environment
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=given)
+    assert not done.returncode, f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+
+
+def run_cases(**environment: str) -> None:
+    run("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(CASES), **environment)
+
+
+def test_the_kernel_is_right_in_tritons_interpreter() -> None:
+    pytest.importorskip("triton")
+    run_cases(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
+
+
+def test_the_kernel_compiles_for_gpus_that_are_not_here_and_reads_16_bytes_at_a_time(tmp_path: Path) -> None:
+    pytest.importorskip("triton.backends.nvidia")
+    run("-c", COMPILE, TRITON_CACHE_DIR=str(tmp_path), CUDA_VISIBLE_DEVICES="")
+
+
+@pytest.mark.gpu
+def test_the_kernel_is_right_on_the_device() -> None:
+    run_cases()
+
+
+def test_the_package_needs_no_triton() -> None:
+    run("-c", "import sys; sys.modules['triton'] = None; import tutelage.models.head, tutelage.objectives.distillation")
