@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _world import Ours, World
+from _world import World
 from torch import Tensor
 
 from tutelage.data.batch import IGNORED
 from tutelage.teachers._base import Targets
+from tutelage.train import parallel
 from tutelage.train.loop import HALF
 from tutelage.verbs import _assemble as assemble
 
@@ -85,8 +86,9 @@ def agrees(error: Mapping[str, float]) -> bool:
     return error["loss"] < LOSS and error["cosine"] > COSINE and abs(error["norm"] - 1) < 1e-2
 
 
-def targets_of(contestant: Ours) -> Targets:
-    """What its teacher says about the first step."""
-    device, half = contestant.loop.device, HALF.get(contestant.loop.precision)
+def answers(teacher: Any, world: World) -> Targets:
+    """What a teacher says about the first step, in the step's precision."""
+    device, half = parallel.choose(world.device), HALF.get(world.precision)
+    batch = assemble.open_corpus(world.recipe()).batch_at(0).to(device)
     with torch.no_grad(), torch.autocast(device.type, half, enabled=half is not None):
-        return contestant.objective.teacher.targets(contestant.corpus.batch_at(0).to(device))
+        return teacher.targets(batch)
