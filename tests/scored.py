@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import fingerprint, save_tokenizer, train_bpe
@@ -25,6 +26,18 @@ PAIRS = [
 def tokenizer(vocabulary: int = 300) -> PreTrainedTokenizerFast:
     """Byte-level BPE of the page."""
     return train_bpe([PAGE], vocabulary)
+
+
+def made(kind: str, of: PreTrainedTokenizerFast | None = None) -> PreTrainedTokenizerFast:
+    """A tokenizer like another one: with a space before the first word or a bare one; with BOS, with BOS and EOS."""
+    of = of or tokenizer()
+    backend = of.backend_tokenizer.__class__.from_str(of.backend_tokenizer.to_str())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=kind != "bare")
+    if kind in ("bos", "eos"):
+        template = "<|endoftext|> $A" + (" <|endoftext|>" if kind == "eos" else "")
+        special = [(of.eos_token, of.eos_token_id)]
+        backend.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=of.eos_token)
 
 
 def gpt2(vocab: int | None = None, *, positions: int = 64, seed: int = 0, spread: float = 0.3) -> GPT2LMHeadModel:

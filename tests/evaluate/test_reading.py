@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scored import gpt2, tokenizer, uniform
-from tokenizers import pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from scored import gpt2, made, tokenizer, uniform
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tutelage.data.tokenizer import train_bpe
 from tutelage.errors import UserError
@@ -29,18 +28,6 @@ SENTENCES = [
     "A girl can't watch – nothing at all.",
     *(f"Then {n} {who}s ran near the {what} of an old bird" for n, who in enumerate(WHO) for what in WHO),
 ]
-
-
-def made(kind: str, of: PreTrainedTokenizerFast | None = None) -> PreTrainedTokenizerFast:
-    """A tokenizer like another one: with a space before the first word or a bare one; with BOS, with BOS and EOS."""
-    of = of or tokenizer()
-    backend = of.backend_tokenizer.__class__.from_str(of.backend_tokenizer.to_str())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=kind != "bare")
-    if kind in ("bos", "eos"):
-        template = "<|endoftext|> $A" + (" <|endoftext|>" if kind == "eos" else "")
-        special = [(of.eos_token, of.eos_token_id)]
-        backend.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=of.eos_token)
 
 
 def llama() -> LlamaForCausalLM:
