@@ -106,6 +106,17 @@ def gigabytes(n: float) -> str:
     return f"{n:.0f} bytes"
 
 
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds, 1) if seconds < 10 else round(seconds)
+    if seconds < 120:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def fingerprint(value: Any) -> str:
     """16 hex digits that change when anything in `value` (JSON-able) does."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

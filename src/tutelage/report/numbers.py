@@ -189,14 +189,3 @@ def short(value: float) -> str:
             text = f"{scaled:.0f}" if scaled >= 100 else f"{scaled:.1f}" if scaled >= 10 else f"{scaled:.2f}"
             return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
     return f"{value:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """45 s, 3 min 20 s, 2 h 05 min."""
-    seconds = round(seconds, 1) if seconds < 10 else round(seconds)
-    if seconds < 120:
-        return f"{seconds:g} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
-from tutelage.report.numbers import Measure, Value, duration, item_error, measures, short, suites
+from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
 from tutelage.report.tables import (
     cost_table,
     differences_table,
@@ -15,6 +15,7 @@ from tutelage.report.tables import (
     validity_table,
     words_table,
 )
+from tutelage.run import duration
 
 _PROMPTS, _EVENTS = 4, 60  # shown on the page; the rest stays in the run's files and is counted
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from tutelage.report.blocks import Cell, Column, Row, Table
 from tutelage.report.collect import Collection, Model, System, flat
-from tutelage.report.numbers import Measure, Value, best_of, duration, measures, short
-from tutelage.run import gigabytes
+from tutelage.report.numbers import Measure, Value, best_of, measures, short
+from tutelage.run import duration, gigabytes
 
 REFERENCES, STUDENTS = "Teachers and references", "Students"
 
