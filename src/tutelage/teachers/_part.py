@@ -1,5 +1,6 @@
 """The targets of one teacher in their folder: made where they are missing, read where they are not."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tutelage.data.stream import TokenStream
+from tutelage.errors import UserError
+from tutelage.models.head import FrozenHead
 from tutelage.models.student import Student
-from tutelage.run import gigabytes, require_space, write_atomically
+from tutelage.run import duration, gigabytes, hash_file, require_space, write_atomically
 from tutelage.teachers._formats import Draws, Hidden, Int8, channel_scales
 from tutelage.teachers._grid import Grid
 from tutelage.teachers._held import held
-from tutelage.teachers._place import made_for, write_manifest
+from tutelage.teachers._place import MANIFEST, made_for, write_manifest
 from tutelage.teachers._speaker import Speaker
 from tutelage.teachers._store import Store
 
@@ -45,16 +48,25 @@ class Part:
     ) -> None:
         self.names, self.folder, self.grid = names, folder, grid
         self._identity, self._stream, self._device = identity, stream, device
-        self._speaker: Speaker | None = None
-        manifest = made_for(folder) or self._begin()
-        tensors = load_file(folder / HEAD) if identity["targets"] == "hidden" else {}
-        self._head = tensors["weight"].to(device) if tensors else None
-        self.format = self._format(manifest["width"], tensors.get("channels"))
-        self.store = Store(folder, grid, self.format.bytes)
-        if len(missing := self.store.missing()):
-            require_space(folder, len(missing) * grid.unit_rows * self.format.bytes, f"Writing {folder}")
-            self._speaker = self._speaker or self._load()
+        self._form: Hidden | Int8 | Draws | None = None
+        self._head: FrozenHead | None = None
+        manifest = made_for(folder)
+        self._speaker = None if manifest else self._load()
+        self._width: int = manifest["width"] if manifest else self._speaker_now().heads[0].shape[1]
+        self.store = Store(folder, grid, self._format(torch.ones(self._width)).bytes)
+        if manifest:
+            self._open()
+        if missing := len(self.store.missing()):
+            head = 0 if manifest else stream.vocab * self._width * 4
+            require_space(folder, missing * grid.unit_rows * self.store.row_bytes + head, f"Writing {folder}")
+            self._speaker_now()
         self._held = held(self.store, resident, device)
+
+    @property
+    def form(self) -> Hidden | Int8 | Draws:
+        """How rows are written and read."""
+        assert self._form, f"{self.folder} has not begun"
+        return self._form
 
     @property
     def models(self) -> list[Student]:
@@ -64,14 +76,31 @@ class Part:
     @property
     def note(self) -> str:
         """What is there and what is not, for a person."""
-        missing, units = len(self.store.missing()), self.grid.units
         size = f"{self.folder}: {gigabytes(self.store.bytes)} of targets of {', '.join(self.names)}"
-        return f"{size}; {missing / units:.0%} is missing and written as it is used" if missing else f"{size}, complete"
+        if not (missing := len(self.store.missing())):
+            return f"{size}, complete"
+        share, work = missing / self.grid.units, duration(max(self.seconds(), 1))
+        return f"{size}; {share:.0%} of it is missing and written as it is used, {work} of the teacher's work"
+
+    def seconds(self) -> float:
+        """What the teacher will take for everything that is missing, from one unit that it is given now."""
+        missing = self.store.missing().tolist()
+        speaker, form = self._speaker_now(), self._form or self._format(torch.ones(self._width, device=self._device))
+        took = 0.0
+        for _ in range(2):  # the first warms up
+            began = time.perf_counter()
+            form.pack(speaker.states(missing[0]), 0).cpu()
+            took = time.perf_counter() - began
+        return took * len(missing)
 
     def _load(self) -> Speaker:
         return Speaker(self.names, self.grid, self._stream, self._device, self._identity["precision"])
 
-    def _format(self, width: int, channels: Tensor | None) -> Hidden | Int8 | Draws:
+    def _speaker_now(self) -> Speaker:
+        self._speaker = self._speaker or self._load()
+        return self._speaker
+
+    def _format(self, channels: Tensor | None) -> Hidden | Int8 | Draws:
         settings = self._identity
         if settings["targets"] == "sparse":
             return Draws(
@@ -81,26 +110,39 @@ class Part:
                 seed=settings["draw_seed"],
             )
         if settings["dtype"] == "bf16":
-            return Hidden(width=width)
+            return Hidden(width=self._width)
         assert channels is not None
-        return Int8(width=width, channels=channels.to(self._device))
+        return Int8(width=self._width, channels=channels.to(self._device))
 
-    def _begin(self) -> dict[str, Any]:
-        """Everything but the rows: the head, and the scales of its channels."""
-        speaker = self._speaker = self._load()
-        weight = speaker.heads[0]
-        hidden, width = self._identity["targets"] == "hidden", weight.shape[1]
-        row_bytes = self._format(width, torch.ones(width)).bytes
-        needed = self.grid.rows * row_bytes + hidden * weight.numel() * 4
-        require_space(self.folder, needed, f"Writing the targets of {', '.join(self.names)}")
-        if hidden:
-            channels = {"channels": self._channels(speaker)} if self._identity["dtype"] == "int8" else {}
-            kept = self._format(width, channels.get("channels"))
-            assert isinstance(kept, Hidden | Int8)
-            tensors = {"weight": kept.head(weight), **channels}
-            write_atomically(self.folder / HEAD, save({name: t.cpu().contiguous() for name, t in tensors.items()}))
-        facts = {"width": width, "row_bytes": row_bytes, "rows": self.grid.rows, "units": self.grid.units}
-        return write_manifest(self.folder, self._identity, self.names, facts)
+    def begin(self) -> None:
+        """Write everything but the rows, where nobody has: the head, the scales of its channels, the manifest."""
+        if made_for(self.folder) is None:
+            if self._identity["targets"] == "hidden":
+                speaker = self._speaker_now()
+                channels = {"channels": self._channels(speaker)} if self._identity["dtype"] == "int8" else {}
+                form = self._format(channels.get("channels"))
+                assert not isinstance(form, Draws)
+                tensors = {"weight": form.head(speaker.heads[0]), **channels}
+                write_atomically(self.folder / HEAD, save({k: t.cpu().contiguous() for k, t in tensors.items()}))
+            facts = {"width": self._width, "row_bytes": self.store.row_bytes}
+            facts |= {"head": hash_file(self.folder / HEAD)} if self._identity["targets"] == "hidden" else {}
+            write_manifest(self.folder, self._identity, self.names, facts)
+        self._open()
+
+    def _open(self) -> None:
+        tensors = {}
+        if self._identity["targets"] == "hidden":
+            path, manifest = self.folder / HEAD, made_for(self.folder) or {}
+            if not path.exists() or hash_file(path) != manifest["head"]:
+                raise UserError(
+                    f"{path} is {'damaged' if path.exists() else 'missing'}",
+                    "The teacher's head as it was written",
+                    f"Delete {self.folder / MANIFEST} and run the same command again: only the head is written anew",
+                )
+            tensors = load_file(path)
+        if tensors:
+            self._head = FrozenHead(tensors["weight"].to(self._device))
+        self._form = self._format(tensors.get("channels"))
 
     def _channels(self, speaker: Speaker) -> Tensor:
         """From units that are spread over the corpus: a function of teacher and corpus alone."""
@@ -109,12 +151,13 @@ class Part:
 
     def make(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
         """A unit's rows, not yet written."""
-        assert self._speaker, f"{self.folder} is complete"
         first, _ = self.grid.rows_of(unit)
-        return self.format.pack(self._speaker.states(unit), first).cpu().numpy()
+        return self.form.pack(self._speaker_now().states(unit), first).cpu().numpy()
 
     def ensure(self, units: Int64[np.ndarray, " U"]) -> None:
         """Make and write those of the units that nobody has written, and look at the others."""
+        if self._form is None:
+            self.begin()
         missing = self.store.missing(units).tolist()
         for start in range(0, len(missing), AT_ONCE):
             self.store.write({unit: self.make(unit) for unit in missing[start : start + AT_ONCE]})
@@ -133,7 +176,7 @@ class Part:
         self.ensure(self.grid.units_of(first, length))
         return self._held.rows(first, length)
 
-    def hidden(self, rows: UInt8[Tensor, "N bytes"]) -> tuple[Tensor, Tensor]:
+    def hidden(self, rows: UInt8[Tensor, "N bytes"]) -> tuple[Tensor, FrozenHead]:
         """(hidden [N, H], head [V, H]): what rows of hidden states stand for."""
-        assert self._head is not None and not isinstance(self.format, Draws)
-        return self.format.unpack(rows), self._head
+        assert self._head is not None and not isinstance(self.form, Draws)
+        return self.form.unpack(rows), self._head

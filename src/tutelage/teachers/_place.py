@@ -9,6 +9,7 @@ from tutelage.errors import UserError
 from tutelage.run import fingerprint, read_json, write_atomically
 
 FORMAT = 1
+MANIFEST = "manifest.json"
 WORDS = {
     "stream": "the corpus",
     "tokenizer": "the tokenizer",
@@ -24,7 +25,7 @@ def place_of(corpus: Path, identity: Mapping[str, Any]) -> Path:
 
 def made_for(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder of targets; None where there is none yet."""
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     if not file.exists():
         return None
     manifest = read_json(file)
@@ -41,7 +42,7 @@ def write_manifest(
 ) -> dict[str, Any]:
     """It goes last: where it is, everything is there but the rows."""
     manifest = {"format": FORMAT, "made_for": dict(identity), "teacher": list(names), **facts}
-    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 

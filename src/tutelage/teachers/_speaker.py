@@ -32,8 +32,8 @@ class Speaker:
                     "A window that fits into the teacher",
                     f"Set teacher.window={longest} or less",
                 )
-        # In float32 as the teacher has it, before the rest is rounded.
-        self.heads = [model.head[: stream.vocab].detach().clone() for model in live.models]
+        # In float32 as the teacher has it: the rest is rounded now.
+        self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
         self._grid, self._stream, self._device = grid, stream, device
 

@@ -23,14 +23,14 @@ RECORDS, DIGEST = "units.bin", 32
 
 
 class Store:
-    """The rows of a grid in files of `folder`, `row_bytes` each. Opening it makes the files that are missing."""
+    """The rows of a grid in files of `folder`, `row_bytes` each. Nothing is made before something is written."""
 
     def __init__(self, folder: Path, grid: Grid, row_bytes: int) -> None:
         self.folder, self.grid, self.row_bytes = folder, grid, row_bytes
         self._units = max(SHARD // grid.unit_rows, 1)  # of a file
         self._edges = [grid.rows_of(unit)[0] for unit in range(0, grid.units, self._units)] + [grid.rows]
         self._checked = np.zeros(grid.units, bool)
-        self._open()
+        self._records = self._recorded()
 
     @property
     def bytes(self) -> int:
@@ -40,22 +40,35 @@ class Store:
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05}.bin"
 
-    def _open(self) -> None:
-        """What is missing or of another size is made anew, and was never written."""
-        records, size = self.folder / RECORDS, self.grid.units * DIGEST
-        with disk_errors(self.folder):
-            if not records.exists() or records.stat().st_size != size:
-                _make(records, size)
-            for shard in range(len(self._edges) - 1):
-                path, size = self._path(shard), (self._edges[shard + 1] - self._edges[shard]) * self.row_bytes
-                if path.exists() and path.stat().st_size == size:
-                    continue
-                with records.open("r+b") as file:
-                    units = min(self._units, self.grid.units - shard * self._units)
-                    os.pwrite(file.fileno(), bytes(units * DIGEST), shard * self._units * DIGEST)
-                    os.fsync(file.fileno())
-                _make(path, size)
-        self._records = np.memmap(records, np.uint8, "r", shape=(self.grid.units, DIGEST))
+    def _recorded(self) -> np.ndarray:
+        """The records that files stand behind: those of a file that is missing or of another size count for nothing."""
+        path = self.folder / RECORDS
+        if _size(path) != self.grid.units * DIGEST:
+            return np.zeros((self.grid.units, DIGEST), np.uint8)
+        records = np.memmap(path, np.uint8, "r", shape=(self.grid.units, DIGEST))
+        if lost := self._lost():
+            records = np.array(records)
+            for shard in lost:
+                records[shard * self._units : (shard + 1) * self._units] = 0
+        return records
+
+    def _lost(self) -> list[int]:
+        return [shard for shard in range(len(self._edges) - 1) if _size(self._path(shard)) != self._size(shard)]
+
+    def _size(self, shard: int) -> int:
+        return (self._edges[shard + 1] - self._edges[shard]) * self.row_bytes
+
+    def _make_files(self) -> None:
+        """Those that are missing, after their records: a kill in between loses nothing but them."""
+        path = self.folder / RECORDS
+        _make(path, self.grid.units * DIGEST)
+        for shard in self._lost():
+            with path.open("r+b") as file:
+                units = min(self._units, self.grid.units - shard * self._units)
+                os.pwrite(file.fileno(), bytes(units * DIGEST), shard * self._units * DIGEST)
+                os.fsync(file.fileno())
+            _make(self._path(shard), self._size(shard))
+        self._records = self._recorded()
 
     def missing(self, units: Int64[np.ndarray, " U"] | None = None) -> Int64[np.ndarray, " M"]:
         """Which of these units, or of all, are not written."""
@@ -64,10 +77,10 @@ class Store:
 
     def write(self, blocks: Mapping[int, UInt8[np.ndarray, "rows bytes"]]) -> None:
         """Put units on the disk, and then their records. What another process has written meanwhile stays."""
-        missing = self.missing(np.array(sorted(blocks), dtype=np.int64)).tolist()
-        if not missing:
-            return
         with disk_errors(self.folder), ExitStack() as stack:
+            if not isinstance(self._records, np.memmap):
+                self._make_files()
+            missing = self.missing(np.array(sorted(blocks), dtype=np.int64)).tolist()
             files = {shard: stack.enter_context(self._path(shard).open("r+b")) for shard in map(self._shard, missing)}
             for unit in missing:
                 shard, (start, _) = self._shard(unit), self.grid.rows_of(unit)
@@ -129,6 +142,10 @@ class Store:
             np.asarray(np.memmap(self._path(shard), np.uint8, "r")).reshape(-1, self.row_bytes)
             for shard in range(len(self._edges) - 1)
         ]
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None
 
 
 def _make(path: Path, size: int) -> None:

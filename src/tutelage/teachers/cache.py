@@ -13,7 +13,7 @@ from tutelage.teachers._base import Sampled, Targets
 from tutelage.teachers._formats import Draws
 from tutelage.teachers._grid import Grid, Reads, grid_for
 from tutelage.teachers._part import Part
-from tutelage.teachers._place import place_of, refuse_foreign
+from tutelage.teachers._place import made_for, place_of, refuse_foreign
 
 
 class Settings(Section):
@@ -82,7 +82,7 @@ class Cache:
     def _place(self, names: tuple[str, ...], reads: Reads, anew: bool) -> tuple[Any, dict[str, Any]]:
         identity = self._identity(names, reads)
         folder = place_of(reads.folder, identity)
-        if not anew or (folder / "manifest.json").exists():
+        if not anew or made_for(folder):
             refuse_foreign(folder, identity, names, command_for(self.settings, self.grid, names, reads))
         return folder, identity
 
@@ -119,7 +119,7 @@ class Cache:
         """The stored targets at every position of `batch`."""
         positions, length = batch.positions.cpu().numpy(), batch.ids.shape[1]
         packed = [(part, part.rows(positions, length)) for part in self.parts]
-        if isinstance(form := self.parts[0].format, Draws):
+        if isinstance(form := self.parts[0].form, Draws):
             return Targets(sampled=Sampled(*form.unpack(packed[0][1]), form.temperature))
         return Targets([part.hidden(rows) for part, rows in packed])
 

@@ -16,7 +16,7 @@ from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import Interrupted, UserError
 from tutelage.models.student import load_tokenizer_of
 from tutelage.recipe import validated
-from tutelage.run import gigabytes
+from tutelage.run import duration, gigabytes
 from tutelage.settings import Data, Names
 from tutelage.teachers._grid import Reads
 from tutelage.teachers._part import AT_ONCE, Part
@@ -91,12 +91,15 @@ def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -
     if not missing:
         console.print(f"{part.note}: nothing to do.")
         return
+    if parallel.rank() == 0:
+        part.begin()
+    parallel.wait_for_all()
+    part.begin()
     mine, rounds = missing[parallel.rank() :: parallel.processes()], -(-len(missing) // parallel.processes())
-    seconds = _seconds_a_unit(part, missing[0])
     left = len(missing) * part.grid.unit_rows * part.store.row_bytes
     console.print(
-        f"{part.folder}: {gigabytes(left)} to write, {part.format.bytes:,} bytes for each of {part.grid.rows:,} targets "
-        f"of {', '.join(part.names)}; about {_duration(seconds * rounds)} on {device}."
+        f"{part.folder}: {gigabytes(left)} to write, {part.store.row_bytes:,} bytes for each of {part.grid.rows:,} "
+        f"targets of {', '.join(part.names)}; about {duration(max(part.seconds() / parallel.processes(), 1))} on {device}."
     )
     blocks, written, heard = {}, time.perf_counter(), False
     with _bar(console, rounds) as tick:
@@ -118,21 +121,6 @@ def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -
         )
     part.let_go()
     console.print(f"{part.folder} is complete.")
-
-
-def _seconds_a_unit(part: Part, unit: int) -> float:
-    """A unit's time, once everything is warm."""
-    part.make(unit)
-    began = time.perf_counter()
-    part.make(unit)
-    return time.perf_counter() - began
-
-
-def _duration(seconds: float) -> str:
-    """A time a person can read: 40 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

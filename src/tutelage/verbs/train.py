@@ -73,6 +73,8 @@ class Run:
         _set_determinism(settings, self.device)
         student = assemble.build_student(settings, self.corpus).to(self.device)
         objective = assemble.build_objective(settings, self.corpus, student, self.device)
+        if note := getattr(getattr(objective, "teacher", None), "note", ""):
+            self._say(note)
         self.needs = assemble.estimate(settings, student, objective)
         micro = parallel.from_first(self._micro_batch)
         loop = assemble.build_loop(settings, self.corpus, student, objective, self.device, micro, self.steps)
