@@ -152,7 +152,8 @@ class Part:
     def make(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
         """A unit's rows, not yet written."""
         first, _ = self.grid.rows_of(unit)
-        return self.form.pack(self._speaker_now().states(unit), first).cpu().numpy()
+        with torch.autocast(self._device.type, enabled=False):  # a student's must not round a teacher's numbers
+            return self.form.pack(self._speaker_now().states(unit), first).cpu().numpy()
 
     def ensure(self, units: Int64[np.ndarray, " U"]) -> None:
         """Make and write those of the units that nobody has written, and look at the others."""

@@ -87,19 +87,20 @@ def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.
 
 
 def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -> None:
-    missing: list[int] = parallel.from_first(lambda: part.store.missing().tolist())
-    if not missing:
-        console.print(f"{part.note}: nothing to do.")
-        return
     if parallel.rank() == 0:
         part.begin()
     parallel.wait_for_all()
     part.begin()
+    missing: list[int] = parallel.from_first(lambda: part.store.missing().tolist())
+    if not missing:
+        console.print(f"{part.note}: nothing to do.")
+        return
     mine, rounds = missing[parallel.rank() :: parallel.processes()], -(-len(missing) // parallel.processes())
     left = len(missing) * part.grid.unit_rows * part.store.row_bytes
+    work = duration(max(part.seconds() / parallel.processes(), 1))
     console.print(
         f"{part.folder}: {gigabytes(left)} to write, {part.store.row_bytes:,} bytes for each of {part.grid.rows:,} "
-        f"targets of {', '.join(part.names)}; about {duration(max(part.seconds() / parallel.processes(), 1))} on {device}."
+        f"targets of {', '.join(part.names)}; about {work} on {device}."
     )
     blocks, written, heard = {}, time.perf_counter(), False
     with _bar(console, rounds) as tick:
