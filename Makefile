@@ -4,6 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
 EXTRAS := report,evaluation,judge,hub,zstd,tensorboard
 
 .PHONY: demo test check docs study-toy bench clean
@@ -28,12 +29,21 @@ docs: $(READY)
 study-toy: $(READY)
 	$(RUN)/tutelage study toy
 
-bench: $(READY)
-	for script in benchmarks/[!_]*.py; do $(RUN)/python $$script || exit 1; done
+# What a CPU can measure, each in ten minutes at most; run it alone on the machine. A GPU: python benchmarks/gpu.py
+bench: $(READY) $(PEERS)/.ready
+	for name in head step batch; do $(RUN)/python benchmarks/$$name.py --peers $(PEERS) || exit 1; done
+	for name in time_to_loss $(if $(TUTELAGE_DATA),prepare); do $(RUN)/python benchmarks/$$name.py || exit 1; done
+	$(RUN)/python benchmarks/render.py
+
+# Those we compare with, beside the environment's torch and never among the package's dependencies.
+$(PEERS)/.ready: $(READY)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PEERS) \
+	    liger-kernel==0.8.5 trl==1.16.0
+	@touch $@
 
 # Never touches data/ and runs/: they may have been dear.
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) dist .pytest_cache .ruff_cache
 	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Made again when the dependencies change. The package itself is linked, so its code is always the current one.

@@ -24,7 +24,7 @@ import torch
 from _world import World
 from step import options_of, parser, world_of
 
-SIZES = (4, 16)  # windows of the two steps that are measured
+SIZES = (4, 12)  # windows of the two steps that are measured
 OF = 80_000_000_000  # bytes of the memory that is spoken of
 FINEST = 16  # the largest step is found to a sixteenth
 

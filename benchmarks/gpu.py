@@ -93,7 +93,7 @@ def _free() -> None:
 
 
 def ceilings(session: Session) -> dict[str, Any]:
-    size = 256 if session.dry else 8192
+    size = 64 if session.dry else 8192
     device = torch.device(session.world.device)
     a, b = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
     big = torch.empty(size * size * (1 if session.dry else 16), dtype=torch.bfloat16, device=device)
@@ -121,7 +121,7 @@ def steps(session: Session) -> dict[str, Any]:
         for kind, (build, work) in kinds().items():
             name = f"{kind}, {tokens} tokens" + ", compiled" * compiled + ", graph" * (graph == "on")
             found[name] = _or_error(partial(session.rate, build, world, work(world), teacher))
-            print(f"    {name}: {found[name]}", flush=True)
+            print(f"    {name}: {found[name].get('tokens_per_second', found[name])}", flush=True)
     return found
 
 
@@ -178,7 +178,7 @@ def profile(session: Session) -> dict[str, Any]:
 
     gpu = torch.cuda.is_available()
     found = {}
-    for kind in ("ce", "hidden"):
+    for kind in ("ce",) if session.dry else ("ce", "hidden"):
         contestant = kinds()[kind][0](session.sized(session.middle, compiled=session.compiled), None)
         contestant.run(3)
         with torch.profiler.profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as seen:
@@ -253,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             began = time.perf_counter()
             part = LATE if began > session.until else _or_error(partial(PARTS[name], session))
             result[name] = {"seconds": round(time.perf_counter() - began, 1), "found": part}
-            print(f"{name}: {result[name]}", flush=True)
+            trouble = {key: part[key] for key in ("failed", "at", "skipped") if key in part}
+            print(f"{name}: {result[name]['seconds']} s {trouble or ''}", flush=True)
             if out is not None:
                 _bench.save(out, result)
 

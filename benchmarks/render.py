@@ -1,0 +1,228 @@
+"""Writes the tables of docs/performance.md from benchmarks/results/*.json; a test compares.
+
+    python benchmarks/render.py
+
+Between `<!-- table: NAME -->` and `<!-- end -->` stands what the measurement said, or that it has not been made.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
+PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MISSING = "not yet measured"
+Result = dict[str, Any]
+
+
+def rendered(page: str, results: Mapping[str, Result]) -> str:
+    """The page with all its tables made anew."""
+    return PLACE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]](results)}\n{found[3]}", page)
+
+
+def results_in(folder: Path) -> dict[str, Result]:
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The first column is words, the others are numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def where(result: Result) -> str:
+    """The machine and the versions under a table."""
+    machine, versions = result["machine"], result["versions"]
+    kinds = f" ({', '.join(machine['bf16'])})" if machine.get("bf16") else ""
+    place = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads{kinds}"
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"\n{place}; load {machine['load']} at the start; {used}.\n"
+
+
+# --- one function a table -----------------------------------------------------------------------------------------
+
+
+def head(results: Mapping[str, Result]) -> str:
+    if (result := results.get("head")) is None:
+        return f"{MISSING}\n"
+    parts = []
+    for found in result["comparisons"]:
+        timings, ours = found["timings"], found["timings"]["ours"]
+        rows = []
+        for who, t in timings.items():
+            error = found["errors"].get(who)
+            extra = found["extra_bytes"].get(who)
+            rows.append([
+                who, f"{t['median']:.3f}", f"{t['least']:.3f}", f"{t['median'] / ours['median']:.2f}",
+                f"{extra / 1e6:,.0f}" if extra is not None else "", f"{t['faults']:,}",
+                f"{error['weight']:.1e}" if error else "",
+            ])  # fmt: skip
+        kind = {"kd": "Distillation", "ce": "Cross-entropy"}.get(found["kind"], found["kind"])
+        columns = ["", "median s", "least s", "of ours", "extra MB", "page faults", "gradient error"]
+        parts.append(f"{kind}, {found['dtype']}, {found['rows']:,} rows:\n\n{table(columns, rows)}")
+        parts += [f"\n{who}: {reason}\n" for who, reason in found.get("left_out", {}).items()]
+        parts.append("\n")
+    if flat := result.get("extra_bytes_of_ours"):
+        sizes = ", ".join(f"{int(rows):,} rows {size / 1e6:,.0f} MB" for rows, size in flat.items())
+        parts.append(f"Extra memory of ours by rows: {sizes}.\n")
+    return "".join(parts) + where(result)
+
+
+def step(results: Mapping[str, Result]) -> str:
+    if (result := results.get("step")) is None:
+        return f"{MISSING}\n"
+    names = {
+        "ce": "Plain training (H2)", "online": "Online distillation (H3)",
+        "gkd": "Online, T = 1, no cross-entropy (H3)", "cached": "Stored targets (H4)",
+    }  # fmt: skip
+    parts = []
+    for found in result["comparisons"]:
+        first = next(iter(found["timings"].values()))["median"]
+        rows = [
+            [
+                who, f"{t['median']:.2f}", f"{t['least']:.2f}", f"{t['median'] / first:.2f}",
+                f"{found['tokens_per_second'][who]:,.0f}", f"{found['errors'][who]['loss']:.1e}",
+                f"{1 - found['errors'][who]['cosine']:.1e}",
+            ]
+            for who, t in found["timings"].items()
+        ]  # fmt: skip
+        columns = ["", "median s", "least s", "of the first", "tokens/s", "loss off by", "1 - cosine"]
+        repeats = next(iter(found["timings"].values()))["repeats"]
+        title = f"{names[found['comparison']]}, {found['tokens']:,} tokens a step, {result['precision']}, "
+        parts.append(f"{title}{repeats} turns:\n\n{table(columns, rows)}\n")
+        parts += [f"{who}: {reason}\n\n" for who, reason in found["left_out"].items()]
+    return "".join(parts).rstrip("\n") + "\n" + where(result)
+
+
+def batch(results: Mapping[str, Result]) -> str:
+    if (result := results.get("batch")) is None:
+        return f"{MISSING}\n"
+    rows = []
+    for x in result["rows"]:
+        name = f"{x['comparison']}: {x['who']}"
+        if "failed" in x:
+            rows.append([name, x["failed"].replace("|", "/")[:80], "", ""])
+        else:
+            small, fixed = x["bytes_a_token"] / 1e6, x["fixed_bytes"] / 1e9
+            rows.append([name, f"{small:.2f}", f"{fixed:.1f}", f"{x['tokens_in_80_gb']:,.0f}"])
+    return table(["", "MB a token", "GB without any", "tokens that fit in 80 GB"], rows) + where(result)
+
+
+def time_to_loss(results: Mapping[str, Result]) -> str:
+    if (result := results.get("time_to_loss")) is None:
+        return f"{MISSING}\n"
+    rows = []
+    for who, curve in result["curves"].items():
+        marks = [f"{x['seconds']:.1f} s, {x['step']:,} steps" if x else "never" for x in result["passed"][who].values()]
+        best = min(x["loss"] for x in curve)
+        rows.append([who, f"{best:.3f}", f"{curve[-1]['seconds']:.1f}", *marks])
+    heads = [f"to {loss:.3f} ({who})" for who, loss in result["marks"].items()]
+    sizes = " and ".join(f"a {who} of {count:,} parameters" for who, count in result["parameters"].items())
+    steps, built = result["settings"]["steps"], result["built_seconds"]
+    about = f"{steps:,} steps; {sizes}; the teacher's loss is {result['teacher_loss']:.3f}. "
+    about += "".join(f"{who}: {seconds:.1f} s of it are making the targets. " for who, seconds in built.items())
+    return table(["", "best loss", "seconds in all", *heads], rows) + f"\n{about.strip()}\n" + where(result)
+
+
+def gpu(results: Mapping[str, Result]) -> str:
+    if (result := results.get("h100")) is None:
+        return f"{MISSING}\n"
+    most = _of(result, "ceilings").get("floating_point_per_second")
+    parts = []
+    for part in ("steps", "port", "peers"):
+        found = _of(result, part)
+        entries = {"BabyLlama port, compiled, its largest": found} if part == "port" else found
+        parts += [[name, *_rate(x, most)] for name, x in entries.items()]
+    text = table(["", "tokens/s", "ms a step", "GB", "of the product's speed"], parts)
+    if waits := {k: v for k, v in _of(result, "waits").items() if isinstance(v, dict)}:
+        text += "\nWaits for the card in a step: " + _listed(waits, lambda x: f"{x['waits'] / x['steps']:g}") + ".\n"
+    if sizes := {k: v for k, v in _of(result, "largest").items() if isinstance(v, dict) and "tokens" in v}:
+        text += "\nLargest step in one micro-batch, tokens: " + _listed(sizes, lambda x: f"{x['tokens']:,}") + ".\n"
+    return text + where(result)
+
+
+def _of(result: Result, part: str) -> Result:
+    found = result.get(part, {}).get("found", {})
+    return found if isinstance(found, dict) and not {"failed", "skipped"} & set(found) else {}
+
+
+def _rate(x: Result, most: float | None) -> list[str]:
+    if "tokens_per_second" not in x:
+        return [(x.get("failed") or x.get("skipped") or MISSING).replace("|", "/")[:60], "", "", ""]
+    share = f"{x['floating_point_per_second'] / most:.0%}" if most else ""
+    return [f"{x['tokens_per_second']:,}", f"{x['milliseconds']:.1f}", f"{x['bytes'] / 1e9:.1f}", share]
+
+
+def _listed(found: Mapping[str, Any], text: Callable[[Any], str]) -> str:
+    return "; ".join(f"{name} {text(x)}" for name, x in found.items())
+
+
+# --- what was asked for -------------------------------------------------------------------------------------------
+
+
+def goals(results: Mapping[str, Result]) -> str:
+    """What was asked for, beside what was measured; ratios are of medians."""
+    rows = []
+    for text, least, most, measured in _goals(results):
+        asked = f"at least {least:,}" if least is not None else f"at most {most:,}"
+        if measured is None:
+            rows.append([text, asked, MISSING, ""])
+            continue
+        met = measured >= least if least is not None else measured <= most
+        shown = f"{measured:,.0f}" if measured > 1000 else f"{measured:.2f}"
+        rows.append([text, asked, shown, "yes" if met else "no"])
+    return table(["", "asked", "measured", "met"], rows)
+
+
+def _goals(results: Mapping[str, Result]) -> Iterator[tuple[str, float | None, float | None, float | None]]:
+    """(what, at least, at most, measured)."""
+    half, whole = _head_of(results, "bfloat16", 1024), _head_of(results, "float32", 768)
+    yield "CPU, head bf16, 1,024 rows: naive / ours", 1.9, None, _ratio(half, "naive", "ours")
+    yield "CPU, head bf16, 1,024 rows: Liger / ours", 1.4, None, _ratio(half, "liger", "ours")
+    yield "CPU, head fp32, 768 rows: naive / ours", 1.25, None, _ratio(whole, "naive", "ours")
+    yield "CPU, head fp32, 768 rows: Liger / ours", 1.25, None, _ratio(whole, "liger", "ours")
+    flat = [size for _, size in results.get("head", {}).get("extra_bytes_of_ours", {}).items()]
+    yield "CPU, head: extra memory, 8,192 rows / 512", None, 1.25, flat[-1] / flat[0] if flat else None
+    ce, stored = _steps_of(results, "ce"), _steps_of(results, "cached")
+    plain, hidden = "ours, cross-entropy", "ours, hidden states"
+    yield "CPU, step: plain training, ours / Trainer", None, 1.0, _ratio(ce, "ours", "transformers Trainer")
+    yield "CPU, step: hidden states / plain training", None, 1.25, _ratio(stored, hidden, plain)
+    yield "CPU, step: draws / plain training", None, 1.12, _ratio(stored, "ours, 64 draws", plain)
+    yield "CPU, step: naive online / hidden states", 2.0, None, _ratio(stored, "BabyLlama port", hidden)
+    card = results.get("h100", {})
+    rates = {name: x.get("tokens_per_second") for name, x in _of(card, "steps").items()}
+    for kind, least, text in (("ce", 500_000, "plain"), ("hidden", 430_000, "hidden"), ("online", 170_000, "online")):
+        yield f"H100, 32k tokens a step, {text}: tokens/s", least, None, rates.get(f"{kind}, 32768 tokens, compiled")
+    mine, port = rates.get("hidden, 32768 tokens, compiled"), _of(card, "port").get("tokens_per_second")
+    yield "H100: hidden states / BabyLlama port, compiled", 3.3, None, mine / port if mine and port else None
+    largest = _of(card, "largest").get("ce, ours", {})
+    yield "H100: tokens of the largest step", 65_536, None, largest.get("tokens")
+
+
+def _ratio(timings: Mapping[str, Result], above: str, below: str) -> float | None:
+    return timings[above]["median"] / timings[below]["median"] if {above, below} <= set(timings) else None
+
+
+def _head_of(results: Mapping[str, Result], dtype: str, rows: int) -> Mapping[str, Result]:
+    found = results.get("head", {}).get("comparisons", [])
+    return next((x["timings"] for x in found if (x["kind"], x["dtype"], x["rows"]) == ("kd", dtype, rows)), {})
+
+
+def _steps_of(results: Mapping[str, Result], name: str) -> Mapping[str, Result]:
+    return next((x["timings"] for x in results.get("step", {}).get("comparisons", []) if x["comparison"] == name), {})
+
+
+TABLES: dict[str, Callable[[Mapping[str, Result]], str]] = {
+    "goals": goals, "head": head, "step": step, "batch": batch, "time_to_loss": time_to_loss, "gpu": gpu,
+}  # fmt: skip
+
+
+def main() -> None:
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8"), results_in(RESULTS)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Every benchmark runs, at toy sizes; the page of results is what the results say."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Peers warn about themselves: options they will drop, tokenizers they align.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> "Loader":
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return Loader()
+
+
+class Loader:
+    def __call__(self, name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+
+def test_steps_are_timed_only_where_gradients_agree(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("step").main(["--quick", "--only", "ce,cached", "--out", str(tmp_path / "step.json")])
+    ce, cached = json.loads((tmp_path / "step.json").read_text())["comparisons"]
+    assert set(ce["timings"]) == {"ours", "transformers Trainer", "plain loop"}
+    assert set(cached["timings"]) == {
+        "ours, cross-entropy", "ours, hidden states", "ours, 64 draws", "BabyLlama port",
+    }  # fmt: skip
+    for comparison in (ce, cached):
+        for who, error in comparison["errors"].items():
+            assert error["loss"] < 1e-3 and error["cosine"] > 0.999, (who, error)
+    assert not ce["left_out"] | cached["left_out"]
+
+
+def test_who_computes_something_else_is_left_out(benchmark: Loader, tmp_path: Path) -> None:
+    contestants, world = benchmark("_contestants"), benchmark("_world")
+    toy = world.World(folder=tmp_path, student="gpt2-tiny", teacher="gpt2-tiny", vocabulary=61, window=8, windows=2)
+    wrong = {"half": lambda world, teacher: contestants.ours_online(world, teacher, alpha=0.9)}
+    right = contestants.COMPARISONS["online"]
+    contestants.COMPARISONS["wrong"] = type(right)(alpha=0.5, temperature=2.0, builds=wrong)
+    errors, left_out = contestants.agreeing("wrong", toy, toy.live())
+    assert not errors and left_out["half"].startswith("disagrees: loss")
+
+
+def test_memory_of_a_step_is_measured_at_two_sizes(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("batch").main(["--quick", "--only", "ce", "--out", str(tmp_path / "batch.json")])
+    rows = json.loads((tmp_path / "batch.json").read_text())["rows"]
+    assert [row["who"] for row in rows] == ["ours", "transformers Trainer", "plain loop"]
+    assert all(row["peaks"]["4"] > 10_000_000 for row in rows)
+    assert benchmark("batch").line((4, 16), (1040, 1160), 10)["bytes_a_token"] == 1.0
+
+
+def test_everybody_runs_for_the_same_loss(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("time_to_loss").main(["--quick", "--out", str(tmp_path / "race.json")])
+    found = json.loads((tmp_path / "race.json").read_text())
+    assert {len(curve) for curve in found["curves"].values()} == {2} and len(found["curves"]) == 5
+    assert found["passed"]["transformers Trainer"]["transformers Trainer"]
+    first = benchmark("time_to_loss").first_at
+    curve = [{"step": 1, "seconds": 1.0, "loss": 3.0}, {"step": 2, "seconds": 2.0, "loss": 2.0}]
+    assert first(curve, 2.5) == {"step": 2, "seconds": 2.0} and first(curve, 1.0) is None
+
+
+def test_the_script_for_a_gpu_runs_dry(benchmark: Loader, tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    parts = [part for part in benchmark("gpu").PARTS if part != "head"]
+    benchmark("gpu").main(["--dry-run", "--only", ",".join(parts), "--out", str(out)])
+    found = json.loads(out.read_text())
+    assert "failed" not in out.read_text(), out.read_text()
+    assert {name.split(",")[0] for name in found["steps"]["found"]} == {"ce", "online", "hidden", "sparse"}
+
+
+def test_a_part_that_fails_says_why_and_the_others_go_on(benchmark: Loader, monkeypatch, tmp_path: Path) -> None:
+    gpu = benchmark("gpu")
+    monkeypatch.setitem(gpu.PARTS, "waits", lambda session: 1 / 0)
+    gpu.main(["--dry-run", "--only", "waits,largest", "--out", str(tmp_path / "gpu.json")])
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert found["waits"]["found"]["failed"] == "ZeroDivisionError: division by zero"
+    assert found["largest"]["found"]["ce, ours"] > 0
+
+
+def test_the_page_of_performance_is_what_was_measured(benchmark: Loader) -> None:
+    render = benchmark("render")
+    page = render.PAGE.read_text(encoding="utf-8")
+    assert page == render.rendered(page, render.results_in(render.RESULTS)), "run benchmarks/render.py"
+    assert set(render.PLACE.findall(page)[i][1] for i in range(len(render.TABLES))) == set(render.TABLES)
+
+
+def test_what_was_not_measured_is_said_to_be_so(benchmark: Loader) -> None:
+    render = benchmark("render")
+    for name, table in render.TABLES.items():
+        assert render.MISSING in table({}), name
