@@ -34,7 +34,10 @@ LOG_STEPS = np.log10(STEPS + 1)
 CONTEXTS = {
     "cat": [{"context": "The girl saw a "}, {"context": "near the old"}],
     "snail": [{"context": " The boy saw a"}],
-    "house": [{"context": "near the old"}, {"context": "The cat ran near the old house, and the girl saw a dog near the"}],
+    "house": [
+        {"context": "near the old"},
+        {"context": "The cat ran near the old house, and the girl saw a dog near the"},
+    ],
     "away": [{"context": "The cats ran"}],
     "I": [{"context": "and"}],
 }
