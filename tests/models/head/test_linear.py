@@ -356,3 +356,27 @@ def test_a_compiled_body_and_an_uncompiled_head_go_together() -> None:
     ]
     for found in grads[1:]:
         torch.testing.assert_close(found, grads[0], **TIGHT)
+
+
+@pytest.mark.parametrize("draws", [0, 4])
+def test_what_a_gpu_would_be_asked_fits_together(draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors without memory go the way of every device but the CPU: padded logits, sums in float32."""
+    monkeypatch.setattr(products, "_adds_in_float32", lambda device: True)
+    case = Case(rows=9, vocab=301, width=16, widths_of_teachers=() if draws else (8, 4), draws=draws, padding=3)
+    case.move("meta")
+    half, full, weights = torch.bfloat16, torch.float32, (0.5, 0.5)
+    plan = products.Products(vocab=301, temperature=2.0, weights=weights, chunk=4, dtype=half, sums=full)
+    grad_hidden, grad_weight = torch.empty(9, 16, dtype=half, device="meta"), torch.empty(304, 16, device="meta")
+    with Largest() as seen, torch.no_grad():
+        losses = plan.losses(
+            case.hidden, case.weight, case.targets, case.teachers, case.drawn, grad_NH=grad_hidden, grad_VH=grad_weight
+        )
+    assert [(x.dtype, x.shape) for x in losses] == [(full, (9,))] * 2
+    assert seen.products == 3 * (3 if draws else 5)  # a chunk: student, teachers, two gradients
+
+
+def test_a_chunk_on_a_gpu_is_a_power_of_two_that_depends_on_sizes_alone() -> None:
+    cuda = torch.device("cuda")
+    assert products._chunk(50257, torch.bfloat16, cuda) == 8192  # 2 x 8192 x 50257 x 2 bytes are 1.6 GB
+    assert products._chunk(50257, torch.float32, cuda) == 4096
+    assert products._chunk(256_000, torch.float32, cuda) == 2048  # fewer would read the head's gradient too often
