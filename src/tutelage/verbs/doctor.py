@@ -241,7 +241,12 @@ def compilation(device: torch.device) -> Finding:
     what = f"compile on {device.type}"
     eager = "train.compile=false, as the recipes have it, needs none"
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        return Finding(what=what, state="missing", found="no Triton", do=f"pip install triton; {eager}")
+        return Finding(
+            what=what,
+            state="missing",
+            found="no Triton; losses take torch's operations",
+            do=f"pip install triton; {eager}",
+        )
     compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
     if not any(name and shutil.which(name) for name in compilers):
         return Finding(what=what, state="missing", found="no C++ compiler", do=f"Install g++ or clang; {eager}")
