@@ -57,6 +57,8 @@ class InMemory:
             start, stop = self._store.grid.rows_of(unit)
             self._words[start:stop] = torch.from_numpy(np.array(self._store.block(unit))).view(torch.int32)
             self._there[unit] = True
-        index = torch.from_numpy((first_rows[:, None] + np.arange(length)).reshape(-1))
-        found = self._words.index_select(0, index.to(self._words.device, non_blocking=True))
+        where, host = self._words.device, torch.from_numpy(first_rows)
+        # From pinned memory the copy is queued like any kernel; from other memory the host would wait for it.
+        first = (host.pin_memory() if where.type == "cuda" else host).to(where, non_blocking=True)
+        found = self._words.index_select(0, (first[:, None] + torch.arange(length, device=where)).flatten())
         return found.view(torch.uint8).to(self._device, non_blocking=True)
