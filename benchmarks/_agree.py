@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from _world import World
 from torch import Tensor
 
-from tutelage.data.batch import IGNORED
+from tutelage.models.head import IGNORED, FrozenHead
 from tutelage.teachers._base import Targets
 from tutelage.train import parallel
 from tutelage.train.loop import HALF
@@ -61,10 +61,13 @@ def _divergence(z: Tensor, targets: Targets, kept: Tensor, temperature: float) -
     if (drawn := targets.sampled) is not None:
         chosen = log_q.gather(1, drawn.ids.cpu()[kept].long())
         return -(drawn.entropy.cpu()[kept].float() + chosen.mean(1)).mean()
-    heads = [(hidden, getattr(weight, "weight_VH", weight)) for hidden, weight in targets.heads]  # frozen or plain
-    logits = [hidden.cpu()[kept].float() @ weight.cpu().float().T for hidden, weight in heads]
+    logits = [hidden.cpu()[kept].float() @ _plain(head).cpu().float().T for hidden, head in targets.heads]
     log_p = (torch.stack(logits).mean(0) / temperature).log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+
+
+def _plain(head: Tensor | FrozenHead) -> Tensor:
+    return head.weight_VH if isinstance(head, FrozenHead) else head
 
 
 def disagreement(found: tuple[float, dict[str, Tensor]], right: tuple[float, dict[str, Tensor]]) -> dict[str, float]:

@@ -66,10 +66,10 @@ class World:
         return validated(Training, tables, "benchmark")
 
     def corpus(self) -> Path:
-        """Random tokens for two steps, as `tutelage prepare` would have left them; always the same."""
-        folder = self.folder / f"corpus-{self.vocabulary}-{2 * self.tokens}{self.copy}"
+        """Random tokens for one step, which every step repeats, as `tutelage prepare` would have left them."""
+        folder = self.folder / f"corpus-{self.vocabulary}-{self.tokens}{self.copy}"
         if not (folder / "manifest.json").exists():
-            _write_corpus(folder, self.vocabulary, tokens=2 * self.tokens)
+            _write_corpus(folder, self.vocabulary, tokens=self.tokens)
         return folder
 
     def taught_by(self) -> Path:
@@ -136,8 +136,7 @@ class Ours:
     def run(self, steps: int = 1) -> _bench.Lap:
         """Take steps; loss is that of the last."""
         watch = _bench.Watch()
-        for _ in range(steps):
-            step = next(self.steps)
+        taken = [next(self.steps) for _ in range(steps)]
         lap = watch.stop()
-        self.loss = float(step.loss)
+        self.loss = float(taken[-1].loss)
         return lap

@@ -34,6 +34,9 @@ def test_steps_are_timed_only_where_gradients_agree(benchmark: Loader, tmp_path:
         for who, error in comparison["errors"].items():
             assert error["loss"] < 1e-3 and error["cosine"] > 0.999, (who, error)
     assert not ce["left_out"] | cached["left_out"]
+    results = {"step": json.loads((tmp_path / "step.json").read_text())}
+    assert "| transformers Trainer |" in benchmark("render").step(results)
+    assert benchmark("render").goals(results).count("not yet measured") == 11
 
 
 def test_who_computes_something_else_is_left_out(benchmark: Loader, tmp_path: Path) -> None:
@@ -46,11 +49,21 @@ def test_who_computes_something_else_is_left_out(benchmark: Loader, tmp_path: Pa
     assert not errors and left_out["half"].startswith("disagrees: loss")
 
 
+def test_heads_are_timed_only_where_gradients_agree(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("head").main(["--quick", "--kind", "kd", "--rows", "24", "--out", str(tmp_path / "head.json")])
+    (found,) = json.loads((tmp_path / "head.json").read_text())["comparisons"]
+    assert {"ours", "naive", "products"} <= set(found["timings"])
+    assert "ours" in benchmark("render").head({"head": json.loads((tmp_path / "head.json").read_text())})
+
+
 def test_memory_of_a_step_is_measured_at_two_sizes(benchmark: Loader, tmp_path: Path) -> None:
     benchmark("batch").main(["--quick", "--only", "ce", "--out", str(tmp_path / "batch.json")])
     rows = json.loads((tmp_path / "batch.json").read_text())["rows"]
     assert [row["who"] for row in rows] == ["ours", "transformers Trainer", "plain loop"]
     assert all(row["peaks"]["4"] > 10_000_000 for row in rows)
+    assert "| ce: plain loop |" in benchmark("render").batch(
+        {"batch": json.loads((tmp_path / "batch.json").read_text())}
+    )
     assert benchmark("batch").line((4, 16), (1040, 1160), 10)["bytes_a_token"] == 1.0
 
 
@@ -59,6 +72,7 @@ def test_everybody_runs_for_the_same_loss(benchmark: Loader, tmp_path: Path) -> 
     found = json.loads((tmp_path / "race.json").read_text())
     assert {len(curve) for curve in found["curves"].values()} == {2} and len(found["curves"]) == 5
     assert found["passed"]["transformers Trainer"]["transformers Trainer"]
+    assert "| BabyLlama port |" in benchmark("render").time_to_loss({"time_to_loss": found})
     first = benchmark("time_to_loss").first_at
     curve = [{"step": 1, "seconds": 1.0, "loss": 3.0}, {"step": 2, "seconds": 2.0, "loss": 2.0}]
     assert first(curve, 2.5) == {"step": 2, "seconds": 2.0} and first(curve, 1.0) is None
@@ -66,10 +80,10 @@ def test_everybody_runs_for_the_same_loss(benchmark: Loader, tmp_path: Path) -> 
 
 def test_the_script_for_a_gpu_runs_dry(benchmark: Loader, tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
-    parts = [part for part in benchmark("gpu").PARTS if part != "head"]
-    benchmark("gpu").main(["--dry-run", "--only", ",".join(parts), "--out", str(out)])
+    benchmark("gpu").main(["--dry-run", "--out", str(out)])
     found = json.loads(out.read_text())
     assert "failed" not in out.read_text(), out.read_text()
+    assert "| ce, 64 tokens |" in benchmark("render").gpu({"h100": found})
     assert {name.split(",")[0] for name in found["steps"]["found"]} == {"ce", "online", "hidden", "sparse"}
 
 
