@@ -146,8 +146,10 @@ class Products:
 
 @functools.cache
 def _adds_in_float32(device: torch.device) -> bool:
-    """Whether a product of halves can be added to float32 as it is made: on CUDA from Ampere on."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    """Whether a product of halves can be added to float32 as it is made: on CUDA proper, from Ampere on."""
+    return (
+        device.type == "cuda" and torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
 
 def _dtype_of_products(hidden: Tensor) -> torch.dtype:
