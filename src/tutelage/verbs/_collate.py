@@ -148,7 +148,10 @@ class Collator:
             return {WUG[task][0]: _or_nan(kept.value("spearman"))}
         if task in PIQA:
             return {task: _share(kept.predictions)}
-        return {uid: _share([row for row in kept.predictions if row["uid"] == uid]) for uid in lists}
+        right = dict.fromkeys(lists, 0)
+        for row in kept.predictions:
+            right[row["uid"]] += row["chosen"] == row["label"]
+        return {uid: n / len(lists[uid]["predictions"]) for uid, n in right.items()}
 
     def _gap(self, text: str) -> None:
         if text not in self.gaps:

@@ -1,0 +1,89 @@
+"""A run as `tutelage evaluate` leaves it, with made-up predictions in the numbers that the challenge wants."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from report.made import make_run, write
+
+from tutelage.budget import challenge_milestones, milestone_name
+from tutelage.evaluate._official import tasks_of
+from tutelage.evaluate._sizes import AOA, PIQA, sizes
+
+RIGHT = 4  # of five items the model is right on four
+
+
+def entered_run(folder: Path, *, track: str = "strict-small", **facts: Any) -> Path:
+    """A finished run with the challenge's milestones, nothing evaluated."""
+    recipe = {
+        "about": "Plain training.",
+        "track": track,
+        "data": {"path": str(folder.parent / "corpus"), "window": 128},
+        "student": {"shape": "gpt2-small", "dropout": 0.1},
+        "objective": {"name": "cross_entropy"},
+        "optimizer": {"name": "adamw", "lr": 5e-4, "schedule": "cosine", "weight_decay": 0.1},
+        "train": {"epochs": 4, "batch": 64},
+    }
+    corpus = {
+        "corpus": {"sources": [{"name": "childes.train", "documents": 3, "words": 100_000}]},
+        "tokenizer": {"name": "bpe", "vocab": 16_384},
+        "splits": {"train": {"words": 150_000}},
+        "request": {"newlines": "space", "join": "space"},
+    }
+    write(folder.parent / "corpus" / "manifest.json", json.dumps(corpus))
+    make_run(folder, recipe=recipe, evaluated=False, **facts)
+    config = {"model_type": "gpt2", "n_layer": 12, "n_head": 12, "vocab_size": 16_384}
+    for name in ("model", *map(milestone_name, challenge_milestones(track))):
+        write(folder / name / "config.json", json.dumps(config))
+    return folder
+
+
+def evaluate_all(run: Path, profile: str) -> None:
+    """Results of the full evaluation of the model, and of the fast one of every milestone."""
+    milestones = sorted(run.glob("chck_*"))
+    for task in tasks_of(profile, fast=False):
+        rows = aoa(milestones) if task == "aoa" else predictions(task, profile, fast=False)
+        keep(run / "evaluations", task, profile, rows)
+    home = run / "one"
+    for task in tasks_of(profile, fast=True):
+        keep(home, task, f"{profile}-fast", predictions(task, profile, fast=True))
+    for milestone in milestones:
+        shutil.copytree(home, milestone / "evaluations")
+    shutil.rmtree(home)
+
+
+def keep(home: Path, task: str, name: str, predictions: Iterable[Mapping[str, Any]]) -> None:
+    """One result with its predictions."""
+    figures = {"reading": 0.05, "eye_tracking": 0.08, "self_paced": 0.02, "spearman": 0.6, "aoa": 0.25}
+    rows = [{"metric": m, "group": "overall", "name": name, "value": v, "error": 0.01} for m, v in figures.items()]
+    result = {"task": task, "name": name, "model": "m", "fingerprint": "0", "settings": {}, "rows": rows}
+    write(home / f"{task}-{name}.json", json.dumps(result))
+    write(home / f"{task}-{name}.predictions.jsonl", "".join(json.dumps(row) + "\n" for row in predictions))
+
+
+def predictions(task: str, profile: str, *, fast: bool) -> Iterable[dict[str, Any]]:
+    """As the tasks give them, other fields included."""
+    lists = {f"example{i}": 1 for i in range(PIQA[task])} if task in PIQA else sizes(task, profile, fast=fast)
+    for uid, n in lists.items():
+        for i in range(n):
+            if task == "reading":
+                before = float("nan") if i % 9 == 0 else 6.5
+                yield {"id": i, "pred": 7.25, "prev_pred": before, "pred_correct": 1.0}
+            elif task == "glue":
+                for seed, official in ((42, True), (42, False), (43, True)):
+                    pred = 1 if (seed, official) == (42, True) else 0
+                    yield {"id": f"{uid}_{i}", "uid": uid, "pred": pred, "seed": seed, "official": official}
+            else:
+                chosen = 0 if i % 5 < RIGHT else 1
+                row = {"id": f"{uid}_{i}", "uid": uid, "pred": f" said {i}", "chosen": chosen, "label": 0}
+                yield row | ({"prob": 0.5} if task.startswith("wug") else {})
+
+
+def aoa(milestones: Iterable[Path]) -> Iterable[dict[str, Any]]:
+    """Surprisals of every context at every milestone."""
+    for milestone in milestones:
+        for i in range(AOA):
+            words = {"target_word": "ball", "context_id": i, "context": "the", "surprisal": 9.5}
+            yield {"step": milestone.name, "word_count": 1_000_000, **words}
