@@ -38,7 +38,7 @@ bench: $(READY) $(PEERS)/.ready
 # Those we compare with, beside the environment's torch and never among the package's dependencies.
 $(PEERS)/.ready: $(READY)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PEERS) \
-	    liger-kernel==0.8.5 trl==1.16.0
+	    liger-kernel==0.8.5 trl==1.16.0 torchtune==0.6.1
 	@touch $@
 
 # Never touches data/ and runs/: they may have been dear.
