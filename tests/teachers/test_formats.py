@@ -94,3 +94,4 @@ def test_the_numbers_behind_the_draws_are_even_and_those_of_yesterday():
     assert abs(counts - 5000).max() < 5 * 5000**0.5 and numbers.max() < 1
     assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.1
     assert np.array_equal(_uniform(1, 6, 1, 3)[0], numbers[1, :3])
+    np.testing.assert_allclose(numbers[0, :3], [0.8864418179206537, 0.11330604010037137, 0.15534565899342767], rtol=0)
