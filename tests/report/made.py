@@ -139,6 +139,20 @@ def evaluations(folder: Path, model: str, loss: float, skill: float, seed: int) 
     write(folder / "minimal_pairs-nursery.json", json.dumps(result("minimal_pairs", model, rows)))
 
 
+def official(
+    folder: Path, data: str, figures: dict[str, dict[str, float]], missing: dict[str, str] | None = None
+) -> None:
+    """Results of the challenge's tasks, {task: {metric: value}}, as `tutelage evaluate --official` keeps them."""
+    for task, values in figures.items():
+        rows = [
+            {"metric": m, "group": "overall", "name": data, "value": v, "error": 0.01, "n": 900}
+            for m, v in values.items()
+        ]
+        write(folder / f"{task}-{data}.json", json.dumps(result(task, "m", rows) | {"name": data, "warnings": []}))
+    for task, why in (missing or {}).items():
+        write(folder / f"{task}-{data}.json", json.dumps(result(task, "m", []) | {"name": data, "missing": [why]}))
+
+
 def result(task: str, model: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"task": task, "name": "nursery", "model": model, "fingerprint": "ab", "settings": {}, "rows": rows}
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 PALETTE = ["#0b6aa2", "#cf4f25", "#17876b", "#a64b86", "#a87508", "#3f9bc8", "#7a5b46", "#64707f"]
-_INK, _MUTED, _RULE = "#111101", "#111102", "#111103"
-_FIXED = {_INK: "#22252b", _MUTED: "#6d7079", _RULE: "#d9d6cf"}
-_NAMES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _RULE: "var(--rule)"}
+INK, MUTED, RULE = "#111101", "#111102", "#111103"
+_FIXED = {INK: "#22252b", MUTED: "#6d7079", RULE: "#d9d6cf"}
+_NAMES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"}
 WIDE, NARROW = 12.4, 5.0  # inches: a laptop's column, a phone
 
 
@@ -65,10 +65,10 @@ def _svg(salt: str, plot: Callable[["Axes", bool], float], narrow: bool, colours
     from matplotlib.figure import Figure as Drawing
 
     style: dict[Any, Any] = {
-        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.size": 10, "text.color": _INK,
-        "axes.edgecolor": _RULE, "axes.labelcolor": _MUTED, "axes.linewidth": 0.8,
+        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.size": 10, "text.color": INK,
+        "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8,
         "axes.spines.top": False, "axes.spines.right": False,
-        "xtick.color": _MUTED, "ytick.color": _MUTED, "xtick.major.size": 0, "ytick.major.size": 0,
+        "xtick.color": MUTED, "ytick.color": MUTED, "xtick.major.size": 0, "ytick.major.size": 0,
     }  # fmt: skip
     with matplotlib.rc_context(style):
         drawing = Drawing(figsize=(NARROW if narrow else WIDE, 3.4))
@@ -110,13 +110,13 @@ def loss_figure(collection: Collection) -> Figure | None:
         low, high = _visible(systems, [loss for _, loss in untouched])
         axes.set_ylim(low, high)
         axes.set_xlim(left=0)
-        axes.grid(axis="y", color=_RULE, linewidth=0.6)
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_formatter(lambda x, _: short(x))
         axes.locator_params(axis="x", nbins=4 if narrow else 8)
         axes.set_xlabel("words shown")
-        axes.set_title("nats per token", loc="left", fontsize=10, color=_MUTED)
+        axes.set_title("nats per token", loc="left", fontsize=10, color=MUTED)
         return 3.9 if narrow else 4.7
 
     last = "; ".join(f"{s.name} {lines[s.name][1]:.3f}" for s in systems if lines[s.name][1] is not None)
@@ -205,11 +205,11 @@ def pairs_figure(collection: Collection, suite: str) -> Figure | None:
                     continue
                 y = place + top + thick * (turn + 0.5)
                 axes.barh(y, found[0] - 50, thick * 0.82, left=50, color=colour(system.number), alpha=0.9)
-                axes.plot([found[0] - found[1], found[0] + found[1]], [y, y], color=_INK, linewidth=0.8, alpha=0.7)
+                axes.plot([found[0] - found[1], found[0] + found[1]], [y, y], color=INK, linewidth=0.8, alpha=0.7)
                 axes.plot(found[0], y, "o", color=colour(system.number), markersize=4.2)
             if narrow:
                 axes.text(0.0, place - 0.27, _words(name), va="bottom", transform=axes.get_yaxis_transform())
-        axes.axvline(50, color=_MUTED, linewidth=0.8)
+        axes.axvline(50, color=MUTED, linewidth=0.8)
         _dress_bars(axes, rows, systems, narrow, suite)
         return len(rows) * (0.1 * len(systems) + (0.36 if narrow else 0.14)) + 0.6
 
@@ -227,10 +227,8 @@ def _dress_bars(axes: "Axes", rows: list[tuple[str, str]], systems: list[System]
     low = min([50.0, *(mean - error for mean, error in values)])
     axes.set_xlim(math.floor(low / 5) * 5 - (0 if low == 50 else 2), 101.5)
     axes.set_ylim(len(rows) - 0.5, -0.75 if narrow else -0.5)
-    axes.set_yticks(
-        [] if narrow else range(len(rows)), [] if narrow else [_words(name) for _, name in rows], color=_INK
-    )
-    axes.grid(axis="x", color=_RULE, linewidth=0.6)
+    axes.set_yticks([] if narrow else range(len(rows)), [] if narrow else [_words(name) for _, name in rows], color=INK)
+    axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_xlabel("% of pairs right")

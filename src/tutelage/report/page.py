@@ -28,8 +28,8 @@ def require_extra() -> None:
 
 
 def sections_of(collection: Collection) -> list[Section]:
-    """Every section, made once and written by both the page and the Markdown."""
-    return [section(collection) for section in SECTIONS]
+    """Every section that has something to show, made once and written by both the page and the Markdown."""
+    return [made for section in SECTIONS if (made := section(collection)).blocks]
 
 
 def title_of(collection: Collection, title: str = "") -> str:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
+from tutelage.report.milestones import milestones_figure
 from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
+from tutelage.report.official import official_blocks
 from tutelage.report.tables import (
     cost_table,
     differences_table,
@@ -82,11 +84,17 @@ def _said(value: Value, measure: Measure) -> str:
 
 
 def curves(collection: Collection) -> Section:
-    """How the losses fell."""
-    figure = loss_figure(collection)
-    return _section(
-        "curves", "Learning", "Loss over the words each model was shown.", [figure], "No run has metrics yet."
-    )
+    """How the losses fell, and what the milestones came to."""
+    figures = [loss_figure(collection), milestones_figure(collection)]
+    over = " and what its milestones reach," if figures[1] else ""
+    lead = f"Loss{over} over the words each model was shown."
+    return _section("curves", "Learning", lead, figures, "No run has metrics yet.")
+
+
+def challenge(collection: Collection) -> Section:
+    """The official tasks; a section that is left out where nobody was evaluated on any."""
+    lead = "The official tasks, as the challenge scores them, and where its procedure goes wrong, the correct figure."
+    return Section(id="challenge", title="The challenge", lead=lead, blocks=official_blocks(collection))
 
 
 def pairs(collection: Collection) -> Section:
@@ -217,7 +225,7 @@ def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], emp
 
 
 SECTIONS: list[Callable[[Collection], Section]] = [
-    results, curves, pairs, samples, recipes, words, cost, events, reproduce,
+    results, challenge, curves, pairs, samples, recipes, words, cost, events, reproduce,
 ]  # fmt: skip
 
 
