@@ -71,29 +71,21 @@ def _title(data: str) -> str:
 
 
 def official_table(collection: Collection, data: str) -> Table:
-    """Systems down, tasks across; every figure in per cent."""
+    """Tasks down, systems across; every figure in per cent."""
     profile, _, fast = data.partition("-")
     tasks = [task for task in TASKS if task in _flat([*LANGUAGE[profile], *HUMAN[profile]])]
     tasks = [task for task in tasks if not (fast and task in NOT_FAST)]
     systems = [s for s in collection.systems if any((task, data) in _evaluated(s) for task in tasks)]
     averages = {} if fast else averages_of(profile)
+    rows = [Row(head=TASKS[t].label, group="Tasks", cells=[_cell(s, t, data) for s in systems]) for t in tasks]
+    rows += [
+        Row(head=name, group="Averages", cells=[_average(s, parts, data) for s in systems])
+        for name, parts in averages.items()
+    ]
     return Table(
-        corner="System",
-        columns=[
-            *(Column(label=TASKS[task].label) for task in tasks),
-            *(Column(label=name, hint="average") for name in averages),
-        ],
-        rows=[
-            Row(
-                head=system.name,
-                number=system.number,
-                cells=[
-                    *(_cell(system, task, data) for task in tasks),
-                    *(_average(system, parts, data) for parts in averages.values()),
-                ],
-            )
-            for system in systems
-        ],
+        corner="Task",
+        columns=[Column(label=system.name) for system in systems],
+        rows=rows,
         caption="Official figures, x 100; ± is the standard deviation over seeds, or with one seed the standard error "
         "over items. Below a figure: a more correct one, where it differs. An average is shown where nothing is "
         "missing in it; the leaderboard counts what is missing as zero.",

@@ -86,7 +86,7 @@ def _said(value: Value, measure: Measure) -> str:
 def curves(collection: Collection) -> Section:
     """How the losses fell, and what the milestones came to."""
     figures = [loss_figure(collection), milestones_figure(collection)]
-    over = " and what its milestones reach," if figures[1] else ""
+    over = ", and what milestones reach," if figures[1] else ""
     lead = f"Loss{over} over the words each model was shown."
     return _section("curves", "Learning", lead, figures, "No run has metrics yet.")
 
