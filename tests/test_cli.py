@@ -56,6 +56,23 @@ def test_train_leaves_a_run_and_the_same_command_again_says_that_it_is_done(home
     assert out == "runs/ce is done already; nothing to do.\n"
 
 
+def test_export_makes_a_folder_with_a_card(home):
+    out, _ = tutelage("export", "runs/ce", "--to", "./baby-ce", "--license", "mit", cwd=home)
+    assert out.endswith("The model: baby-ce\n")
+    card = (home / "baby-ce" / "README.md").read_text()
+    assert "- strict-small: valid" in card and "license: mit" in card and str(home) not in card
+    _, error = tutelage("export", "data/nursery", "--to", "./other", cwd=home, code=2)
+    assert error == ("tutelage: data/nursery is not a run. A folder that `tutelage train` wrote, with a run.json.\n")
+
+
+def test_submission_says_what_is_missing_and_fills_the_form(home):
+    out, _ = tutelage("submission", "runs/ce", "--track", "strict-small", cwd=home)
+    assert "blimp: no result of blimp under 2026" in out and "To be filled in by hand: hf_repo" in out
+    form = read_json(home / "submission" / "submission_card.json")["form"]
+    assert (form["num_layers"], form["batch_size"], form["training_data"]) == (2, 4, "nursery")
+    assert form["flops"] == 6 * form["num_parameters"] * 4 * 4 * 16
+
+
 def test_two_processes_under_torchrun_train_the_same_model(home):
     more = ("train.precision=fp32", "student.dropout=0")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 def run(tmp_path: Path) -> Path:
     """A finished run with a model, two milestones that differ from it, and results of its own."""
     outside = ["openai-community/gpt2-large was pretrained outside the budget"]
+    read = {"name": "childes.train", "split": "train", "documents": 12, "words": 150_000}
     corpus = {
-        "corpus": {"sources": [{"name": "childes.train", "documents": 12, "words": 150_000}]},
+        "corpus": {"sources": [read, {"name": "childes.dev", "split": "valid", "documents": 1, "words": 5_000}]},
         "tokenizer": {"name": "bpe", "vocab": 300},
     }
     (tmp_path / "data").mkdir()
@@ -124,6 +125,7 @@ def test_the_card_says_what_the_model_is(run: Path, tmp_path: Path):
         "@software{tutelage",
     ):
         assert part in body, part
+    assert "childes.dev" not in body  # validation is not training
     assert "/home/somebody" not in body and str(tmp_path / "data") not in body
     assert "This is the milestone chck_2M" in (out / "chck_2M" / "README.md").read_text()
 

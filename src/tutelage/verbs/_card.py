@@ -9,6 +9,7 @@ from huggingface_hub import ModelCardData
 
 import tutelage
 from tutelage.report.scores import Note, Score
+from tutelage.run import duration
 from tutelage.verbs._finished import Finished, named
 
 MARK = "<!-- tutelage export of"  # a folder with a card that says so may be written again
@@ -145,7 +146,7 @@ def _made_with(run: Finished) -> str:
     lines = [
         f"- Parameters: {facts['parameters']:,}" if facts.get("parameters") else "",
         f"- Steps: {facts.get('last_step') or facts['steps']:,}" if facts.get("steps") else "",
-        f"- Device: {facts['device']}, {facts['seconds'] / 3600:.2f} hours" if facts.get("seconds") else "",
+        f"- Device: {facts['device']}, {duration(facts['seconds'])}" if facts.get("seconds") else "",
         f"- Software: {software}" if software else "",
         f"- Fingerprint of the run: `{facts['fingerprint']}`" if facts.get("fingerprint") else "",
     ]

@@ -39,8 +39,9 @@ class Finished:
 
     @property
     def sources(self) -> list[Mapping[str, Any]]:
-        """The texts that the corpus was made of: name, documents, words; none where the corpus is not here."""
-        return list(self.corpus.get("corpus", {}).get("sources", []))
+        """The texts that were trained on: name, documents, words; none where the corpus is not here."""
+        sources = self.corpus.get("corpus", {}).get("sources", [])
+        return [source for source in sources if source.get("split", "train") == "train"]
 
     @property
     def words(self) -> int | None:
