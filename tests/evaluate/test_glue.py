@@ -18,6 +18,7 @@ from tutelage.evaluate._base import Asked, Missing
 from tutelage.evaluate._glue_data import PARTS, f1, majority, read, texts
 from tutelage.evaluate._glue_rows import Figures
 from tutelage.evaluate._glue_run import Fitted
+from tutelage.evaluate._sizes import sizes
 from tutelage.train.loop import Loop
 
 
@@ -25,7 +26,7 @@ from tutelage.train.loop import Loop
 def quick(monkeypatch):
     """The procedure, for models and tasks of toy size."""
     for name in ("rte", "mrpc"):
-        monkeypatch.setitem(PARTS, name, replace(PARTS[name], procedure=QUICK, rows=40))
+        monkeypatch.setitem(PARTS, name, replace(PARTS[name], procedure=QUICK))
 
 
 # What a classifier sees
@@ -100,7 +101,9 @@ def test_the_official_files_have_the_sizes_that_are_expected():
     for file in folder.glob("*.valid.jsonl"):
         part = PARTS[file.name.split(".")[0]]
         rows = texts(part, file)
-        assert len(rows) == part.rows and {label for *_, label in rows} == set(range(part.classes))
+        assert len(rows) == sizes("glue", "2026")[part.name] and {label for *_, label in rows} == set(
+            range(part.classes)
+        )
 
 
 # Figures

@@ -141,9 +141,10 @@ def test_the_best_epoch_is_the_first_of_equals(monkeypatch):
 
 def test_a_batch_keeps_its_texts_whole_and_its_counts_of_the_step():
     examples = Examples(ids=[np.arange(1, n + 1) for n in (3, 1, 2, 5)], labels=np.arange(4))
-    batch = batch_of(examples, np.array([3, 1, 0]), np.zeros(3))
-    assert batch.ids.tolist() == [[1, 2, 3, 4, 5], [1, 0, 0, 0, 0], [1, 2, 3, 0, 0]]
-    first, second = batch.split(2)
-    assert first.ids.tolist() == [[1, 0, 0], [1, 2, 3]] and first.labels.tolist() == [1, 0]
-    assert first.counts == {"sequences": 2, "tokens": 4} and first.totals == second.totals == batch.counts
+    batch = batch_of(examples, np.array([3, 1, 2]), np.zeros(3))
+    assert batch.ids.tolist() == [[1, 2, 3, 4, 5], [1, 0, 0, 0, 0], [1, 2, 0, 0, 0]]
+    first, second = batch.split(1)  # two short texts cost less than the longest one
+    assert first.ids.tolist() == [[1, 0], [1, 2]] and first.labels.tolist() == [1, 2]
+    assert second.positions.tolist() == [3]
+    assert first.counts == {"sequences": 2, "tokens": 3} and first.totals == second.totals == batch.counts
     assert sum(len(batch.share(rank, 2)) for rank in range(2)) == 3

@@ -64,8 +64,14 @@ class ExampleBatch:
         )
 
     def split(self, size: int) -> list["ExampleBatch"]:
-        """Micro-batches of at most `size` texts of like length, so that little of them is padding."""
-        return [self.at(rows) for rows in torch.argsort(self.lengths, stable=True).split(size)]
+        """Micro-batches of texts of like length, none with more tokens than `size` of the longest texts have."""
+        order = torch.argsort(self.lengths, stable=True)
+        lengths = self.lengths[order].tolist()
+        edges = [0]
+        for i, length in enumerate(lengths):
+            if (i + 1 - edges[-1]) * length > size * lengths[-1]:
+                edges.append(i)
+        return [self.at(order[a:b]) for a, b in zip(edges, [*edges[1:], len(lengths)], strict=True)]
 
     def share(self, rank: int, processes: int) -> "ExampleBatch":
         """The texts of one process."""

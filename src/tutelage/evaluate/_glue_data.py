@@ -1,4 +1,4 @@
-"""The seven fine-tuning tasks of the challenge: what is read of each row, how each is trained, how many rows it has.
+"""The seven fine-tuning tasks of the challenge: what is read of each row, and how each is trained.
 
 Source: the official evaluation pipelines of 2025 and 2026; mrpc and qqp choose their best epoch by F1, the rest by
 accuracy, on the file that is also predicted.
@@ -32,16 +32,11 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One task.
-
-    first, second: the two texts, with fields of a row in braces
-    rows:          of the official valid file
-    """
+    """One task. first, second: the two texts, with fields of a row in braces."""
 
     name: str
     first: str
     second: str
-    rows: int
     classes: int = 2
     best: Literal["accuracy", "f1"] = "accuracy"
     procedure: Procedure = Procedure()
@@ -71,23 +66,21 @@ _LONG = Procedure(batch=16)
 PARTS = {
     part.name: part
     for part in (
-        Part(name="boolq", first="{question}", second="{passage}", rows=1635, procedure=_LONG),
-        Part(name="mnli", first="{premise}", second="{hypothesis}", rows=4908, classes=3),
-        Part(name="mrpc", first="{sentence1}", second="{sentence2}", rows=204, best="f1"),
-        Part(name="qqp", first="{question1}", second="{question2}", rows=20215, best="f1"),
+        Part(name="boolq", first="{question}", second="{passage}", procedure=_LONG),
+        Part(name="mnli", first="{premise}", second="{hypothesis}", classes=3),
+        Part(name="mrpc", first="{sentence1}", second="{sentence2}", best="f1"),
+        Part(name="qqp", first="{question1}", second="{question2}", best="f1"),
         Part(
             name="multirc",
             first="Question: {question} Answer: {answer}",
             second="{paragraph}",
-            rows=2424,
             procedure=_LONG,
         ),
-        Part(name="rte", first="{sentence1}", second="{sentence2}", rows=139),
+        Part(name="rte", first="{sentence1}", second="{sentence2}"),
         Part(
             name="wsc",
             first='Does "{span2_text}" refer to "{span1_text}" in this passage?',
             second="{text}",
-            rows=52,
             procedure=Procedure(epochs=30),
         ),
     )

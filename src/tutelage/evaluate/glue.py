@@ -17,6 +17,7 @@ from tutelage.evaluate._classifier import Pool, is_causal
 from tutelage.evaluate._glue_data import LONGEST, PARTS, Examples, Part, read
 from tutelage.evaluate._glue_rows import Figures, rows, warnings_of
 from tutelage.evaluate._glue_run import Fit, Fitted
+from tutelage.evaluate._sizes import sizes
 from tutelage.models.shapes import positions
 from tutelage.recipe import did_you_mean
 from tutelage.run import fingerprint, hash_file, read_json, write_atomically
@@ -73,7 +74,7 @@ class Glue:
                 fitted = [self._fitted(fit(seed=seed), model, tools) for seed in self.seeds]
                 found.append(Figures(part=part, pool=pool, labels=valid.labels, seeds=self.seeds, fitted=fitted))
         official = next(iter(ways))
-        notes = list(warnings_of(found, PARTS))
+        notes = list(warnings_of(found, sizes("glue", self.profile)))
         if official == "first" and "last" in ways:
             notes.insert(0, FIRST)
         if longest < LONGEST:
