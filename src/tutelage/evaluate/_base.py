@@ -86,7 +86,7 @@ class Tools:
 
     load:    another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
              may be trained. On the same device, in evaluation mode.
-    scratch: a folder for what a long task finishes on the way, its own for these weights, data and settings
+    scratch: a folder for what a long task finishes on the way, its own for these weights and what the task `keeps` by
     finetune: the training loop
     """
 
@@ -132,6 +132,7 @@ class Task(Protocol):
     name:     short name of the data, unique among the task's usual data: valid, nursery
     source:   where the data lies, to tell two of one name apart
     settings: all that decides the figures, the data's fingerprint included (JSON)
+    keeps:    optional: what of the settings decides what the task finishes on the way; all of them where it is left out
     """
 
     name: str

@@ -60,6 +60,7 @@ class Glue:
             raise Missing("No part of GLUE has both its files", "", " ".join(self.missing))
         self.data = {name: [hash_file(file)[:16] for file in files] for name, files in self.files.items()}
         self.settings: dict[str, Any] = {"profile": self.profile, "seeds": list(self.seeds), "data": self.data}
+        self.keeps: dict[str, Any] = {}  # a fine-tuning's file names all that decides it, so that a seed can be added
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Fine-tune for every part, seed and way of pooling that is not there yet; then the figures."""

@@ -21,6 +21,7 @@ from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_o
 from tutelage.recipe import load_module
 from tutelage.run import fingerprint, read_json, write_atomically
 from tutelage.train.parallel import start
+from tutelage.verbs._finetune import finetune
 
 WINDOW = 128  # the published figures'
 FORMAT = 1  # raise it when a change of the scoring makes figures on disk wrong
@@ -88,10 +89,10 @@ def _one(
         if model is None or tools is None:
             model = load_model(name).to(device)
             _require_ids(name, len(tokenizer), model.get_input_embeddings().get_parameter("weight").shape[0])
-            tools = Tools(
-                tokenizer=tokenizer, scorer=Scorer(model, tokenizer, batch=batch, track=_track(name, console))
-            )
-        outcome = task.run(model, tools)
+            scorer = Scorer(model, tokenizer, batch=batch, track=_track(name, console))
+            tools = Tools(tokenizer=tokenizer, scorer=scorer, finetune=finetune)
+        kept_by = fingerprint([FORMAT, short, dict(getattr(task, "keeps", task.settings)), weights])
+        outcome = task.run(model, replace(tools, scratch=home / "parts" / f"{short}-{kept_by}"))
         result = Result(
             task=short,
             name=place.stem.removeprefix(f"{short}-"),
