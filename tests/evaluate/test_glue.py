@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 from glued import BELOW, QUICK, official, tools
-from scored import gpt2, tokenizer
+from scored import gpt2, saved, tokenizer
 
 from tutelage.errors import UserError
 from tutelage.evaluate import glue
 from tutelage.evaluate._base import Asked, Missing
 from tutelage.evaluate._glue_data import PARTS, f1, majority, read, texts
 from tutelage.evaluate._glue_rows import Figures
-from tutelage.evaluate._glue_run import Fitted
+from tutelage.evaluate._glue_run import Fit, Fitted
 from tutelage.evaluate._sizes import sizes
 from tutelage.train.loop import Loop
+from tutelage.verbs.evaluate import evaluate
 
 
 @pytest.fixture
@@ -165,3 +166,14 @@ def test_files_of_another_size_and_short_models_are_told(tmp_path, monkeypatch):
     few = Asked(official=official(tmp_path / "few", train=15), parts=("rte",))
     with pytest.raises(UserError, match="15 texts to learn from"):
         glue.task(few).run(model, tools(model))
+
+
+def test_the_verb_hands_in_the_loop_and_a_further_seed_costs_only_itself(tmp_path, quick, monkeypatch):
+    folder, model = official(tmp_path / "data"), saved(tmp_path / "model", gpt2())
+    trained, run, task = [], Fit.run, glue.task
+    monkeypatch.setattr(Fit, "run", lambda fit, *given: trained.append(fit.seed) or run(fit, *given))
+    for seeds in ((42,), (42, 43)):
+        own = {"official": folder, "parts": ("rte",), "seeds": seeds}
+        monkeypatch.setattr(glue, "task", lambda asked, own=own: task(replace(asked, **own)))
+        result = evaluate([model], tasks=["glue"], out=tmp_path / "out", device="cpu", quiet=True)[0]
+    assert trained == [42, 43] and result.value("score_of_some") > 0.9
