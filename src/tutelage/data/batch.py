@@ -19,21 +19,26 @@ class TokenBatch:
     targets:   [B, T] the token after each of `ids`; IGNORED where nothing is to be learnt
     positions: [B]    where each window starts in its stream: the key of stored targets, and of dropout
     words:     [B]    words that start in each window
+    learnt:    [B]    tokens to be learnt in each window; counted from the targets where it is not given
     counts:    what the sums of this batch are divided by, by unit: tokens to be learnt, sequences
     totals:    the counts of the whole step that this batch is a part of
+
+    Ids and targets may be on a device; positions, words and counts are the host's, which need not ask the device.
     """
 
     ids: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
     positions: Int[Tensor, " B"]
     words: Int[Tensor, " B"]
+    learnt: Int[Tensor, " B"] = field(default=None)  # pyright: ignore[reportAssignmentType]
     counts: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.learnt is None:
+            object.__setattr__(self, "learnt", (self.targets != IGNORED).sum(1).cpu())
         if not self.counts:
-            counted = {"tokens": int((self.targets != IGNORED).sum()), "sequences": len(self.ids)}
-            object.__setattr__(self, "counts", counted)
+            object.__setattr__(self, "counts", {"tokens": int(self.learnt.sum()), "sequences": len(self.ids)})
         if not self.totals:
             object.__setattr__(self, "totals", self.counts)
 
@@ -47,6 +52,7 @@ class TokenBatch:
             targets=self.targets[start:stop],
             positions=self.positions[start:stop],
             words=self.words[start:stop],
+            learnt=self.learnt[start:stop],
             totals=self.totals,
         )
 
@@ -68,6 +74,12 @@ class TokenBatch:
 def token_batch(ids: np.ndarray, positions: np.ndarray, words: np.ndarray, *, window: int) -> TokenBatch:
     """Windows read from a stream. ids: [B, window + 1] teaches window targets each, [B, window] one less."""
     read = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64))
+    return batch_of(read, positions, words, window=window)
+
+
+def batch_of(read: Int[Tensor, "B R"], positions: np.ndarray, words: np.ndarray, *, window: int) -> TokenBatch:
+    """The same from ids that may be on a device already."""
+    taught = read.shape[1] - 1
     if read.shape[1] == window:
         read = torch.nn.functional.pad(read, (0, 1), value=IGNORED)
     return TokenBatch(
@@ -75,4 +87,5 @@ def token_batch(ids: np.ndarray, positions: np.ndarray, words: np.ndarray, *, wi
         targets=read[:, 1:].contiguous(),
         positions=torch.from_numpy(np.asarray(positions, dtype=np.int64)),
         words=torch.from_numpy(np.asarray(words, dtype=np.int64)),
+        learnt=torch.full((len(read),), taught),
     )

@@ -2,14 +2,24 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import logging
 
 from tutelage.errors import UserError
@@ -18,6 +28,13 @@ from tutelage.models.shapes import with_dropout
 from tutelage.run import fingerprint, folder_atomically, hash_file
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
+
+# Attention of full windows: causal, and no mask is ever made. transformers' own way to find out that none is needed
+# reads a number from the device at every forward pass, and where it cannot read one (compiled, or recorded as a CUDA
+# graph) makes a [B, 1, T, T] mask that rules flash attention out.
+UNMASKED = "tutelage_unmasked"
+AttentionInterface.register(UNMASKED, sdpa_attention_forward)
+CAUSAL_ALONE = ("gpt2", "llama")  # model types whose attention is causal and nothing else: no window, no bias
 
 
 class Student(nn.Module):
@@ -35,8 +52,23 @@ class Student(nn.Module):
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
         """Hidden states after the last norm: what the head is applied to."""
-        # No mask: windows are full, so attention is causal and nothing else, which is the fast path.
-        return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        with self._unmasked():
+            return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    @contextmanager
+    def _unmasked(self) -> Iterator[None]:
+        """Windows are full. Others, who call the model with a mask, find it as it was."""
+        config, before = self.model.config, self.model.config._attn_implementation
+        if before == "sdpa" and config.model_type in CAUSAL_ALONE:
+            config._attn_implementation = UNMASKED
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+
+    def compile_body(self, backend: str = "inductor") -> None:
+        """Compile everything but the head and its loss, for every shape that comes: there are few."""
+        self.model.base_model.compile(dynamic=False, backend=backend)
 
     @property
     def head(self) -> Float[Tensor, "V_padded H"]:

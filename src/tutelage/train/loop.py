@@ -17,11 +17,17 @@ from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives._base import Objective
 from tutelage.train import parallel
+from tutelage.train.finite import Finite, Seen
+from tutelage.train.graph import Graphed, Sums
 from tutelage.train.optim import Optimizers
 from tutelage.train.parallel import Together
 from tutelage.train.scaling import LossScale, MicroBatch
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+LATEST_LOOK = 64  # steps after which the loop looks by itself, where nobody logs or saves
+
+Gradients = tuple[Tensor, Tensor, dict[str, Tensor]]
+"""What is known once the gradient of a step is: the loss of each micro-batch, of the step, and its terms."""
 
 
 class Stateful(Protocol):
@@ -61,7 +67,12 @@ class Step:
 
 @dataclass(kw_only=True)
 class Loop:
-    """``for step in loop: ...`` trains. ``micro`` windows go through the student at once."""
+    """``for step in loop: ...`` trains. ``micro`` windows go through the student at once.
+
+    A number that is not finite stops the run before the optimizer has moved the weights. On the CPU that is found out
+    at once. On CUDA, where reading a number stalls the device, the optimizer leaves out that update and all later ones
+    by itself, and whoever is about to use the weights or to log calls `look`, which raises NotFinite.
+    """
 
     student: nn.Module
     objective: Objective
@@ -76,33 +87,51 @@ class Loop:
     precision: str = "fp32"
     step: int = 0
     parts: dict[str, Stateful] = field(default_factory=dict)
+    looks_late: bool | None = None  # None: on CUDA
+    graphed: bool = False  # replay micro-batches as CUDA graphs
+    fetch: Callable[[TokenBatch], None] | None = None  # what a graph cannot read by itself; see graph.py
 
     def __post_init__(self) -> None:
         self.scale = LossScale(on=self.precision == "fp16")
         self.parts = {"loss_scale": self.scale, "micro_batch": self.micro} | self.parts
         self.together = parallel.spread(Together(self.student, self.objective))
+        self.finite = Finite(self.device)
+        # fp16 reads every gradient's norm: whether it overflowed decides the next step's scale.
+        late = self.device.type == "cuda" if self.looks_late is None else self.looks_late
+        self.looks_late = late and self.optimizers.can_skip and not self.scale.on
+        if self.looks_late:
+            self.optimizers.skip_while(self.finite.bad)
+        self.graph = Graphed(self._pass, self.student, fetch=self.fetch) if self.graphed else None
 
     def __iter__(self) -> Iterator[Step]:
         while self.step < self.steps:
             self.student.train()
             yield self._take()
+        self.look()
 
     def _take(self) -> Step:
-        batch = self.batch_at(self.step)
-        mine, notes = batch.share(parallel.rank(), parallel.processes()), []
+        batch, notes = self.batch_at(self.step), []
         factor = self.lr_factor(self.step)
         self.optimizers.set_lr(factor)
-        while True:
-            try:
-                total, terms = self._gradients(mine)
-                break
-            except torch.OutOfMemoryError:
-                self.optimizers.zero_grad()
-                notes.append(self.micro.halve(self.step, parallel.processes()))
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-        gradient, skipped = self._update()
-        if skipped:
+        losses, total, terms = self._gradients_that_fit(batch.share(parallel.rank(), parallel.processes()), notes)
+        gradient = self._unscaled_norm()
+        overflowed = self.scale.on and not torch.isfinite(gradient)
+        self.finite.see(
+            Seen(
+                step=self.step,
+                micro=self.micro.size,
+                losses=losses,
+                total=total,
+                gradient=torch.zeros_like(gradient) if self.scale.on else gradient,
+            )
+        )
+        if not self.looks_late or len(self.finite.unasked) == LATEST_LOOK:
+            self.look()
+        if not overflowed:
+            self._update(gradient)
+        self.scale.update(not overflowed)
+        self.optimizers.zero_grad()
+        if overflowed:
             notes.append(f"The gradient overflowed in fp16; the update is skipped, the scale is {self.scale.value:g}.")
         self.step += 1
         return Step(
@@ -113,29 +142,46 @@ class Loop:
             lr_factor=factor,
             words=int(batch.words.sum()),
             tokens=batch.counts["tokens"],
-            skipped=skipped,
+            skipped=overflowed,
             notes=tuple(notes),
         )
 
-    def _gradients(self, mine: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the gradient of the step; give the loss and its terms, over all processes."""
+    def _gradients_that_fit(self, mine: TokenBatch, notes: list[str]) -> Gradients:
+        """`_gradients`, in smaller micro-batches from the step on at which memory runs out."""
+        while True:
+            try:
+                return self._gradients(mine)
+            except torch.OutOfMemoryError:
+                pass
+            # Not inside `except`: as long as that lasts, the traceback holds what the pass had made.
+            self.optimizers.zero_grad()
+            if self.graph:
+                self.graph.forget()
+            notes.append(self.micro.halve(self.step, parallel.processes()))
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradients(self, mine: TokenBatch) -> Gradients:
+        """Add up the gradient of the step; give the loss of each micro-batch, and loss and terms over all processes."""
         micros, sums, losses = mine.split(self.micro.size), {}, []
+        run = self.graph.for_step(micros) if self.graph else self._pass
         for i, micro in enumerate(micros):
             self._seed_dropout(int(micro.positions[0]))
-            quiet = parallel.without_sync(self.together) if i < len(micros) - 1 else nullcontext()
-            with quiet:
-                with self._autocast():
-                    found: dict[str, Tensor] = self.together(micro.to(self.device))
-                loss = self._divided(found, mine.totals)
-                # DDP averages gradients over processes; we want their sum over the global count.
-                (loss * (parallel.processes() * self.scale.value)).backward()
-            losses.append(loss.detach())
+            with parallel.without_sync(self.together) if i < len(micros) - 1 else nullcontext():
+                loss, found = run(micro.to(self.device))
+            losses.append(loss)
             for name, value in found.items():
-                sums[name] = sums.get(name, 0) + value.detach()
-        total, terms = self._over_all(losses, sums, mine.totals)
-        if not torch.isfinite(total):
-            raise self._not_finite("Loss", micros, losses)
-        return total, terms
+                sums[name] = sums[name] + value if name in sums else value
+        return torch.stack(losses), *self._over_all(losses, sums, mine.totals)
+
+    def _pass(self, micro: TokenBatch) -> Sums:
+        """A micro-batch forth and back."""
+        with self._autocast():
+            found: dict[str, Tensor] = self.together(micro)
+        loss = self._divided(found, micro.totals)
+        # DDP averages gradients over processes; we want their sum over the global count.
+        (loss * (parallel.processes() * self.scale.value)).backward()
+        return loss.detach(), {name: value.detach() for name, value in found.items()}
 
     def _divided(self, sums: Mapping[str, Tensor], totals: Mapping[str, int]) -> Tensor:
         """Each term over its count in the whole step: the one division there is."""
@@ -155,23 +201,17 @@ class Loop:
         units = self._terms()
         return total, {name: s / max(totals[units[name][0]], 1) for name, s in zip(sums, rest, strict=True)}
 
-    def _update(self) -> tuple[Tensor, bool]:
-        """Clip and step; under fp16 skip what overflowed. Returns the gradient's norm and whether it was skipped."""
-        parameters = [p for p in self.student.parameters() if p.grad is not None]
+    def _unscaled_norm(self) -> Tensor:
+        """The norm of the gradient, which is made what it would be without the loss scale."""
+        gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
         if self.scale.on:
-            for parameter in parameters:
-                parameter.grad.mul_(1 / self.scale.value)  # pyright: ignore[reportOptionalMemberAccess]
-        gradient = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        finite = bool(torch.isfinite(gradient))
-        if not finite and not self.scale.on:
-            raise self._not_finite("Gradient", [], [])
-        if finite:
-            if self.clip:
-                nn.utils.clip_grads_with_norm_(parameters, self.clip, gradient)
-            self.optimizers.step()
-        self.scale.update(finite)
-        self.optimizers.zero_grad()
-        return gradient, not finite
+            torch._foreach_mul_(gradients, 1 / self.scale.value)  # pyright: ignore[reportPrivateImportUsage]
+        return nn.utils.get_total_norm(gradients)
+
+    def _update(self, gradient: Tensor) -> None:
+        if self.clip:
+            nn.utils.clip_grads_with_norm_(self.student.parameters(), self.clip, gradient)
+        self.optimizers.step()
 
     def _seed_dropout(self, first_window: int) -> None:
         """Dropout is a function of seed, step and the first window of the micro-batch."""
@@ -183,14 +223,22 @@ class Loop:
         half = HALF.get(self.precision)
         return torch.autocast(self.device.type, half) if half else nullcontext()
 
-    def _not_finite(self, what: str, micros: list[TokenBatch], losses: list[Tensor]) -> NotFinite:
-        self.optimizers.zero_grad()
-        bad = [m for m, loss in zip(micros, losses, strict=True) if not torch.isfinite(loss)]
-        windows = ", ".join(str(int(p)) for m in bad for p in m.positions[:8])
-        where = f" (windows that start at tokens {windows}{', ...' if windows else ''})" if windows else ""
+    def look(self) -> None:
+        """Raise NotFinite if a number was not finite since the last look. Waits for the device where there is news."""
+        if bad := self.finite.first_bad():
+            self.optimizers.zero_grad()
+            self.step = bad.step
+            raise self._not_finite(bad)
+
+    def _not_finite(self, bad: Seen) -> NotFinite:
+        of_loss = not torch.isfinite(bad.total)
+        micros = self.batch_at(bad.step).share(parallel.rank(), parallel.processes()).split(bad.micro)
+        blamed = [m for m, loss in zip(micros, bad.losses, strict=True) if of_loss and not torch.isfinite(loss)]
+        windows = ", ".join(str(int(p)) for m in blamed for p in m.positions[:8])
+        where = f" (windows that start at tokens {windows}, ...)" if windows else ""
         return NotFinite(
-            f"{what} is not finite at step {self.step + 1:,}{where}. "
-            f"The update was not made: the weights are those of step {self.step:,}",
+            f"{'Loss' if of_loss else 'Gradient'} is not finite at step {bad.step + 1:,}{where}. "
+            f"The update was not made: the weights are those of step {bad.step:,}",
             "A finite number",
             "Lower optimizer.lr, add warm-up or clipping, or look at these windows; "
             "the same command goes on from the last checkpoint",
@@ -198,6 +246,7 @@ class Loop:
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """(tensors, plain values): everything that a loop made anew needs in order to go on as this one would have."""
+        self.look()
         moments, values = self.optimizers.state()
         weights = {f"weights.{name}": p.detach() for name, p in self.student.named_parameters()}
         tensors = weights | {f"moments.{key}": value for key, value in moments.items()}

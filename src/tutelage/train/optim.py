@@ -51,6 +51,16 @@ class Optimizers:
         for group in self._groups():
             group["lr"] = group["highest_lr"] * factor
 
+    @property
+    def can_skip(self) -> bool:
+        """Whether all of them can leave a step out by a word on the device. Muon and Adafactor know no such word."""
+        return all(isinstance(member, torch.optim.AdamW) and member.defaults["fused"] for member in self.members)
+
+    def skip_while(self, bad: Tensor) -> None:
+        """From now on leave weights and moments as they are whenever `bad` is 1, without the host's knowing."""
+        for member in self.members:
+            member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler says it
+
     def step(self) -> None:
         """Move the weights."""
         for member in self.members:
