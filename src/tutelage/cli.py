@@ -135,6 +135,16 @@ def evaluate(
     split: Annotated[str, typer.Option(help="valid or train")] = "valid",
     window: Annotated[int | None, typer.Option(help="Tokens a window; a run's own, or 128, if not given")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens a window slides; fixed windows if not given")] = None,
+    official: Annotated[
+        Path | None,
+        typer.Option(help="The challenge's data: a folder with full_eval/ and fast_eval/; or TUTELAGE_EVAL"),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="The year whose procedure official tasks follow: 2025 or 2026")] = "2026",
+    fast: Annotated[bool, typer.Option("--fast", help="The challenge's small sets")] = False,
+    glue_seeds: Annotated[str, typer.Option(help="Seeds of fine-tuning, comma-separated")] = "42",
+    glue_parts: Annotated[
+        str, typer.Option(help="Parts of GLUE, comma-separated: rte,wsc; all seven if not given")
+    ] = "",
     batch: Annotated[int | None, typer.Option(help="Sequences at once; chosen if not given")] = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Where results of models that are no runs go")] = None,
@@ -157,6 +167,11 @@ def evaluate(
         split=split,
         window=window,
         stride=stride,
+        official=official,
+        profile=profile,  # pyright: ignore[reportArgumentType]
+        fast=fast,
+        seeds=_numbers(glue_seeds, "--glue-seeds"),
+        parts=[part.strip() for part in glue_parts.split(",") if part.strip()],
         batch=batch,
         device=device,
         out=out,
@@ -203,16 +218,18 @@ def study(
     """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
     from tutelage.verbs.study import study
 
-    page = study(name, seeds=_numbers(seeds) if seeds else None, out=out, overrides=overrides or [], dry_run=dry_run)
+    page = study(
+        name, seeds=_numbers(seeds, "--seeds") if seeds else None, out=out, overrides=overrides or [], dry_run=dry_run
+    )
     if not dry_run:
         typer.echo(f"The report: {page}")
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--seeds is {text!r}", "Whole numbers with commas between, as in 1,2,3") from error
+        raise UserError(f"{option} is {text!r}", "Whole numbers with commas between, as in 1,2,3") from error
 
 
 @app.command()

@@ -125,6 +125,8 @@ class Train(Section):
     """Numbers of the forward pass; weights and moments are fp32. fp16 scales its loss."""
     compile: bool = False
     """torch.compile the body of the student. The CPU needs a C++ compiler for it."""
+    cuda_graph: Literal["auto", "on", "off"] = "auto"
+    """Replay a micro-batch as one launch; auto does so on one CUDA device, up to 16,384 tokens a micro-batch."""
     deterministic: bool = False
     """On CUDA: only kernels that give the same bits every time. The CPU always does."""
     device: str = "auto"

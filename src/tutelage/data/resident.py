@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from tutelage.data.batch import TokenBatch, batch_of
 from tutelage.data.stream import TokenStream
 
-BYTES = 4  # a token
+BYTES_A_TOKEN = 4
 
 
 class Resident:

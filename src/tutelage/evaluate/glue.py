@@ -46,7 +46,7 @@ class Glue:
 
     def __init__(self, asked: Asked) -> None:
         self.profile: Profile = asked.profile
-        self.seeds = asked.seeds
+        self.seeds = tuple(dict.fromkeys(asked.seeds))
         self.name, self.source = _official.label(asked), str(_official.folder(asked, "glue"))
         self.files: dict[str, tuple[Path, Path]] = {}
         self.missing: list[str] = []

@@ -1,5 +1,7 @@
 """What a step will need, said before it starts, and the micro-batch that fits."""
 
+import ctypes
+import sys
 from dataclasses import dataclass
 
 import psutil
@@ -7,7 +9,9 @@ import torch
 from transformers import PretrainedConfig
 
 SHARE = 0.5  # of the free memory that one micro-batch may fill: the estimates below are rough
+SMALL = 0.1  # of the free memory that is taken without being asked for
 MOST_TOKENS_ON_CPU = 2048  # more at once is not faster there, and slower once it leaves the caches
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ def needs(
 
 
 def fitting_micro_batch(needed: Needs, *, batch: int, window: int, device: torch.device) -> int:
-    """The largest power of two of windows that fits into the free memory, at most the batch."""
+    """Windows that fit into the free memory at once: the batch, or its largest even share."""
     most = batch
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
@@ -45,7 +49,25 @@ def fitting_micro_batch(needed: Needs, *, batch: int, window: int, device: torch
         most = min(batch, max(MOST_TOKENS_ON_CPU // window, 1))
     room = int((free * SHARE - needed.fixed * (device.type == "cuda")) // needed.window)
     fits = max(min(room, most), 1)
-    return most if fits >= most else 1 << (fits.bit_length() - 1)
+    # Even shares: one shape to compile or record where they divide the batch, two where they do not.
+    return -(-batch // -(-batch // fits))
+
+
+def fits_well(size: int, device: torch.device) -> bool:
+    """Whether so many bytes are a small part of what is free on a CUDA device."""
+    return size < SMALL * torch.cuda.mem_get_info(device)[0]
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc.
+
+    It gives every large block back to the system, which hands it out again page by page and zeroed: a quarter of the
+    processor's time in a step of GPT-2 Small on the CPU. CUDA's allocator keeps what it is given back anyway.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap as well
+        mallopt(M_TRIM_THRESHOLD, -1)  # which is never made smaller
 
 
 def peak_memory(device: torch.device) -> int:
@@ -53,7 +75,6 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource
-    import sys
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

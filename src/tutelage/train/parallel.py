@@ -32,7 +32,8 @@ def start(device: str) -> torch.device:
         if chosen.type == "cuda":
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(chosen)
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        # Tensors of the host travel by gloo even between GPUs: a wish to stop is agreed on without stalling them.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     return chosen
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tutelage.data.batch import TokenBatch, token_batch
+from tutelage.data.resident import BYTES_A_TOKEN, Resident
 from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
@@ -19,15 +20,24 @@ from tutelage.models.student import Student, load_student, load_tokenizer_of, ne
 from tutelage.recipe import load_class
 from tutelage.settings import Training
 from tutelage.teachers._grid import Reads
+from tutelage.teachers.live import Live
 from tutelage.train import memory, parallel
+from tutelage.train.graph import InPlace
 from tutelage.train.loop import HALF, Loop
 from tutelage.train.optim import build_optimizers, lr_factor
 from tutelage.train.scaling import MicroBatch
 
+# Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
+TOKENS_WORTH_A_GRAPH = 16_384
+OURS = ("cross_entropy", "distillation")  # do the same for every micro-batch, so that a recording of one will do
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """What a run reads. order: which training windows at which step. valid: where the validation windows start."""
+    """What a run reads. order: which training windows at which step. valid: where the validation windows start.
+
+    resident: the training windows from memory of the device, where they are there
+    """
 
     train: TokenStream
     valid: TokenStream
@@ -36,10 +46,19 @@ class Corpus:
     valid_starts: Any
     valid_dropped: int
     window: int
+    resident: Resident | None = None
+
+    def on(self, device: torch.device) -> "Corpus":
+        """The same corpus, on a GPU with its training tokens in that GPU's memory if they take little of it."""
+        if device.type != "cuda" or not memory.fits_well(self.train.tokens * BYTES_A_TOKEN, device):
+            return self
+        return replace(self, resident=Resident(self.train, device))
 
     def batch_at(self, step: int) -> TokenBatch:
         """The training windows of a step, over all processes."""
         starts = self.order.at(step)
+        if self.resident:
+            return self.resident.batch(starts, window=self.window, reads=self.order.reads)
         # The one token more that a window may read is a target only; its word belongs to another window.
         ids, words = self.train.at(starts, self.order.reads, counted=self.window)
         return token_batch(ids, starts, words, window=self.window)
@@ -189,12 +208,17 @@ def build_loop(
             "Raise train.batch or start fewer processes",
         )
     if recipe.train.compile:
-        student.model.base_model.compile(dynamic=False)
+        student.compile_body()
+    graphed, fetch = worth_a_graph(recipe, device, micro), None
+    teacher = getattr(objective, "teacher", None)
+    if graphed and teacher and not isinstance(teacher, Live):  # a live one computes, and is part of the recording
+        objective.teacher = InPlace(teacher)
+        fetch = objective.teacher.fetch
     factor: Callable[[int], float] = partial(_factor, recipe=recipe, steps=steps)
     return Loop(
         student=student,
         objective=objective,
-        batch_at=corpus.batch_at,
+        batch_at=corpus.on(device).batch_at,
         optimizers=build_optimizers(student, recipe.optimizer),
         lr_factor=factor,
         steps=steps,
@@ -203,7 +227,30 @@ def build_loop(
         clip=recipe.optimizer.clip,
         precision=recipe.train.precision,
         device=device,
+        graphed=graphed,
+        fetch=fetch,
     )
+
+
+def worth_a_graph(recipe: Training, device: torch.device, micro: int) -> bool:
+    """Whether micro-batches are replayed as CUDA graphs. Said to be on, they are, or it is an error."""
+    settings = recipe.train
+    obstacles = {
+        f"the device is {device.type}": device.type != "cuda",
+        f"{parallel.processes()} processes train together": parallel.processes() > 1,
+        "fp16's loss scale changes from step to step": settings.precision == "fp16",
+    }
+    found = [text for text, there in obstacles.items() if there]
+    if settings.cuda_graph == "on" and found:
+        raise UserError(
+            f"train.cuda_graph is on, and {' and '.join(found)}",
+            "One CUDA device, and fp32 or bf16",
+            "Set train.cuda_graph=auto",
+        )
+    # A resumed run warms up again, eagerly; that its bits are the same is only promised where nothing is replayed.
+    small = micro * recipe.data.window <= TOKENS_WORTH_A_GRAPH and not settings.deterministic
+    wanted = {"on": True, "off": False, "auto": small and recipe.objective.name in OURS}
+    return wanted[settings.cuda_graph] and not found
 
 
 def _factor(step: int, *, recipe: Training, steps: int) -> float:

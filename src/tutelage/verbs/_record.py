@@ -20,7 +20,8 @@ from tutelage.settings import Training
 from tutelage.train import parallel
 
 # Settings that say what is told or kept, not what is learnt.
-WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "teacher.resident")
+WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
+WITHOUT_EFFECT += ("teacher.resident",)
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 NUMERIC_ROOMS = ("data", "models", "objectives", "teachers", "train")
 

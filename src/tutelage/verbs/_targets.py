@@ -107,7 +107,7 @@ def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -
         for i in range(rounds):
             # A round is one unit of each process, so that all of them hear of a wish to stop after the same one.
             blocks |= {unit: part.make(unit) for unit in mine[i : i + 1]}
-            heard = wish.heard(device)
+            heard = wish.heard()
             if heard or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
                 part.store.write(blocks)
                 blocks, written = {}, time.perf_counter()

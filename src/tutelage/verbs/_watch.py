@@ -49,18 +49,17 @@ class Best:
 @torch.no_grad()
 def validation_loss(loop: Loop, corpus: Corpus) -> float:
     """Nats per token over the fixed validation windows, dropout off, over all processes."""
+    loop.look()
     loop.student.eval()
-    total = torch.zeros((), dtype=torch.float64)
-    count = 0
+    sums, count = [torch.zeros((), device=loop.device)], 0
     for batch in corpus.validation(loop.micro.size * parallel.processes()):
         count += batch.counts["tokens"]
         mine = batch.share(parallel.rank(), parallel.processes())
         if len(mine):
             with loop._autocast():
-                total += CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum.double().cpu()
-    # On a GPU the sum travels over the GPU's own wire.
-    summed = parallel.sum_over_all(total.to(loop.device) if loop.device.type == "cuda" else total)
-    return float(summed) / count
+                sums.append(CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum)
+    total = torch.stack(sums).cpu().double().sum()  # read once; not every device has float64
+    return float(parallel.sum_over_all(total)) / count
 
 
 def prune_best(run: Path, best: Best) -> None:
@@ -102,11 +101,11 @@ class StopWish:
             raise KeyboardInterrupt  # asked twice: do not wait for the step to end
         self.signal = number
 
-    def heard(self, device: torch.device) -> bool:
+    def heard(self) -> bool:
         """Whether any process was asked to stop."""
         if parallel.processes() == 1:
             return bool(self.signal)
-        return bool(parallel.sum_over_all(torch.tensor(float(bool(self.signal)), device=device)))
+        return bool(parallel.sum_over_all(torch.tensor(float(bool(self.signal)))))
 
 
 class Sinks:

@@ -1,12 +1,13 @@
 """`tutelage evaluate`: models and tasks in, results on disk and in a table."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import track as progress
@@ -15,7 +16,8 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
 from tutelage.errors import UserError
-from tutelage.evaluate._base import Asked, Outcome, Result, Row, Task, Tools
+from tutelage.evaluate._base import Asked, Outcome, Profile, Result, Row, Task, Tools
+from tutelage.evaluate._official import ENVIRONMENT
 from tutelage.evaluate._scorer import Scorer
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of, locate
 from tutelage.recipe import load_module
@@ -37,6 +39,11 @@ def evaluate(
     split: str = "valid",
     window: int | None = None,
     stride: int | None = None,
+    official: Path | None = None,
+    profile: Profile = "2026",
+    fast: bool = False,
+    seeds: Sequence[int] = (42,),
+    parts: Sequence[str] = (),
     batch: int | None = None,
     device: str = "auto",
     out: Path | None = None,
@@ -51,12 +58,28 @@ def evaluate(
     text:   a file or folder of text instead, which each model's own tokenizer cuts: for comparing tokenizers
     window: tokens; None (or 0) for the window that a run was trained on, and 128 for a model that is no run
     stride: None (or 0) for fixed windows side by side, else a sliding window
+    official: the folder that holds the challenge's full_eval/ and fast_eval/; $TUTELAGE_EVAL where none is named
+    profile: the year whose procedure official tasks follow; fast: their small sets
+    seeds:  of fine-tuning; parts: of GLUE, all seven where none is named
     batch:  sequences a forward; None (or 0) for as many as make 4,096 tokens
     A result that is there already for the same weights, data and settings is not computed again, and told so.
     """
     if data is not None and text is not None:
         raise UserError("Both data and a text are named", "One of them", "Run the command once for each")
-    asked = Asked(data=data, pairs=pairs, text=text, split=split, stride=stride or None)
+    if profile not in get_args(Profile):
+        raise UserError(f"There is no profile {profile!r}", f"One of {', '.join(get_args(Profile))}")
+    asked = Asked(
+        data=data,
+        pairs=pairs,
+        text=text,
+        split=split,
+        stride=stride or None,
+        official=official or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None),
+        profile=profile,
+        fast=fast,
+        seeds=tuple(seeds),
+        parts=tuple(parts),
+    )
     console = Console(quiet=quiet, highlight=False)
     results = []
     for model in models:
@@ -101,6 +124,8 @@ def _one(
             fingerprint=key,
             settings=dict(task.settings),
             rows=outcome.rows,
+            warnings=outcome.warnings,
+            missing=outcome.missing,
         )
         _keep(place, result, outcome)
         results.append(result)
@@ -224,6 +249,8 @@ def _show(results: list[Result], console: Console) -> None:
         for result in of_task:
             if near := next((row.value for row in result.rows if row.metric == "near_ties"), 0):
                 console.print(f"{result.model}: {near:,.0f} items are ties within 1e-4 nats; a tied pair counts half")
+            for sentence in [*result.warnings, *(f"missing: {part}" for part in result.missing)]:
+                console.print(f"{result.model}: {sentence}")
 
 
 def _overall(result: Result) -> list[Row]:
@@ -233,6 +260,6 @@ def _overall(result: Result) -> list[Row]:
 def _figure(row: Row | None) -> str:
     if row is None:
         return "-"
-    scale, digits = (100, 2) if row.metric == "accuracy" else (1, 4 if abs(row.value) < 10 else 2)
+    scale, digits = (100, 2) if row.metric.startswith(("accuracy", "score")) else (1, 4 if abs(row.value) < 10 else 2)
     error = "" if row.error is None else f" ± {scale * row.error:.{digits}f}"
     return f"{scale * row.value:,.{digits}f}{'%' if scale == 100 else ''}{error}"

@@ -71,6 +71,8 @@ class Run:
     def _build(self) -> tuple[Student, Loop]:
         settings = self.settings
         _set_determinism(settings, self.device)
+        if self.device.type == "cpu":
+            memory.keep_freed_memory()
         student = assemble.build_student(settings, self.corpus).to(self.device)
         objective = assemble.build_objective(settings, self.corpus, student, self.device)
         if note := getattr(getattr(objective, "teacher", None), "note", ""):
@@ -161,7 +163,7 @@ class Run:
                 if reason := self._ends_early(loop):
                     self.record.event(step.index, "note", f"Stopped early: {reason}.")
                     break
-                if wish.heard(self.device) and step.index < self.steps:
+                if wish.heard() and step.index < self.steps:
                     self._stop(loop)
         self._finish(student, loop)
         sinks.close()
@@ -176,8 +178,10 @@ class Run:
             self.record.event(step.index, "skipped" if step.skipped else "halved", note)
         last = step.index == self.steps or self._budget_is_spent(loop)
         if last or step.index % self.settings.log.every == 0:
+            loop.look()
             self._log_step(step, progress)
         for words in budget.crossed(self.forecast.milestones(), words_before, self.ledger.shown):
+            loop.look()
             self._save_model(student, self.path / budget.milestone_name(words))
         valid_every = self.settings.valid.every or max(self.corpus.order.windows // self.settings.train.batch, 1)
         better = self._validate(step, loop, student, progress) if last or step.index % valid_every == 0 else False
@@ -239,6 +243,7 @@ class Run:
             student.save(folder, self.corpus.tokenizer)
 
     def _checkpoint(self, loop: Loop) -> None:
+        loop.look()  # all processes together: only the first one asks for the state
         if parallel.rank() == 0:
             tensors, values = loop.state_dict()
             checkpoint.write(self.path / "checkpoints", loop.step, tensors, values, keep=self.settings.save.keep)
