@@ -168,12 +168,18 @@ def test_files_of_another_size_and_short_models_are_told(tmp_path, monkeypatch):
         glue.task(few).run(model, tools(model))
 
 
-def test_the_verb_hands_in_the_loop_and_a_further_seed_costs_only_itself(tmp_path, quick, monkeypatch):
-    folder, model = official(tmp_path / "data"), saved(tmp_path / "model", gpt2())
-    trained, run, task = [], Fit.run, glue.task
+def test_the_verb_hands_in_the_loop_and_a_further_seed_costs_only_itself(tmp_path, quick, monkeypatch, capsys):
+    model, trained, run = saved(tmp_path / "model", gpt2()), [], Fit.run
     monkeypatch.setattr(Fit, "run", lambda fit, *given: trained.append(fit.seed) or run(fit, *given))
-    for seeds in ((42,), (42, 43)):
-        own = {"official": folder, "parts": ("rte",), "seeds": seeds}
-        monkeypatch.setattr(glue, "task", lambda asked, own=own: task(replace(asked, **own)))
-        result = evaluate([model], tasks=["glue"], out=tmp_path / "out", device="cpu", quiet=True)[0]
+    monkeypatch.setenv("TUTELAGE_EVAL", str(official(tmp_path / "data")))
+    settings = {"tasks": ["glue"], "out": tmp_path / "out", "device": "cpu"}
+    for seeds in ((42,), (42, 43, 42)):
+        result = evaluate([model], seeds=seeds, parts=["rte", "wsc"], **settings)[0]
     assert trained == [42, 43] and result.value("score_of_some") > 0.9
+    kept = json.loads((tmp_path / "out" / "glue-2026.json").read_text())
+    assert "wsc.train.jsonl" in kept["missing"][0] and "40 rows" in kept["warnings"][0]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "missing: glue lacks" in shown and "the official file 139" in shown
+    assert f"{100 * result.value('score_of_some'):.2f}%" in shown
+    with pytest.raises(UserError, match="There is no profile '2024'"):
+        evaluate([model], profile="2024", **settings)  # pyright: ignore[reportArgumentType]
