@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 import torch
@@ -241,3 +242,27 @@ def test_a_head_that_is_more_than_a_product_is_refused():
 def test_metrics_are_rows_of_json(teacher_run):
     first = json.loads((teacher_run / "metrics.jsonl").read_text().splitlines()[0])
     assert {"step", "kind", "loss", "ce", "lr", "gradient", "words", "tokens", "tokens_per_second"} <= set(first)
+
+
+@pytest.mark.parametrize("targets", ["all", "inside"])
+def test_training_windows_from_a_devices_memory_are_those_of_the_disk(corpus, tmp_path, targets):
+    from tutelage.data.resident import Resident
+    from tutelage.recipe import read
+    from tutelage.settings import Training
+    from tutelage.verbs._assemble import open_corpus
+
+    on_disk = open_corpus(read(Training, "student_ce", [*tiny(corpus, tmp_path / "run"), f"data.targets={targets}"]))
+    held = replace(on_disk, resident=Resident(on_disk.train, torch.device("cpu")))
+    for step in (0, 1, 77):
+        disk, device = on_disk.batch_at(step), held.batch_at(step)
+        for name in ("ids", "targets", "positions", "words", "learnt"):
+            assert torch.equal(getattr(disk, name), getattr(device, name)), name
+        assert disk.counts == device.counts
+
+
+def test_a_cuda_graph_is_refused_where_there_can_be_none_and_its_setting_is_no_other_run(corpus, tmp_path):
+    changes = [*tiny(corpus, tmp_path / "run"), "train.device=cpu"]
+    with pytest.raises(UserError, match=r"train\.cuda_graph is on, and the device is cpu[\s\S]*cuda_graph=auto"):
+        train("student_ce", [*changes, "train.cuda_graph=on"], quiet=True)
+    train("student_ce", changes, quiet=True)
+    train("student_ce", [*changes, "train.cuda_graph=off"], quiet=True)
