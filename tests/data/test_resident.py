@@ -19,7 +19,10 @@ def test_a_batch_of_the_device_is_the_batch_of_the_disk(corpus, reads):
     last = np.array([stream.tokens - reads], dtype=np.int64)
     for starts in (order.at(0), order.at(order.windows // 8), last):
         ids, words = stream.at(starts, reads, counted=WINDOW)
-        disk, device = token_batch(ids, starts, words, window=WINDOW), resident.batch(starts, window=WINDOW, reads=reads)
+        disk, device = (
+            token_batch(ids, starts, words, window=WINDOW),
+            resident.batch(starts, window=WINDOW, reads=reads),
+        )
         for name in ("ids", "targets", "positions", "words", "learnt"):
             assert torch.equal(getattr(disk, name), getattr(device, name)), name
         assert disk.counts == device.counts
