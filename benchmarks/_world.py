@@ -121,6 +121,7 @@ class Ours:
             from tutelage.objectives.distillation import Distillation
 
             self.objective = Distillation(teacher=teacher, **recipe.objective.settings())
+        self.teacher = getattr(self.objective, "teacher", None)  # a loop of CUDA graphs puts one before it
         micro = recipe.train.micro_batch or recipe.train.batch
         self.loop = assemble.build_loop(
             recipe, corpus, self.student, self.objective, device, micro, assemble.total_steps(recipe, corpus)
@@ -131,7 +132,7 @@ class Ours:
         """About every window of an epoch: one that writes its answers down has them all after that."""
         order = self.corpus.order
         for step in range(-(-order.windows // order.batch)):
-            self.objective.teacher.targets(self.corpus.batch_at(step))
+            self.teacher.targets(self.corpus.batch_at(step))
 
     def run(self, steps: int = 1) -> _bench.Lap:
         """Take steps; loss is that of the last."""

@@ -48,7 +48,7 @@ def record_on_cuda(run: Callable[[], Sums]) -> Recording:
             sums = run()
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # not tried again without: a broken recording leaves torch's generators in it
+    except RuntimeError as error:  # not tried again without: torch's generators may stay in a recording that broke off
         raise UserError(
             f"The step could not be recorded as a CUDA graph ({str(error).strip().splitlines()[0]})",
             "A forward and backward pass that only queue work on the device",
