@@ -103,8 +103,7 @@ def spread(together: Together) -> nn.Module:
     """`together` with its gradients averaged over processes, where there are several."""
     if processes() == 1:
         return together
-    # Buffers (Llama's rotary frequencies) are constants: there is nothing to broadcast at every forward pass.
-    return DistributedDataParallel(together, gradient_as_bucket_view=True, broadcast_buffers=False)
+    return DistributedDataParallel(together, gradient_as_bucket_view=True)
 
 
 def without_sync(module: nn.Module) -> AbstractContextManager[Any]:
