@@ -127,8 +127,10 @@ def train(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Runs, milestones, folders or Hub names")],
-    tasks: Annotated[str, typer.Option(help="Comma-separated: perplexity, minimal_pairs")] = "perplexity",
+    models: Annotated[list[str] | None, typer.Argument(help="Runs, milestones, folders or Hub names")] = None,
+    tasks: Annotated[
+        str, typer.Option(help="Comma-separated: perplexity, minimal_pairs, blimp, ...; official: all of the challenge")
+    ] = "perplexity",
     data: Annotated[Path | None, typer.Option(help="A prepared corpus; a run's own if not given")] = None,
     pairs: Annotated[Path | None, typer.Option(help="A folder of minimal pairs in BLiMP's format")] = None,
     text: Annotated[Path | None, typer.Option(help="A file or folder of text, for perplexity")] = None,
@@ -141,6 +143,8 @@ def evaluate(
     ] = None,
     profile: Annotated[str, typer.Option(help="The year whose procedure official tasks follow: 2025 or 2026")] = "2026",
     fast: Annotated[bool, typer.Option("--fast", help="The challenge's small sets")] = False,
+    get: Annotated[bool, typer.Option("--get", help="Fetch the challenge's data that may be fetched first")] = False,
+    milestones: Annotated[bool, typer.Option("--milestones", help="Every milestone of each run too")] = False,
     glue_seeds: Annotated[str, typer.Option(help="Seeds of fine-tuning, comma-separated")] = "42",
     glue_parts: Annotated[
         str, typer.Option(help="Parts of GLUE, comma-separated: rte,wsc; all seven if not given")
@@ -150,16 +154,19 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Where results of models that are no runs go")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Judge models: perplexity, minimal pairs."""
+    """Judge models: perplexity, minimal pairs, the challenge's own evaluation."""
     from tutelage.recipe import module_path
 
+    if not models and not get:
+        raise UserError("No model is named", "Runs, milestones, folders or Hub names", "tutelage evaluate RUN")
     names = [task.strip() for task in tasks.split(",")]
     for name in names:
-        module_path("evaluate", name)
+        if name != "official":
+            module_path("evaluate", name)
     from tutelage.verbs.evaluate import evaluate
 
     evaluate(
-        models,
+        models or [],
         tasks=names,
         data=data,
         pairs=pairs,
@@ -170,6 +177,8 @@ def evaluate(
         official=official,
         profile=profile,  # pyright: ignore[reportArgumentType]
         fast=fast,
+        get=get,
+        milestones=milestones,
         seeds=_numbers(glue_seeds, "--glue-seeds"),
         parts=[part.strip() for part in glue_parts.split(",") if part.strip()],
         batch=batch,

@@ -10,16 +10,17 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.errors import UserError
+from tutelage.evaluate._missing import Missing
 from tutelage.evaluate._scorer import Scorer
+
+__all__ = [
+    "Asked", "Finetune", "Milestone", "Missing", "Outcome", "Profile", "Result", "Row", "Task", "Tools", "Track",
+    "mean_of", "ratio", "share",
+]  # fmt: skip
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to go through, how many, label): shows progress
 Profile = Literal["2025", "2026"]
-
-
-class Missing(UserError):
-    """What a task needs is not there. Raised by `task(asked)` or `run`, it is reported; other tasks go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,14 @@ class Place:
 
 
 EWOK = (
-    "EWoK is gated: accept its terms at https://huggingface.co/datasets/ewok-core/ewok-core-1.0 and make ewok_filtered "
-    "with the official pipeline's ewok/dl_and_filter.py; ewok_fast comes as a zip whose password its README tells"
+    "EWoK is gated. Full set: accept its terms at https://huggingface.co/datasets/ewok-core/ewok-core-1.0 and make "
+    "full_eval/ewok_filtered with the official pipeline's ewok/dl_and_filter.py. Fast set: --get fetches "
+    "fast_eval/ewok_fast.zip; unpack it there with the password that the official README tells"
 )
-PIQA = "It is the test split of mrlbenchmarks/{} on the Hub, eng_latn; fetch it with --get"
+PIQA = {  # task: the data set on the Hub, and its file
+    "global_piqa_parallel": ("mrlbenchmarks/global-piqa-parallel", "data/parallel_eng_latn.tsv"),
+    "global_piqa_nonparallel": ("mrlbenchmarks/global-piqa-nonparallel", "data/nonparallel_eng_latn.tsv"),
+}
 PLACES = {
     "blimp": Place(full="blimp_filtered", fast="blimp_fast"),
     "blimp_supplement": Place(full="supplement_filtered", fast="supplement_fast"),
@@ -34,22 +38,26 @@ PLACES = {
     "comps": Place(full="comps"),
     "wug_adj": Place(full="wug_adj_nominalization", fast="wug_adj_nominalization", profiles=("2025",)),
     "wug_past": Place(full="wug_past_tense", fast="wug_past_tense", profiles=("2025",)),
-    "global_piqa_parallel": Place(
-        full="global_piqa_parallel",
-        fast="global_piqa_parallel",
-        get=PIQA.format("global-piqa-parallel"),
-        profiles=("2026",),
-    ),
+    "global_piqa_parallel": Place(full="global_piqa_parallel", fast="global_piqa_parallel", profiles=("2026",)),
     "global_piqa_nonparallel": Place(
-        full="global_piqa_nonparallel",
-        fast="global_piqa_nonparallel",
-        get=PIQA.format("global-piqa-nonparallel"),
-        profiles=("2026",),
+        full="global_piqa_nonparallel", fast="global_piqa_nonparallel", profiles=("2026",)
     ),
     "reading": Place(full="reading", fast="reading"),
     "aoa": Place(full="aoa"),
     "glue": Place(full="glue_filtered"),
 }
+
+
+def require_folder(official: Path) -> None:
+    """Refuse a folder that holds neither set."""
+    if any((official / below).is_dir() for below in ("full_eval", "fast_eval")):
+        return
+    inside = official / "evaluation_data"
+    raise UserError(
+        f"{official} holds neither full_eval/ nor fast_eval/",
+        "The challenge's evaluation data in the official layout",
+        f"Name {inside}" if inside.is_dir() else "Name another folder with --official, or fetch the data with --get",
+    )
 
 
 def tasks_of(profile: str, *, fast: bool) -> list[str]:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 from tutelage.errors import UserError
 from tutelage.evaluate._forest import Row, plant, sight, stacked
 from tutelage.evaluate._logits import Logits
+from tutelage.evaluate._missing import Missing
 
 TOKENS_PER_FORWARD = 4096
 WHOLE_NUMBERS = 2**27  # logits a forward, for models whose head cannot be called apart
@@ -206,7 +207,7 @@ class Scorer:
         limit = getattr(self.model.config, "max_position_embeddings", None)
         if limit is not None and len(lengths) and lengths.max() > limit:
             longest = int(lengths.argmax())
-            raise UserError(
+            raise Missing(
                 f"{name(longest)} has {lengths[longest]:,} tokens, and the model has {limit:,} positions",
                 "Nothing longer than the model can read; cutting it would change the score",
                 "Leave it out, or evaluate a model with more positions",
