@@ -143,7 +143,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):  # splitlines also splits at what a string may hold
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
