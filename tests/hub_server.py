@@ -94,7 +94,9 @@ class Hub:
         return 200, {"commitUrl": f"{self.address}/{name}/commit/1", "commitOid": "1" * 40}, {}
 
     def _file(self, path: str) -> tuple[int, Any, dict[str, str]]:
-        owner, name, _, branch, file = path.strip("/").split("/")
+        # /owner/name/resolve/branch/file; a data set has a word before, and a file may lie in folders
+        where, _, rest = path.strip("/").partition("/resolve/")
+        (*_, owner, name), (branch, file) = where.split("/"), rest.split("/", 1)
         branches = self.repositories[f"{owner}/{name}"]
         branch = next((b for b in branches if branch in (b, sha(b))), "")
         content = branches[branch].get(file)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from tutelage.errors import UserError
 from tutelage.evaluate._base import Asked
 from tutelage.evaluate._choice import Candidate, Item
 from tutelage.evaluate._jsonl import rows_of
 from tutelage.evaluate._official_choice import Numbered, OfficialChoice
+
+EXPECTED = "An item of entity tracking: input_prefix, options, numops"
 
 
 def task(asked: Asked) -> "EntityTracking":
@@ -26,7 +29,9 @@ class EntityTracking(OfficialChoice):
         """Items in the order of the files' names and of their lines."""
         name = Numbered()
         for file in self.files:
-            for row in rows_of(file, ("input_prefix",), "An item: input_prefix, options, numops"):
+            for row in rows_of(file, ("input_prefix",), EXPECTED):
+                if not isinstance(row.get("options"), list) or "numops" not in row:
+                    raise UserError(f"{file} has a row without options or numops", EXPECTED, "")
                 if self.profile == "2026" and any("nothing" in option for option in row["options"]):
                     continue
                 uid = f"{file.stem}_{row['numops']}_ops"
