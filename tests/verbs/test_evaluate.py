@@ -155,3 +155,24 @@ def test_bad_input_is_named_with_what_to_do(tmp_path):
     (tmp_path / "nothing").mkdir()
     assert "holds no .jsonl file" in message(tmp_path, name, tasks=["minimal_pairs"], pairs=tmp_path / "nothing")
     assert "'cuda:77'" in message(tmp_path, name, data=data, device="cuda:77")
+
+
+def test_of_milestones_the_small_sets_are_measured_and_of_the_model_the_full_ones(tmp_path, capsys):
+    for below in ("fast_eval/blimp_fast", "full_eval/blimp_filtered", "full_eval/supplement_filtered"):
+        pairs(tmp_path / "eval" / below)
+    of_run = run(tmp_path / "runs" / "student-s1", gpt2(), prepared(tmp_path / "data"))
+    results = evaluate(
+        [str(of_run)], tasks=["official"], official=tmp_path / "eval", milestones=True, device="cpu", parts=["rte"]
+    )
+    there = {(Path(r.model).name, r.task, r.name) for r in results if r.rows}
+    assert there == {
+        ("chck_1M", "blimp", "2026-fast"),
+        ("student-s1", "blimp", "2026"),
+        ("student-s1", "blimp_supplement", "2026"),
+    }
+    missing = {(Path(r.model).name, r.task) for r in results if r.missing}
+    assert {("chck_1M", "blimp_supplement"), ("student-s1", "comps"), ("student-s1", "aoa")} <= missing
+    assert ("chck_1M", "comps") not in missing and ("chck_1M", "aoa") not in missing
+    assert "comps is missing: There are no data of comps at" in capsys.readouterr().out
+    kept = json.loads((of_run / "evaluations" / "comps-2026.json").read_text())
+    assert kept["rows"] == [] and "full_eval/comps" in kept["missing"][0]

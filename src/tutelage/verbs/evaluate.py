@@ -29,7 +29,6 @@ from tutelage.verbs._scoreboard import show
 WINDOW = 128  # the published figures'
 FORMAT = 2  # raise it when a change of the scoring makes figures on disk wrong
 OFFICIAL = "official"  # instead of a task: all of the profile's
-OF_THE_END = ("aoa", "glue")  # what the challenge asks of the finished model only
 
 Measured = tuple[Result, Path]
 
@@ -68,7 +67,8 @@ def evaluate(
     stride: None (or 0) for fixed windows side by side, else a sliding window
     official: the folder that holds the challenge's full_eval/ and fast_eval/; $TUTELAGE_EVAL where none is named
     profile: the year whose procedure official tasks follow; fast: their small sets; get: fetch what can be fetched
-    milestones: measure every milestone of each run before the run itself, in all but `aoa` and `glue`
+    milestones: measure every milestone of each run before the run itself: of official tasks the small sets, which is
+            what the challenge wants of them
     seeds:  of fine-tuning; parts: of GLUE, all seven where none is named
     batch:  sequences a forward; None (or 0) for as many as make 4,096 tokens
     A result that is there already for the same weights, data and settings is not computed again, and told so. A task
@@ -95,13 +95,12 @@ def evaluate(
         fetch(asked, console)
     if asked.official is not None:
         require_folder(asked.official)
-    named = [name for task in tasks for name in (tasks_of(profile, fast=fast) if task == OFFICIAL else [task])]
-    todo = list(_todo(models, named, milestones=milestones))
+    todo = list(_todo(models, tasks, asked, milestones=milestones))
     measured: list[Measured] = []
-    for model, names in todo:
+    for model, names, asked_of in todo:
         home = home_of(model, out, several=len(todo) > 1)
         trained = _trained_on(model)
-        own = replace(asked, window=window or trained.get("window", WINDOW), milestones=milestones_of(model))
+        own = replace(asked_of, window=window or trained.get("window", WINDOW), milestones=milestones_of(model))
         if data is None and text is None and "path" in trained:
             own = replace(own, data=Path(trained["path"]))
         measured += _one(model, names, own, home, _Loader(start(device), batch or None, console))
@@ -112,8 +111,10 @@ def evaluate(
     return results
 
 
-def _todo(models: Sequence[str], tasks: Sequence[str], *, milestones: bool) -> Iterator[tuple[str, Sequence[str]]]:
-    """Models with their tasks; a run behind its milestones where they are asked for."""
+def _todo(
+    models: Sequence[str], tasks: Sequence[str], asked: Asked, *, milestones: bool
+) -> Iterator[tuple[str, Sequence[str], Asked]]:
+    """Models with their tasks; a run behind its milestones, of which the challenge wants the small sets alone."""
     for model in models:
         if milestones:
             found = milestones_of(model)
@@ -121,8 +122,17 @@ def _todo(models: Sequence[str], tasks: Sequence[str], *, milestones: bool) -> I
                 raise UserError(
                     f"{model} has no milestones", "A run that kept some", "Train with save.milestones=challenge"
                 )
-            yield from ((str(one.folder), [task for task in tasks if task not in OF_THE_END]) for one in found)
-        yield model, tasks
+            small = [task for task in _named(tasks, asked.profile, fast=True) if _in_small_set(task, asked.profile)]
+            yield from ((str(one.folder), small, replace(asked, fast=True)) for one in found if small)
+        yield model, _named(tasks, asked.profile, fast=asked.fast), asked
+
+
+def _named(tasks: Sequence[str], profile: Profile, *, fast: bool) -> list[str]:
+    return [name for task in tasks for name in (tasks_of(profile, fast=fast) if task == OFFICIAL else [task])]
+
+
+def _in_small_set(task: str, profile: Profile) -> bool:
+    return task not in PLACES or task in tasks_of(profile, fast=True)
 
 
 class _Loader:
