@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from tutelage.data.tokenizer import train_bpe
 from tutelage.evaluate._base import Asked, Missing, Outcome, Profile, Tools
 from tutelage.evaluate._choice import choice
 from tutelage.evaluate._scorer import Scorer
+from tutelage.evaluate._sizes import FAST_EACH
 from tutelage.recipe import load_module
 
 DATA = os.environ.get("TUTELAGE_DATA")
@@ -151,22 +153,31 @@ def test_what_is_missing_says_where_it_goes_and_where_it_comes_from(tmp_path):
         load_module("evaluate", "comps").task(Asked(official=tmp_path, fast=True))
 
 
+REAL = [("gpt2", "bos"), ("gpt2", "bare"), ("gpt2", "space"), ("llama", "bos")]
+
+
 @pytest.mark.skipif(not DATA, reason="needs TUTELAGE_DATA")
-@pytest.mark.parametrize("architecture, kind", [("gpt2", "bos"), ("gpt2", "bare"), ("gpt2", "space"), ("llama", "bos")])
-def test_every_item_of_the_fast_sets_scores_as_a_slow_reading_has_it(architecture, kind):
-    folder = Path(DATA or "") / "eval"
+@pytest.mark.parametrize("turn", range(4), ids=[" ".join(one) for one in REAL])
+def test_every_item_of_the_fast_sets_scores_as_a_slow_reading_has_it(turn, tmp_path):
+    """Each model has a quarter of BLiMP's paradigms, all of them together have all, and each the whole supplement."""
+    real, (architecture, kind) = Path(DATA or "") / "eval" / "fast_eval", REAL[turn]
+    files = {"blimp": sorted((real / "blimp_fast").glob("*.jsonl"))[turn::4]}
+    files["blimp_supplement"] = sorted((real / "supplement_fast").glob("*.jsonl"))
     tok = made(kind, words())
     model = model_of(architecture, len(tok))
-    for name, below, n in (("blimp", "blimp_fast", 13_400), ("blimp_supplement", "supplement_fast", 250)):
-        items = list(every(folder / "fast_eval" / below, name, "2026"))
-        found = measured(name, model, tok, folder, fast=True)
-        assert len(items) == len(found.predictions) == n and not found.warnings
-        expected = of_one_length(model, tok, [text for _, candidates, _ in items for text, _ in candidates])
-        scores = np.array([row["scores"] for row in found.predictions])
-        assert np.abs(scores - expected.reshape(-1, 2)).max() < 2e-4
-        chosen = np.array([row["chosen"] for row in found.predictions])
-        clear = np.abs(np.diff(expected.reshape(-1, 2)))[:, 0] > 4e-4
-        assert (chosen == expected.reshape(-1, 2).argmax(1))[clear].all() and clear.mean() > 0.95
+    for name, below in (("blimp", "blimp_fast"), ("blimp_supplement", "supplement_fast")):
+        folder = tmp_path / "fast_eval" / below
+        folder.mkdir(parents=True)
+        for file in files[name]:
+            shutil.copy(file, folder)
+        items = list(every(folder, name, "2026"))
+        found = measured(name, model, tok, tmp_path, fast=True).predictions
+        assert len(items) == len(found) == len(files[name]) * FAST_EACH[name]
+        expected = of_one_length(model, tok, [text for _, both, _ in items for text, _ in both]).reshape(-1, 2)
+        assert np.abs(np.array([row["scores"] for row in found]) - expected).max() < 2e-4
+        clear = np.abs(np.diff(expected))[:, 0] > 4e-4
+        assert clear.mean() > 0.95
+        assert (np.array([row["chosen"] for row in found]) == expected.argmax(1))[clear].all()
 
 
 @cache
