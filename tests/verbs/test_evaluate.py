@@ -1,6 +1,7 @@
 """The verb `evaluate`: several models, several tasks, results where they belong, nothing computed twice."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -176,3 +177,41 @@ def test_of_milestones_the_small_sets_are_measured_and_of_the_model_the_full_one
     assert "comps is missing: There are no data of comps at" in capsys.readouterr().out
     kept = json.loads((of_run / "evaluations" / "comps-2026.json").read_text())
     assert kept["rows"] == [] and "full_eval/comps" in kept["missing"][0]
+
+
+def test_two_models_are_compared_on_the_same_items(tmp_path, capsys):
+    names = [saved(tmp_path / "a", gpt2()), saved(tmp_path / "b", gpt2(seed=1))]
+    evaluate(names, tasks=["minimal_pairs"], pairs=pairs(tmp_path / "suite"), out=tmp_path / "out")
+    shown = "".join(capsys.readouterr().out.split())
+    assert f"{names[1]}-{names[0]}:".replace("\n", "") in shown and "points(95%:" in shown and "p=" in shown
+
+
+def test_what_is_missing_is_an_error_only_where_nothing_else_was_measured(tmp_path):
+    home, name = tmp_path / "eval", saved(tmp_path / "model", gpt2())
+    pairs(home / "full_eval" / "blimp_filtered")
+    settings = {"official": home, "out": tmp_path / "out", "quiet": True}
+    with pytest.raises(UserError, match="Nothing could be measured: comps: There are no data of comps"):
+        evaluate([name], tasks=["comps"], **settings)
+    assert [bool(r.rows) for r in evaluate([name], tasks=["comps", "blimp"], **settings)] == [False, True]
+    kept = (tmp_path / "out" / "blimp-2026.json").read_text()
+    shutil.rmtree(home / "full_eval" / "blimp_filtered")
+    (home / "full_eval" / "blimp_filtered").mkdir()
+    with pytest.raises(UserError, match="no data of blimp"):
+        evaluate([name], tasks=["blimp"], **settings)
+    assert (tmp_path / "out" / "blimp-2026.json").read_text() == kept, "figures from before stay"
+    pairs(tmp_path / "elsewhere" / "full_eval" / "blimp_filtered")
+    (again,) = evaluate([name], tasks=["blimp"], **settings | {"official": tmp_path / "elsewhere"})
+    assert again.kept, "official data are the same wherever they lie"
+    with pytest.raises(UserError, match="holds neither full_eval/ nor fast_eval/"):
+        evaluate([name], tasks=["blimp"], **settings | {"official": tmp_path / "model"})
+
+
+def test_a_text_longer_than_the_model_makes_its_task_missing_and_no_other(tmp_path):
+    home, name = tmp_path / "eval", saved(tmp_path / "model", gpt2())
+    pairs(home / "full_eval" / "blimp_filtered")
+    pairs(
+        home / "full_eval" / "supplement_filtered", [{"sentence_good": "cat " * 99, "sentence_bad": "A.", "UID": "a"}]
+    )
+    tasks = ["blimp_supplement", "blimp"]
+    results = evaluate([name], tasks=tasks, official=home, out=tmp_path / "out", quiet=True)
+    assert "and the model has 64 positions" in results[0].missing[0] and results[1].rows
