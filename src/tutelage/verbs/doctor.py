@@ -27,6 +27,7 @@ from tutelage.run import gigabytes
 
 EXTRAS = {
     "report": (("matplotlib", "jinja2"), "reports and studies"),
+    "evaluation": (("statsmodels", "scipy"), "the tasks reading and aoa"),
     "hub": (("datasets",), "data sets from the Hub"),
     "zstd": (("zstandard",), "texts packed as .zst"),
     "tensorboard": (("tensorboard",), "log.tensorboard=true"),
