@@ -5,12 +5,12 @@
 Plain is what the challenge's pipeline does, under inference mode: 64 items a batch in the order of the files, padded on
 the right, a forward for the first sentences and one for the second, all logits in fp32. Both begin with strings and end
 with a score a sentence, which must be equal before anything is timed. Items are whole batches from all over the files;
-of everything we would find more common beginnings. The weights are random: time does not depend on them.
+of everything we would find more common beginnings, as `tokens_an_item_of_all` says beside `tokens_an_item`. The weights are random: time does not depend on them.
 """
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.evaluate._base import Asked
 from tutelage.evaluate._choice import Item
+from tutelage.evaluate._forest import plant
 from tutelage.evaluate._scorer import Scorer
 from tutelage.evaluate.blimp import Blimp
 from tutelage.evaluate.blimp_supplement import Supplement
@@ -78,8 +79,18 @@ def spread(items: Sequence[Item], n: int) -> list[Item]:
     return [item for begin in begins for item in items[begin : begin + size]]
 
 
-def compare(name: str, items: Sequence[Item], plain: Callable, ours: Callable, repeats: int) -> dict[str, object]:
+def read(items: Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
+    """Tokens an item that go through the model: padded in batches, and in rows of common beginnings."""
+    ids = [tokenizer([one.text for one in item.candidates])["input_ids"] for item in items]
+    batches = [ids[begin : begin + BATCH] for begin in range(0, len(ids), BATCH)]
+    padded = sum(len(batch) * max(len(two[k]) for two in batch) for batch in batches for k in (0, 1))
+    rows = plant([one for two in ids for one in two])
+    return {"plain": padded / len(items), "ours": sum(len(row.ids) for row in rows) / len(items)}
+
+
+def compare(name: str, every: Sequence[Item], n: int, plain: "Plain", ours: "Ours", repeats: int) -> dict[str, object]:
     """Equal scores first, then times in turn."""
+    items = spread(every, n)
     apart = float(np.abs(plain(items) - ours(items)).max())  # this warms both up
     assert apart < CLOSE, f"{name}: scores differ by {apart}"
     timings = _bench.alternate({"plain": lambda: plain(items), "ours": lambda: ours(items)}, repeats, warmup=0)
@@ -91,6 +102,8 @@ def compare(name: str, items: Sequence[Item], plain: Callable, ours: Callable, r
         "timings": {who: asdict(timing) for who, timing in timings.items()},
         "items_per_second": rates,
         "ratio": rates["ours"] / rates["plain"],
+        "tokens_an_item": read(items, plain.tok),
+        "tokens_an_item_of_all": read(every, plain.tok),
     }
     print(f"{name:16} {rates['plain']:8.1f} {rates['ours']:8.1f} items/s  x {result['ratio']:.2f}", flush=True)
     return result
@@ -111,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = load_tokenizer(data / "gpt2_tokenizer")
     plain, ours = Plain(model, tokenizer), Ours(model, tokenizer)
     comparisons = [
-        compare(task.task, spread(list(task.items()), n), plain, ours, options.repeats)
+        compare(task.task, list(task.items()), n, plain, ours, options.repeats)
         for task, n in ((Blimp(asked), options.items), (Supplement(asked), max(options.items // 2, 1)))
     ]
     result = {
