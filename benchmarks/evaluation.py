@@ -5,7 +5,8 @@
 Plain is what the challenge's pipeline does, under inference mode: 64 items a batch in the order of the files, padded on
 the right, a forward for the first sentences and one for the second, all logits in fp32. Both begin with strings and end
 with a score a sentence, which must be equal before anything is timed. Items are whole batches from all over the files;
-of everything we would find more common beginnings, as `tokens_an_item_of_all` says beside `tokens_an_item`. The weights are random: time does not depend on them.
+of everything we find more common beginnings, as `tokens_an_item_of_all` says beside `tokens_an_item`. The weights are
+random: time does not depend on them.
 """
 
 import argparse
@@ -62,13 +63,12 @@ class Ours:
     """As `tutelage evaluate` does it."""
 
     def __init__(self, model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.model, self.tok = model, tokenizer
+        self.scorer = Scorer(model, tokenizer)  # one a model: it tries once whether the model reads rows of texts
 
     def __call__(self, items: Sequence[Item]) -> np.ndarray:
         texts = [(one.text, one.completion) for item in items for one in item.candidates]
-        scorer = Scorer(self.model, self.tok)
-        found = scorer.completions(texts, "items", [text for text, _ in texts]).reshape(-1, 2)
-        assert scorer.apart == "", f"common beginnings are not shared: {scorer.apart}"
+        found = self.scorer.completions(texts, "items", [text for text, _ in texts]).reshape(-1, 2)
+        assert self.scorer.apart == "", f"common beginnings are not shared: {self.scorer.apart}"
         return found
 
 

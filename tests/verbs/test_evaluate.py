@@ -124,7 +124,7 @@ def test_evaluating_leaves_no_gradients_and_uses_fp32(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _logits.Logits,
         "log_probs",
-        lambda self, h, y: seen.append((h.dtype, h.requires_grad)) or scored(self, h, y),
+        lambda self, h, *rest: seen.append((h.dtype, h.requires_grad)) or scored(self, h, *rest),
     )
     evaluate([name], data=prepared(tmp_path / "data"), window=16, out=tmp_path / "out", quiet=True)
     assert set(seen) == {(torch.float32, False)}

@@ -1,6 +1,6 @@
 """From a model's last hidden states to log-probabilities, the head called for the scored rows alone.
 
-Legend: B sequences, T tokens, N rows that are scored, H width, V vocabulary.
+Legend: B sequences, T tokens, N rows of which something is asked, M targets of theirs, H width, V vocabulary.
 """
 
 from typing import Any
@@ -32,20 +32,38 @@ class Logits:
             return self.model(input_ids=ids, use_cache=False, **given).logits
         return self.model.base_model(input_ids=ids, use_cache=False, **given).last_hidden_state
 
-    def log_probs(self, hidden_NH: Float[Tensor, "N H"], targets_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        """log softmax(head(hidden))[target] in nats, float64; [N, V] is never held."""
+    def log_probs(
+        self, hidden_NH: Float[Tensor, "N H"], targets_M: Int[Tensor, " M"], of_M: Int[Tensor, " M"]
+    ) -> Float[Tensor, " M"]:
+        """log softmax(head(hidden[of]))[target] in nats, float64; [N, V] is never held.
+
+        Each row has at least one target. Further ones of a row cost a product of two vectors, not one with the head.
+        """
         head = self._head
-        if isinstance(head, nn.Linear) and head.bias is None:
-            return token_log_probs(hidden_NH, head.weight, targets_N).double()
-        out = [torch.zeros(0, dtype=torch.float64, device=hidden_NH.device)]
-        vocab = hidden_NH.shape[-1] if head is None else int(head.get_parameter("weight").shape[0])
-        rows = max(1, NUMBERS // vocab)
-        for begin in range(0, len(targets_N), rows):
-            logits = hidden_NH[begin : begin + rows]
-            logits = (logits if head is None else head(logits)).float()
-            chosen = logits.gather(-1, targets_N[begin : begin + rows, None]).squeeze(-1)
-            out.append(chosen.double() - logits.logsumexp(-1).double())
-        return torch.cat(out)
+        if not isinstance(head, nn.Linear) or head.bias is not None:
+            return _through(head, hidden_NH[of_M], targets_M)
+        first_N = torch.empty(len(hidden_NH), dtype=torch.long, device=of_M.device)
+        first_N[of_M] = targets_M
+        logp = token_log_probs(hidden_NH, head.weight, first_N).double()[of_M]
+        more = (targets_M != first_N[of_M]).nonzero()[:, 0]
+        apart = head.weight[targets_M[more]] - head.weight[first_N[of_M[more]]]
+        logp[more] += (hidden_NH[of_M[more]] * apart).sum(-1)
+        return logp
+
+
+def _through(
+    head: nn.Module | None, hidden_NH: Float[Tensor, "N H"], targets_N: Int[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """The same for any head, and for hidden states that are logits already, some rows at a time."""
+    out = [torch.zeros(0, dtype=torch.float64, device=hidden_NH.device)]
+    vocab = hidden_NH.shape[-1] if head is None else int(head.get_parameter("weight").shape[0])
+    rows = max(1, NUMBERS // vocab)
+    for begin in range(0, len(targets_N), rows):
+        logits = hidden_NH[begin : begin + rows]
+        logits = (logits if head is None else head(logits)).float()
+        chosen = logits.gather(-1, targets_N[begin : begin + rows, None]).squeeze(-1)
+        out.append(chosen.double() - logits.logsumexp(-1).double())
+    return torch.cat(out)
 
 
 def _head_apart(model: PreTrainedModel) -> nn.Module | None:

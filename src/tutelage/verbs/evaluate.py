@@ -70,7 +70,7 @@ def evaluate(
     milestones: measure every milestone of each run before the run itself: of official tasks the small sets, which is
             what the challenge wants of them
     seeds:  of fine-tuning; parts: of GLUE, all seven where none is named
-    batch:  sequences a forward; None (or 0) for as many as make 4,096 tokens
+    batch:  sequences a forward; None (or 0) for as many as suit the device
     A result that is there already for the same weights, data and settings is not computed again, and told so. A task
     whose data are missing is reported so, and the others go on; where all are missing, that is an error.
     """
