@@ -105,9 +105,9 @@ def test_milestones_become_curves_over_words(tmp_path: Path):
     collection = collect([tmp_path])
     [panel] = panels_of(collection)
     assert panel == Panel(task="blimp", data="2026-fast", metric="accuracy")
-    points = panel.points(collection.systems[0])
+    points = panel.line(collection.systems[0]).points
     # What every seed has; the band is their standard deviation.
-    assert [(p.words, p.value, round(p.reach, 3)) for p in points] == [
+    assert [(p.x, p.value, round(p.reach, 3)) for p in points] == [
         (1_000_000, 53.0, 1.414), (2_000_000, 56.0, 1.414)
     ]  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_with_one_seed_the_band_is_the_error_over_items(tmp_path: Path):
     curves(make_run(tmp_path / "a-s1"), {"chck_1M": 52.0, "chck_2M": 55.0})
     collection = collect([tmp_path])
     [panel] = panels_of(collection)
-    assert [p.reach for p in panel.points(collection.systems[0])] == [1.0, 1.0]
+    assert [p.reach for p in panel.line(collection.systems[0]).points] == [1.0, 1.0]
 
 
 def test_the_curves_are_on_the_page(tmp_path: Path):

@@ -21,7 +21,10 @@ _DEPTH = 3  # runs/<study>/evaluations/<model>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One run, or one model that was only evaluated (kind "model")."""
+    """One run, or one model that was only evaluated (kind "model").
+
+    rounds, held_out, probes, stories: what a run that interacts measures and keeps of its texts
+    """
 
     name: str
     system: str
@@ -34,6 +37,10 @@ class Model:
     recipe: dict[str, Any] = field(default_factory=dict)
     train: list[dict[str, Any]] = field(default_factory=list)
     valid: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    held_out: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    stories: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
@@ -146,14 +153,22 @@ def read_run(folder: Path) -> Model:
         about=str(recipe.get("about", "")),
         run=run,
         recipe=recipe,
-        train=[row for row in rows if row.get("kind") == "train"],
-        valid=[row for row in rows if row.get("kind") == "valid"],
+        train=_of_kind(rows, "train"),
+        valid=_of_kind(rows, "valid"),
+        rounds=_of_kind(rows, "round"),
+        held_out=_of_kind(rows, "held_out"),
+        probes=_of_kind(rows, "probe"),
+        stories=read_rows(folder / "stories.jsonl"),
         events=read_rows(folder / "events.jsonl"),
         samples=read_rows(folder / "samples.jsonl"),
         scores=evaluations.scores,
         notes=evaluations.notes,
         stages=read_stages(folder),
     )
+
+
+def _of_kind(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row.get("kind") == kind]
 
 
 def read_model(folder: Path) -> Model:
