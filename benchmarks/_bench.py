@@ -22,6 +22,13 @@ import torch
 from tutelage.run import write_atomically
 
 
+def real_data() -> Path:
+    """The folder with corpus/ and eval/ that TUTELAGE_DATA names."""
+    if not (folder := os.environ.get("TUTELAGE_DATA")):
+        sys.exit("TUTELAGE_DATA is not set: a folder with corpus/ (texts) and eval/ (the official items).")
+    return Path(folder)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """seconds: least and median of `repeats` runs. processor: user and system seconds. faults: pages first touched."""

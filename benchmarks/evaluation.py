@@ -10,7 +10,6 @@ random: time does not depend on them.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -117,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/evaluation.json"))
     options = parser.parse_args(arguments)
-    data = Path(os.environ["TUTELAGE_DATA"])
+    data = _bench.real_data()
     machine, asked = _bench.machine(), Asked(official=data / "eval")
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(**SHAPES[options.shape])).eval().to(options.device)

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from _bench import real_data
+
 ROUNDS = 3
 PREPARE = """
 import resource, sys, time
@@ -67,7 +69,7 @@ def measured(code: str, *arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    data = Path(os.environ["TUTELAGE_DATA"])
+    data = real_data()
     corpus, tokenizer = str(data / "corpus/train"), str(data / "gpt2_tokenizer")
     rounds = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,7 +12,6 @@ so cutting them into tokens counts; regressions and fits do not. The weights are
 
 import argparse
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -141,7 +140,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/reading.json"))
     options = parser.parse_args()
-    data = Path(os.environ["TUTELAGE_DATA"])
+    data = _bench.real_data()
     machine = _bench.machine()
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(**SHAPES[options.shape])).eval().to(options.device)
