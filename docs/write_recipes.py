@@ -28,8 +28,9 @@ about = "The same student, more of the teacher."
 alpha = 0.25
 ```
 
-Save it as `mine.toml` and run `tutelage train mine.toml`. An unknown key, a wrong type and a value out of range are
-refused before anything is loaded.
+Save it as `mine.toml` and run `tutelage train mine.toml`. The base may be a file of your own too, named as seen from the
+folder of the file that names it. An unknown key, a wrong type and a value out of range are refused before anything is
+loaded.
 """
 
 

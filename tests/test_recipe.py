@@ -53,6 +53,13 @@ def test_naming_weights_takes_the_place_of_a_shape_and_the_other_way_round():
     assert (changed.student.shape, changed.student.weights) == ("gpt2-tiny", None)
 
 
+def test_a_base_lies_beside_the_recipe_that_names_it(tmp_path):
+    (tmp_path / "ours.toml").write_text('base = "student_ce"\noptimizer.lr = 1e-3\n')
+    (tmp_path / "mine.toml").write_text('base = "ours.toml"\ntrain.batch = 8\n')
+    recipe = read(Training, str(tmp_path / "mine.toml"))
+    assert (recipe.optimizer.lr, recipe.train.batch, recipe.data.window) == (1e-3, 8, 128)
+
+
 def test_another_objective_does_not_inherit_the_settings_of_the_last():
     assert read(Training, "student_kd", ["objective=cross_entropy"]).objective.settings() == {}
 

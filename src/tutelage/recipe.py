@@ -56,9 +56,9 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
-def find_recipe(name: str) -> Path:
-    """The file of a shipped recipe, or of a path to somebody's own .toml."""
-    own, shipped = Path(name), RECIPES / f"{name}.toml"
+def find_recipe(name: str, beside: Path = Path()) -> Path:
+    """The file of a shipped recipe, or of a path to somebody's own .toml, as seen from the folder `beside`."""
+    own, shipped = beside / name, RECIPES / f"{name}.toml"
     if own.suffix == ".toml" and own.is_file():
         return own
     if shipped.is_file():
@@ -71,14 +71,14 @@ def find_recipe(name: str) -> Path:
 
 
 def read_toml(path: Path, schema: type["Section"] | None = None) -> dict[str, Any]:
-    """A recipe as it is written, laid over the one that it names as its `base`."""
+    """A recipe as it is written, laid over the one that it names as its `base`, shipped or a path from its folder."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name} is not TOML: {error}", "One `key = value` a line", "") from error
     base = raw.pop("base", None)
     raw = _wrapped(schema, raw) if schema else raw
-    return raw if base is None else _laid_over(read_toml(find_recipe(str(base)), schema), raw)
+    return raw if base is None else _laid_over(read_toml(find_recipe(str(base), path.parent), schema), raw)
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
