@@ -1,7 +1,8 @@
 """What one step trains on. A batch knows its counts before the forward pass."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,9 +11,76 @@ from torch import Tensor
 
 IGNORED = -100  # the target of a position from which nothing is to be learnt: torch's own convention
 
+_HOST = ("positions", "words", "learnt", "replies")  # tensors that stay on the host
+
+
+class Batch:
+    """What the loop asks of a batch of any kind: a frozen dataclass whose tensors all begin with its rows.
+
+    positions: [B] the key of each row's dropout
+    words:     [B] words that each row shows
+    learnt:    [B] tokens to be learnt from each row
+    counts:    what the sums of this batch are divided by, by unit
+    totals:    the counts of the whole step that this batch is a part of
+
+    Positions, words, learnt and counts are the host's, which need not ask the device; the rest may be on a device.
+    """
+
+    __slots__ = ()
+    positions: Int[Tensor, " B"]
+    words: Int[Tensor, " B"]
+    learnt: Int[Tensor, " B"]
+    counts: Mapping[str, int]
+    totals: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Some of the rows, with counts of their own and the totals of the step."""
+        return self._with(**{name: held[start:stop] for name, held in self._tensors()}, counts={})
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Some of the rows as a step of their own: they are its totals too."""
+        at = torch.as_tensor(rows, dtype=torch.long)
+        return self._with(**{name: held[at.to(held.device)] for name, held in self._tensors()}, counts={}, totals={})
+
+    def split(self, size: int) -> list[Self]:
+        """Micro-batches of at most `size` rows, in order."""
+        return [self.rows(start, start + size) for start in range(0, len(self), size)]
+
+    def share(self, rank: int, processes: int) -> Self:
+        """The rows of one process: contiguous, as even as can be."""
+        edges = np.linspace(0, len(self), processes + 1).astype(int)
+        return self.rows(int(edges[rank]), int(edges[rank + 1]))
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device. Counts were taken before and stay numbers: nothing waits for the device."""
+        return self._with(
+            **{name: held.to(device, non_blocking=True) for name, held in self._tensors() if name not in _HOST}
+        )
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        values = [(each.name, getattr(self, each.name)) for each in fields(_as_dataclass(self))]
+        return [(name, value) for name, value in values if isinstance(value, Tensor)]
+
+    def _with(self, **changed: Any) -> Self:
+        return replace(_as_dataclass(self), **changed)
+
+    def _count(self, counted: Callable[[], Mapping[str, int]]) -> None:
+        """Counts where none are given. The totals of a batch that is no part of another are its counts."""
+        if not self.counts:
+            object.__setattr__(self, "counts", counted())
+        if not self.totals:
+            object.__setattr__(self, "totals", self.counts)
+
+
+def _as_dataclass(batch: Batch) -> Any:
+    return batch  # every kind is one; the class of all of them has no fields of its own
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenBatch:
+class TokenBatch(Batch):
     """Windows of text, all of one length. B windows, T tokens.
 
     ids:       [B, T] token ids
@@ -20,10 +88,7 @@ class TokenBatch:
     positions: [B]    where each window starts in its stream: the key of stored targets, and of dropout
     words:     [B]    words that start in each window
     learnt:    [B]    tokens to be learnt in each window; counted from the targets where it is not given
-    counts:    what the sums of this batch are divided by, by unit: tokens to be learnt, sequences
-    totals:    the counts of the whole step that this batch is a part of
-
-    Ids and targets may be on a device; positions, words and counts are the host's, which need not ask the device.
+    counts:    tokens to be learnt, sequences
     """
 
     ids: Int[Tensor, "B T"]
@@ -36,39 +101,13 @@ class TokenBatch:
 
     def __post_init__(self) -> None:
         if self.learnt is None:
-            object.__setattr__(self, "learnt", (self.targets != IGNORED).sum(1).cpu())
-        if not self.counts:
-            object.__setattr__(self, "counts", {"tokens": int(self.learnt.sum()), "sequences": len(self.ids)})
-        if not self.totals:
-            object.__setattr__(self, "totals", self.counts)
+            object.__setattr__(self, "learnt", learnt_in(self.targets))
+        self._count(lambda: {"tokens": int(self.learnt.sum()), "sequences": len(self.ids)})
 
-    def __len__(self) -> int:
-        return len(self.ids)
 
-    def rows(self, start: int, stop: int) -> "TokenBatch":
-        """Some of the windows, with counts of their own and the totals of the step."""
-        return TokenBatch(
-            ids=self.ids[start:stop],
-            targets=self.targets[start:stop],
-            positions=self.positions[start:stop],
-            words=self.words[start:stop],
-            learnt=self.learnt[start:stop],
-            totals=self.totals,
-        )
-
-    def split(self, size: int) -> list["TokenBatch"]:
-        """Micro-batches of at most `size` windows, in order."""
-        return [self.rows(start, start + size) for start in range(0, len(self), size)]
-
-    def share(self, rank: int, processes: int) -> "TokenBatch":
-        """The windows of one process: contiguous, as even as can be."""
-        edges = np.linspace(0, len(self), processes + 1).astype(int)
-        return self.rows(int(edges[rank]), int(edges[rank + 1]))
-
-    def to(self, device: torch.device) -> "TokenBatch":
-        """The same batch on a device. Counts were taken before and stay numbers: nothing waits for the device."""
-        ids, targets = self.ids.to(device, non_blocking=True), self.targets.to(device, non_blocking=True)
-        return replace(self, ids=ids, targets=targets)
+def learnt_in(targets: Int[Tensor, "B T"]) -> Int[Tensor, " B"]:
+    """How many tokens of each row are to be learnt, as the host knows it."""
+    return (targets != IGNORED).sum(1).cpu()
 
 
 def token_batch(ids: np.ndarray, positions: np.ndarray, words: np.ndarray, *, window: int) -> TokenBatch:

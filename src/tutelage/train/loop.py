@@ -7,13 +7,13 @@ moments and one named state of every part that has some. Iterate to train; stop 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutelage.data.batch import TokenBatch
+from tutelage.data.batch import Batch, TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives._base import Objective
 from tutelage.train import parallel
@@ -76,7 +76,7 @@ class Loop:
 
     student: nn.Module
     objective: Objective
-    batch_at: Callable[[int], TokenBatch]  # the whole batch of a step, counted from 0
+    batch_at: Callable[[int], Batch]  # the whole batch of a step, counted from 0
     optimizers: Optimizers
     lr_factor: Callable[[int], float]  # share of the highest learning rate at a step
     steps: int
@@ -88,8 +88,8 @@ class Loop:
     step: int = 0
     parts: dict[str, Stateful] = field(default_factory=dict)
     looks_late: bool | None = None  # None: on CUDA
-    graphed: bool = False  # replay micro-batches as CUDA graphs
-    fetch: Callable[[TokenBatch], None] | None = None  # what a graph cannot read by itself; see graph.py
+    graphed: bool = False  # replay micro-batches, which are then TokenBatches, as CUDA graphs
+    fetch: Callable[[Any], None] | None = None  # what a graph cannot read by itself; see graph.py
 
     def __post_init__(self) -> None:
         self.scale = LossScale(on=self.precision == "fp16")
@@ -146,7 +146,7 @@ class Loop:
             notes=tuple(notes),
         )
 
-    def _gradients_that_fit(self, mine: TokenBatch, notes: list[str]) -> Gradients:
+    def _gradients_that_fit(self, mine: Batch, notes: list[str]) -> Gradients:
         """`_gradients`, in smaller micro-batches from the step on at which memory runs out."""
         while True:
             try:
@@ -161,10 +161,10 @@ class Loop:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _gradients(self, mine: TokenBatch) -> Gradients:
+    def _gradients(self, mine: Batch) -> Gradients:
         """Add up the gradient of the step; give the loss of each micro-batch, and loss and terms over all processes."""
         micros, sums, losses = mine.split(self.micro.size), {}, []
-        run = self.graph.for_step(micros) if self.graph else self._pass
+        run: Callable[[Any], Sums] = self.graph.for_step(cast(list[TokenBatch], micros)) if self.graph else self._pass
         for i, micro in enumerate(micros):
             self._seed_dropout(int(micro.positions[0]))
             with parallel.without_sync(self.together) if i < len(micros) - 1 else nullcontext():
@@ -174,7 +174,7 @@ class Loop:
                 sums[name] = sums[name] + value if name in sums else value
         return torch.stack(losses), *self._over_all(losses, sums, mine.totals)
 
-    def _pass(self, micro: TokenBatch) -> Sums:
+    def _pass(self, micro: Batch) -> Sums:
         """A micro-batch forth and back."""
         with self._autocast():
             found: dict[str, Tensor] = self.together(micro)
