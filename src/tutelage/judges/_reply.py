@@ -13,7 +13,7 @@ REMARK = re.compile(
     re.IGNORECASE,
 )
 LATER = re.compile(
-    r"\n\W*(?:note|explanation|changes?(?: made)?|corrections?|i (?:have )?(?:corrected|changed|fixed))\b[^\n]{0,40}[:.]"
+    r"\n\W*(?:note|explanation|changes?(?: made)?|corrections?|i (?:corrected|changed|fixed))\b[^\n]{0,40}[:.]"
     r"|\b(?:partial text|student (?:completion|continuation)|corrected (?:completion|continuation|version))\s*:",
     re.IGNORECASE,
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tutelage.judges._base import Judge, Keep, Part, Rollout, Verdict, forget, weighted
+from tutelage.judges._base import Keep, Part, Rollout, Verdict, forget, weighted
 from tutelage.recipe import Section
 from tutelage.run import fingerprint
 
@@ -18,14 +18,14 @@ class Settings(Section):
     """Decides the marks."""
 
 
-class RandomMarks(Judge):
+class RandomMarks:
     """Asks nobody. What rises under it rises by itself."""
 
     about = "random marks: no judge at all, a control"
 
     def __init__(self, **settings: Any) -> None:
         self.seed = Settings(**settings).seed
-        self.fingerprint = fingerprint(["random", self.seed])  # pyright: ignore[reportAttributeAccessIssue]
+        self.fingerprint = fingerprint(["random", self.seed])
 
     def identity(self) -> Mapping[str, Any]:
         """Nothing to find out."""

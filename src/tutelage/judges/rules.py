@@ -1,4 +1,4 @@
-"""Marks by rule, with no model: does it repeat itself, are its sentences whole, is it copied; on the nursery, is it right.
+"""Marks by rule, with no model: repetition, copying, whole sentences; on the nursery, right ones.
 
 Every rule is a share of the text's own pieces, so a longer text is worth no more and no less. Rules do not read: a text
 can be without fault here and say nothing. They show that a method moves the student towards what is marked.
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tutelage.data import nursery
 from tutelage.errors import UserError
-from tutelage.judges._base import Judge, Keep, Part, Rollout, Verdict, forget, weighted
+from tutelage.judges._base import Keep, Part, Rollout, Verdict, forget, weighted
 from tutelage.recipe import Section
 from tutelage.run import fingerprint
 
@@ -29,10 +29,10 @@ class Settings(Section):
     language: Literal["any", "nursery"] = "any"
     """`nursery` adds the rules of the made-up corpus: its grammar, and whether a story contradicts itself."""
     criteria: str = Field(default="", pattern=r"^[a-z_]*(,[a-z_]+)*$")
-    """Only these, separated by commas: repetition, copying, shape, grammar, consistency; empty is all of the language."""
+    """Only these: repetition, copying, shape, grammar, consistency; separated by commas, empty is all there are."""
 
 
-class Rules(Judge):
+class Rules:
     """Reads nothing and counts a few things, each a share between 0 and 1; the score is their mean."""
 
     def __init__(self, **settings: Any) -> None:
@@ -93,7 +93,7 @@ def grammar(rollout: Rollout) -> float:
 
 
 def consistency(rollout: Rollout) -> float:
-    """0 where the story contradicts itself or its opening. Saying nothing that could be wrong is no fault, and no merit."""
+    """0 where the story contradicts itself or its opening. Saying nothing that could be wrong is no fault."""
     return 0.0 if nursery.consistent(rollout.prompt + rollout.text) is False else 1.0
 
 
@@ -128,10 +128,6 @@ def _finished(rollout: Rollout) -> list[str]:
 
 def _whole(sentence: str) -> bool:
     words = WORD.findall(sentence)
-    letters = [word for word in words if word[0].isalnum()]
-    return (
-        bool(letters)
-        and letters[0][0].isupper()
-        and bool(ENDED.search(sentence))
-        and SHORTEST <= len(letters) <= LONGEST
-    )
+    spoken = [word for word in words if word[0].isalnum()]
+    fits = SHORTEST <= len(spoken) <= LONGEST
+    return fits and spoken[0][0].isupper() and bool(ENDED.search(sentence))
