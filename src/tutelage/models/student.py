@@ -49,6 +49,7 @@ class Student(nn.Module):
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
         _resize(model, -(-self.vocab // pad_to) * pad_to)
+        self.value_head: ValueHead | None = None
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
         """Hidden states after the last norm: what the head is applied to."""
@@ -79,6 +80,17 @@ class Student(nn.Module):
         """Logits of the true vocabulary."""
         return nn.functional.linear(hidden, self.head)[..., : self.vocab]
 
+    def add_value_head(self, expected: float = 0.0) -> None:
+        """A head that says what reward is to come, at first `expected` everywhere. Trained and resumed with the rest,
+        never saved with the model.
+        """
+        self.value_head = ValueHead(self.head.shape[1], expected).to(self.head.device, self.head.dtype)
+
+    def value(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N"]:
+        """The value head's word on each hidden state."""
+        assert self.value_head is not None, "a student without a value head"
+        return self.value_head(hidden)
+
     @property
     def config(self) -> PretrainedConfig:
         """The Hugging Face configuration, of the true vocabulary."""
@@ -103,6 +115,23 @@ class Student(nn.Module):
             cut = id(parameter) in embeddings and padded != self.vocab
             kept[name] = body[name][: self.vocab].clone() if cut else body[name]
         return kept
+
+
+class ValueHead(nn.Module):
+    """A number for each hidden state, in the precision of the weights: returns of 0 to 1 differ by what bfloat16 drops.
+
+    A vector, not a [1, H] matrix: no weight decay pulls it to 0 and no optimizer takes it for a map between vectors.
+    """
+
+    def __init__(self, width: int, expected: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.full((1,), expected))
+
+    def forward(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N"]:
+        """hidden · weight + bias."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return (hidden.to(self.weight.dtype) * self.weight).sum(-1) + self.bias
 
 
 def _require_plain_head(model: Any) -> None:

@@ -48,7 +48,7 @@ def linear_losses(
     tensor(7.8240)
     """
     vocab = len(weight_VH) if vocab is None else vocab
-    _check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH), *teachers])
+    check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH), *teachers])
     assert temperature > 0, f"a temperature above 0 is needed, not {temperature}"
     soft = bool(teachers) + (drawn is not None)
     assert soft < 2, "teachers or what was drawn of them, not both"
@@ -66,19 +66,6 @@ def linear_losses(
         with torch.no_grad():
             ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, drawn)
             return ce_N.sum(), kl_N.sum()
-
-
-@torch.compiler.disable()
-@torch.no_grad()
-def token_log_probs(
-    hidden_NH: Tensor, weight_VH: Tensor, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None
-) -> Tensor:
-    """[N] log-probability of each target in nats, 0 where it is -100. The rows of training, without their gradient."""
-    vocab = len(weight_VH) if vocab is None else vocab
-    _check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH)])
-    products = Products.plan(hidden_NH, vocab=vocab, temperature=1.0, weights=(1.0, 0.0), chunk=chunk)
-    with torch.autocast(hidden_NH.device.type, enabled=False):
-        return 0 - products.losses(hidden_NH, weight_VH, targets_N)[0]
 
 
 class _LinearLosses(torch.autograd.Function):
@@ -125,7 +112,8 @@ def _shared_scale(of_ce: Tensor, of_kl: Tensor, *, weights: tuple[float, float])
     return (of_ce * a + of_kl * b) / (a * a + b * b)
 
 
-def _check(hidden_NH: Tensor, targets_N: Tensor, vocab: int, heads: Teachers) -> None:
+def check(hidden_NH: Tensor, targets_N: Tensor, vocab: int, heads: Teachers) -> None:
+    """Refuse what does not fit together."""
     assert targets_N.shape == hidden_NH.shape[:1], f"{tuple(targets_N.shape)} targets for {tuple(hidden_NH.shape)}"
     for hidden, head in heads:
         weight = head.weight_VH if isinstance(head, FrozenHead) else head

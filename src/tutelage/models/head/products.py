@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tutelage.models.head.buffers import scratch
 from tutelage.models.head.frozen import HALVES, FrozenHead, head_blocks, prepared
-from tutelage.models.head.rows import Soft, rows, statistics_dtype
+from tutelage.models.head.rows import ITSELF, Soft, rows, statistics_dtype
 
 # More rows would not make the CPU's products faster. Elsewhere the head's gradient is read and written once a chunk,
 # and the logits of student and teacher may take this much: never a share of what is free, or the sums would round
@@ -70,10 +70,16 @@ class Products:
         teachers: Teachers = (),
         drawn: Drawn = None,
         *,
+        entropy: bool = False,
+        shares_N: Tensor | None = None,
         grad_NH: Tensor | None = None,
         grad_VH: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """[N] cross-entropies and [N] divergences; what is given of the gradients is written."""
+        """[N] cross-entropies and [N] divergences; what is given of the gradients is written.
+
+        entropy: the rows' own entropies in place of divergences. shares_N: of each row in the gradients, at most 1 for
+        the sake of float16, which the rows' gradients are in; all 1 by default.
+        """
         ce_N, kl_N = torch.zeros((2, len(targets_N)), dtype=self.sums, device=hidden_NH.device)
         wanted = grad_NH is not None or grad_VH is not None
         lift = self._lift() if wanted else 1.0
@@ -93,10 +99,17 @@ class Products:
                 soft = self._logits("teacher", theirs)
             elif drawn is not None:
                 soft = drawn[0][part], drawn[1][part]
+            elif entropy:
+                soft = ITSELF
             ce_N[part], kl_N[part] = rows(x_CV, targets_N[part], soft, temperature=self.temperature, weights=weights)
             if grad_NH is not None:
                 out = grad_NH[part]
                 torch.addmm(out, x_CV, head_VH, beta=0, alpha=1 / lift, out=out)
+            if shares_N is not None and wanted:  # on [C, H], not on [C, V]: the product is the same
+                share_C1 = shares_N[part, None]
+                hidden_CH = (hidden_CH * share_C1).to(self.dtype)
+                if grad_NH is not None:
+                    grad_NH[part].mul_(share_C1)
             if grad_VH is not None:
                 self._add_product(grad_VH[: self.vocab], x_CV, hidden_CH, alpha=1 / lift, first=start == 0)
         return ce_N, kl_N

@@ -7,7 +7,7 @@ divided by the temperature.
 import functools
 import importlib.util
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -20,8 +20,11 @@ from tutelage.models.head.buffers import scratch
 _BLOCK = {"cpu": 16}
 _BLOCK_ELSEWHERE = 1024
 
-Soft = Tensor | tuple[Tensor, Tensor] | None
-"""What a teacher says of some rows: u [C, V]; draws from softmax(u) and its entropy, [C, S] and [C]; or nothing."""
+ITSELF: Final = "itself"
+Soft = Tensor | tuple[Tensor, Tensor] | Literal["itself"] | None
+"""What a teacher says of some rows: u [C, V]; draws from softmax(u) and its entropy, [C, S] and [C]; or nothing.
+ITSELF: there is no teacher, and in place of the KL comes the entropy of the row, at temperature 1 and without gradient.
+"""
 
 
 def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -37,7 +40,7 @@ def rows(
     x_CV are logits / T. With weights (a, b) it then holds d(a·ce + b·kl)/d logits, and the teacher's logits hold
     nothing of use; without weights both are spent. Of draws the KL is an estimate, its mean over the draws exact.
     """
-    of_kernel = x_CV.is_cuda and x_CV.dtype != torch.float64 and has_triton()
+    of_kernel = x_CV.is_cuda and x_CV.dtype != torch.float64 and not isinstance(soft, str) and has_triton()
     work = rows_by_kernel() if of_kernel else rows_by_torch
     return work(x_CV, targets_C, soft, temperature=temperature, weights=weights)
 
@@ -69,7 +72,7 @@ def rows_by_torch(
         given: Any = soft  # of this block, in the working precision
         if isinstance(soft, Tensor):
             given = _lifted(soft[part], work[1])
-        elif soft is not None:
+        elif isinstance(soft, tuple):
             given = soft[0][part].long(), soft[1][part].to(dtype).unsqueeze(1)
         ce_C[part], kl_C[part] = _block(x_BV, given, targets_C[part], work[1:], temperature, weights)
         if weights is not None and x_BV is work[0]:
@@ -99,12 +102,14 @@ def _block(
         d_BV = torch.sub(soft, x_BV, out=q_BV).sub_(n - m)
         torch.softmax(soft, 1, out=p_BV)
         kl = d_BV.mul_(p_BV).sum(1, keepdim=True) + _log_peak(p_BV)
-    elif soft is not None:
+    elif isinstance(soft, tuple):
         ids_BS, entropy_B1 = soft
         kl = m - x_BV.gather(1, ids_BS).mean(1, keepdim=True) - entropy_B1
 
     torch.softmax(x_BV, 1, out=q_BV)
     log_peak = log_peak_at_1 = _log_peak(q_BV)
+    if isinstance(soft, str):  # -sum q log q, to which the student's own normaliser is still to be added
+        kl = -torch.sub(x_BV, m, out=q1_BV).mul_(q_BV).sum(1, keepdim=True)
     total = 1.0
     if T == 2:  # q at temperature 1 is the normalised square of q at 2, and a product is cheaper than a second softmax
         total = torch.mul(q_BV, q_BV, out=q1_BV).sum(1, keepdim=True)
@@ -125,7 +130,7 @@ def _block(
         x_BV.scatter_add_(1, label_B1, -a)
         if isinstance(soft, Tensor):
             x_BV.sub_(p_BV.mul_(bT))
-        elif soft is not None:
+        elif isinstance(soft, tuple):
             ids_BS, _ = soft
             x_BV.scatter_add_(1, ids_BS, (-bT / ids_BS.shape[1]).expand(ids_BS.shape))
     return ce.squeeze(1), kl.squeeze(1)

@@ -1,0 +1,90 @@
+"""Log-probabilities of tokens that were written, from one pass of the student over the whole sequences.
+
+B sequences, T columns, N tokens that are asked for, H width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tutelage.data.batch import IGNORED, Batch
+from tutelage.data.rollouts import RolloutBatch
+from tutelage.models.head import token_log_probs, token_statistics
+
+
+def log_probs_at(
+    student: Any,
+    ids: Int[Tensor, "B T"],
+    targets: Int[Tensor, "B T"],
+    asked: Bool[Tensor, "B T"],
+    *,
+    number: int,
+    temperature: float = 1.0,
+) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T H"]]:
+    """log softmax(z / temperature) of the targets that are asked for, 0 elsewhere, and the hidden states.
+
+    number: how many are asked for, which the host knows. Only theirs are the logits that are ever made.
+    """
+    hidden_BTH = student.backbone(ids)
+    flat_NH, at_N = _picked(hidden_BTH, asked, number)
+    logp_N = token_log_probs(flat_NH / temperature, student.head, targets.flatten()[at_N], vocab=student.vocab)
+    return logp_N.new_zeros(asked.numel()).index_copy(0, at_N, logp_N).view(asked.shape), hidden_BTH
+
+
+def values_at(student: Any, hidden_BTH: Float[Tensor, "B T H"], targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """What the value head expects of the rest where a target of the reply comes next, 0 elsewhere."""
+    return torch.where(targets != IGNORED, student.value(hidden_BTH), 0.0)
+
+
+def _picked(hidden_BTH: Tensor, asked: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    # With the size known beforehand no device is asked for it.
+    at_N = torch.nonzero_static(asked.flatten(), size=number).squeeze(1)
+    return hidden_BTH.flatten(0, 1)[at_N], at_N
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a model thinks of replies that were written, token by token; 0 where there is none of a reply.
+
+    log_probs: [R, T] of each token, nats, at the temperature of the sampler
+    entropies: [R, T] of the distribution that each was drawn from, nats
+    values:    [R, T] of the value head before each; None for a model without one
+    """
+
+    log_probs: Float[Tensor, "R T"]
+    entropies: Float[Tensor, "R T"]
+    values: Float[Tensor, "R T"] | None
+
+
+def read(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.0) -> Reading:
+    """The replies under the student, or under the reference, by the code that training takes.
+
+    In the micro-batches and the precision of training the student finds exactly these numbers again in its first
+    step. The model is used in the mode that it is in: drop-out must be off, here as there.
+    """
+    valued = getattr(model, "value_head", None) is not None
+
+    def parts(part: RolloutBatch) -> tuple[Tensor, ...]:
+        asked_RT = part.targets != IGNORED
+        hidden_RTH = model.backbone(part.ids)
+        flat_NH, at_N = _picked(hidden_RTH, asked_RT, int(part.learnt.sum()))
+        found = token_statistics(flat_NH / temperature, model.head, part.targets.flatten()[at_N], vocab=model.vocab)
+        spread = (each.new_zeros(asked_RT.numel()).index_copy(0, at_N, each).view(asked_RT.shape) for each in found)
+        return (*spread, values_at(model, hidden_RTH, part.targets)) if valued else tuple(spread)
+
+    log_probs, entropies, *values = without_gradient(parts, batch, model, micro=micro)
+    return Reading(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
+
+
+@torch.no_grad()
+def without_gradient(
+    reads: Callable[[Any], tuple[Tensor, ...]], batch: Batch, model: Any, *, micro: int
+) -> tuple[Tensor, ...]:
+    """What `reads` gives of a batch, a micro-batch at a time on the model's device, as a whole on the host."""
+    device = model.head.device
+    found = [reads(part.to(device)) for part in batch.split(micro)]
+    return tuple(torch.cat(each).cpu() for each in zip(*found, strict=True))
