@@ -12,7 +12,7 @@ import pytest
 import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
-GROUND = {"errors", "budget", "recipe", "run", "settings"}
+GROUND = {"errors", "budget", "recipe", "run", "settings", "settings_interact"}
 ROOMS = {"train", "objectives", "teachers", "judges", "evaluate"}
 # Who may import whom, rooms' own modules apart. A `_base` holds only types: it may be named from any other room.
 ALLOWED = {
@@ -21,6 +21,7 @@ ALLOWED = {
     "budget": {"errors"},
     "recipe": {"errors"},
     "settings": {"errors", "budget", "recipe"},
+    "settings_interact": {"budget", "recipe", "settings"},
     "data": GROUND,
     "models": GROUND | {"data"},
     **{room: GROUND | {"data", "models"} for room in ROOMS},

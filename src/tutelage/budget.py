@@ -5,7 +5,7 @@ Rules: BabyLM 2025 (Findings, section 2) and 2026 (guidelines). A word is a whit
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from tutelage.errors import UserError
 
@@ -14,18 +14,30 @@ M = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """corpus: distinct words of text. shown: words of exposure, repeats counted. wrote: words the student may write."""
+    """corpus: distinct words of text. shown: words of exposure, repeats counted. wrote: words the student may write.
+
+    asked: a pattern of the names of models from outside that may read what the student writes and answer in words;
+           None where none may
+    """
 
     corpus: int
     shown: int
     wrote: int
+    asked: str | None = None
 
 
+# Llama 3.1 and 3.2 as 2025 names them, Qwen 2.5 to 3.5 up to 9B since 2026, and any model below a billion parameters.
+TEACHERS = (
+    r"llama-3\.1-8b-instruct|llama-3\.2-[13]b-instruct|qwen(2\.5|3|3\.5)-(\d\.\d|[1-9])b\b"
+    r"|(?<![\d.])(0\.\d+b|\d{1,3}m)\b"
+)
 RULES = {
     "strict-small": Track(corpus=10 * M, shown=100 * M, wrote=10 * M),
     "strict": Track(corpus=100 * M, shown=1000 * M, wrote=100 * M),
+    "interaction": Track(corpus=100 * M, shown=1000 * M, wrote=100 * M, asked=TEACHERS),
 }
 TRACKS = tuple(RULES)
+ALONE = ("strict-small", "strict")  # where nobody from outside is asked
 
 
 @dataclass(slots=True)
@@ -53,16 +65,24 @@ class Provenance:
     corpora:  fingerprint -> distinct words of all text that the model, its teachers and their beginnings read
     external: names of pretrained things from outside: their words are not known and not within any budget
     shown:    words that the model itself was shown before this run
+    wrote:    words that the model itself wrote in training before this run
+    asked:    names of pretrained models from outside whose words, and nothing else, reached the model: judges, tutors
     """
 
     corpora: Mapping[str, int] = field(default_factory=dict)
     external: tuple[str, ...] = ()
     shown: int = 0
+    wrote: int = 0
+    asked: tuple[str, ...] = ()
 
     def joined(self, other: "Provenance") -> "Provenance":
-        """Both together, with `shown` of the first: a teacher's exposure is not its student's."""
-        external = tuple(dict.fromkeys([*self.external, *other.external]))
-        return Provenance(corpora={**self.corpora, **other.corpora}, external=external, shown=self.shown)
+        """Both together, with `shown` and `wrote` of the first: a teacher's exposure is not its student's."""
+        return replace(
+            self,
+            corpora={**self.corpora, **other.corpora},
+            external=tuple(dict.fromkeys([*self.external, *other.external])),
+            asked=tuple(dict.fromkeys([*self.asked, *other.asked])),
+        )
 
 
 def violations(track: str, provenance: Provenance, *, shown: int, student_wrote: int = 0) -> list[str]:
@@ -73,6 +93,8 @@ def violations(track: str, provenance: Provenance, *, shown: int, student_wrote:
     rules = RULES[track]
     words = sum(provenance.corpora.values())
     found = [f"{name} was pretrained outside the budget" for name in provenance.external]
+    found += [text for name in provenance.asked if (text := _may_not_be_asked(name, rules, track))]
+    student_wrote += provenance.wrote
     if words > rules.corpus:
         found.append(f"{words:,} distinct words of training text, where {rules.corpus:,} are allowed")
     if shown > rules.shown:
@@ -80,6 +102,15 @@ def violations(track: str, provenance: Provenance, *, shown: int, student_wrote:
     if student_wrote > rules.wrote:
         found.append(f"{student_wrote:,} words written by the student, where {rules.wrote:,} are allowed")
     return found
+
+
+def _may_not_be_asked(name: str, rules: Track, track: str) -> str:
+    """Why a judge or tutor from outside is not allowed; empty where it is."""
+    if rules.asked is None:
+        return f"{name} was pretrained outside the budget, and only the interaction track lets such a model be asked"
+    return (
+        "" if re.search(rules.asked, name.lower()) else f"{name} is not among the judges and tutors that {track} allows"
+    )
 
 
 def require_valid(track: str, provenance: Provenance, *, shown: int) -> None:

@@ -42,10 +42,14 @@ class Named(Section):
     name: str
     """The module: a file of that room, or the dotted path of somebody's own."""
 
+    def declared(self) -> type[Section]:
+        """What settings the module has; none where no module is named."""
+        return settings_of(self.room, self.name) if self.name else Section
+
     def settings(self) -> dict[str, Any]:
         """The module's own settings, checked, defaults filled in."""
-        declared = settings_of(self.room, self.name)
-        return validated(declared, self.model_extra or {}, f"{KINDS[self.room]} {self.name}").model_dump()
+        where = f"{KINDS[self.room]} {self.name}"
+        return validated(self.declared(), self.model_extra or {}, where).model_dump()
 
 
 S = TypeVar("S", bound=Section)
@@ -267,6 +271,6 @@ def explained(value: Section) -> typing.Iterator[tuple[str, Any, str]]:
         for key, inner, text in explained(part):
             yield f"{field}.{key}", inner, text
         if isinstance(part, Named):
-            declared = settings_of(part.room, part.name).model_fields
+            declared = part.declared().model_fields
             for key, inner in part.settings().items():
                 yield f"{field}.{key}", inner, declared[key].description or ""

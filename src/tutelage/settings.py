@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tutelage.budget import TRACKS
+from tutelage.budget import ALONE
 from tutelage.recipe import Named, Section
 
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.split(",")) if isinstance(v, str) else v)]
@@ -179,7 +179,7 @@ class Training(Section):
     """Decides random weights, order, offsets and dropout."""
     run: str = ""
     """Where the run is written; empty is runs/<recipe>-s<seed>."""
-    track: Literal["none", *TRACKS] = "none"  # type: ignore[valid-type]
+    track: Literal["none", *ALONE] = "none"  # type: ignore[valid-type]
     """The challenge's track whose rules this run must keep; `none` keeps none and says what it would break."""
     data: Data = Data()
     student: Student = Student()

@@ -67,11 +67,21 @@ def sum_over_all(x: Tensor) -> Tensor:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process finds, for all: what is read from the disk may change while the others still look."""
+    """What the first process finds, for all: what is read from the disk may change while the others still look.
+
+    Its UserError is everybody's: nobody waits for an answer that does not come.
+    """
     if processes() == 1:
         return make()
-    found: list[Any] = [make() if rank() == 0 else None]
+    found: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            found[0] = make()
+        except UserError as error:
+            found[1] = error
     dist.broadcast_object_list(found)
+    if found[1]:
+        raise found[1]
     return found[0]
 
 

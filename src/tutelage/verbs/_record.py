@@ -11,17 +11,18 @@ from typing import Any
 import torch
 
 import tutelage
-from tutelage.budget import RULES, Provenance, violations
+from tutelage.budget import ALONE, Provenance, violations
 from tutelage.errors import UserError
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import explained, to_toml
 from tutelage.run import append_row, fingerprint, hash_file, read_json, read_rows, write_atomically
 from tutelage.settings import Training
+from tutelage.settings_interact import Interaction
 from tutelage.train import parallel
 
 # Settings that say what is told or kept, not what is learnt.
 WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
-WITHOUT_EFFECT += ("teacher.resident",)
+WITHOUT_EFFECT += ("teacher.resident", "store", "replay")
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 NUMERIC_ROOMS = ("data", "models", "objectives", "teachers", "train")
 
@@ -32,17 +33,17 @@ def versions() -> dict[str, str]:
     return {"tutelage": tutelage.__version__, "python": platform.python_version(), **found}
 
 
-def code_fingerprint() -> str:
+def code_fingerprint(rooms: Sequence[str] = NUMERIC_ROOMS) -> str:
     """Changes when a file that can change a number does."""
     package = Path(tutelage.__file__).parent
-    files = sorted(file for room in NUMERIC_ROOMS for file in (package / room).rglob("*.py"))
+    files = sorted(file for room in rooms for file in (package / room).rglob("*.py"))
     return fingerprint({str(file.relative_to(package)): hash_file(file) for file in files})
 
 
 class Record:
     """run.json and the .jsonl files of a run directory."""
 
-    def __init__(self, path: Path, recipe: Training, name: str) -> None:
+    def __init__(self, path: Path, recipe: Training | Interaction, name: str) -> None:
         self.path, self.recipe, self.name = path, recipe, name
         self.facts: dict[str, Any] = {}
 
@@ -79,9 +80,13 @@ class Record:
         if parallel.rank() == 0:
             append_row(self.path / "metrics.jsonl", dict(row))
 
-    def cut(self, step: int) -> float:
-        """Forget what was logged after `step`: it will happen again. Returns the seconds trained until then."""
-        metrics = self._cut("metrics.jsonl", lambda row: row["step"] <= step)
+    def cut(self, step: int, rounds: int = 0) -> float:
+        """Forget what was logged after `step` and after so many rounds: it will happen again.
+
+        Returns the seconds trained until then.
+        """
+        metrics = self._cut("metrics.jsonl", lambda row: row["step"] <= step and row.get("round", 0) <= rounds)
+        self._cut("stories.jsonl", lambda row: row["round"] <= rounds)
         self._cut("events.jsonl", lambda row: row["step"] <= step or row["kind"] == "resumed")
         return max((row.get("seconds", 0.0) for row in metrics), default=0.0)
 
@@ -96,19 +101,20 @@ class Record:
         if parallel.rank() == 0:
             write_atomically(self.path / "recipe.toml", to_toml(self.recipe))
             shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-            (self.path / "metrics.jsonl").unlink(missing_ok=True)
+            for name in ("metrics.jsonl", "stories.jsonl"):
+                (self.path / name).unlink(missing_ok=True)
         self.facts = {
             "name": self.path.name,
             "recipe": self.name,
             "seed": self.recipe.seed,
-            "verb": "train",
+            "verb": self.recipe.verb,
             "status": "running",
             "track": self.recipe.track,
             "fingerprint": fingerprint({key: parts[key] for key in ("recipe", "corpus", "start", "teacher")}),
             "parts": parts,
             "versions": versions(),
             "accepted_changes": [],
-            "teacher": list(self.recipe.teacher.models),
+            "teacher": list(self.recipe.teacher.models) if isinstance(self.recipe, Training) else [],
         }
         self.write()
 
@@ -180,6 +186,8 @@ def provenance_of(name: str) -> Provenance:
         corpora=kept.get("corpora", {}),
         external=tuple(kept.get("external", ())),
         shown=kept.get("shown", 0) + facts.get("ledger", {}).get("shown", 0),
+        wrote=kept.get("wrote", 0) + facts.get("ledger", {}).get("student_wrote", 0),
+        asked=tuple(kept.get("asked", ())),
     )
 
 
@@ -196,6 +204,8 @@ def provenance(recipe: Training, manifest: Mapping[str, Any]) -> Provenance:
     return found
 
 
-def validity(found: Provenance, shown: int) -> dict[str, Sequence[str]]:
+def validity(
+    found: Provenance, shown: int, student_wrote: int = 0, tracks: Sequence[str] = ALONE
+) -> dict[str, Sequence[str]]:
     """For each track, why the model would not be a valid entry."""
-    return {track: violations(track, found, shown=found.shown + shown) for track in RULES}
+    return {track: violations(track, found, shown=found.shown + shown, student_wrote=student_wrote) for track in tracks}
