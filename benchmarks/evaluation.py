@@ -4,9 +4,9 @@
 
 Plain is what the challenge's pipeline does, under inference mode: 64 items a batch in the order of the files, padded on
 the right, a forward for the first sentences and one for the second, all logits in fp32. Both begin with strings and end
-with a score a sentence, which must be equal before anything is timed. Items are whole batches from all over the files;
-of everything we find more common beginnings, as `tokens_an_item_of_all` says beside `tokens_an_item`. The weights are
-random: time does not depend on them.
+with a score a sentence, which must be equal before anything is timed. Items are runs of neighbours from all over the
+files, four of plain's batches each; of everything we find more common beginnings, as `tokens_an_item_of_all` says beside
+`tokens_an_item`. The weights are random: time does not depend on them.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from tutelage.evaluate.blimp_supplement import Supplement
 
 CLOSE = 1e-3  # nats a sentence of random weights, whose logits are small
 BATCH = 64
+NEIGHBOURS = 4 * BATCH
 SHAPES = {"small": {}, "tiny": {"n_embd": 64, "n_layer": 2, "n_head": 4}}
 
 
@@ -72,8 +73,8 @@ class Ours:
 
 
 def spread(items: Sequence[Item], n: int) -> list[Item]:
-    """About n items: whole batches of neighbours, from all over the list."""
-    size = min(BATCH, n)
+    """About n items: runs of neighbours, from all over the list."""
+    size = min(NEIGHBOURS, n)
     begins = np.linspace(0, len(items) - size, max(1, n // size)).astype(int)
     return [item for begin in begins for item in items[begin : begin + size]]
 
@@ -111,7 +112,7 @@ def compare(name: str, every: Sequence[Item], n: int, plain: "Plain", ours: "Our
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="small", help="GPT-2 Small's, or one to try it with")
-    parser.add_argument("--items", type=int, default=448, help="of BLiMP; of the supplement, half as many")
+    parser.add_argument("--items", type=int, default=768, help="of BLiMP; of the supplement, a quarter of that")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/evaluation.json"))
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plain, ours = Plain(model, tokenizer), Ours(model, tokenizer)
     comparisons = [
         compare(task.task, list(task.items()), n, plain, ours, options.repeats)
-        for task, n in ((Blimp(asked), options.items), (Supplement(asked), max(options.items // 2, 1)))
+        for task, n in ((Blimp(asked), options.items), (Supplement(asked), max(options.items // 4, 1)))
     ]
     result = {
         "benchmark": "evaluation",
