@@ -61,14 +61,24 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a judge said of a text under one criterion. levels: its probability of each label, where it gave some."""
+
+    label: str
+    text: str
+    levels: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Something a model wrote."""
+    """Something a model wrote, and what a judge said of it."""
 
     head: str
     prompt: str
     text: str
     number: int | None = None
     sub: str = ""
+    marks: list[Mark] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +117,16 @@ class Code:
     kind: str = "code"
 
 
-Block = Table | Figure | Texts | Prose | Items | Code
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What few will want to read; of it the Markdown has the tables alone."""
+
+    summary: str
+    blocks: "list[Block]"
+    kind: str = "folded"
+
+
+Block = Table | Figure | Texts | Prose | Items | Code | Folded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,11 @@ class Model:
     stages: list[Stage] = field(default_factory=list)
 
     @property
+    def verb(self) -> str:
+        """The command that made it."""
+        return str(self.run.get("verb") or self.recipe.get("verb") or "train")
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do for it."""
         return self.status in ("done", "evaluated")

@@ -2,7 +2,7 @@
 
 import re
 
-from tutelage.report.blocks import Block, Cell, Code, Figure, Items, Prose, Section, Table, Text, Texts
+from tutelage.report.blocks import Block, Cell, Code, Figure, Folded, Items, Mark, Prose, Section, Table, Text, Texts
 
 
 def markdown(title: str, about: str, sections: list[Section]) -> str:
@@ -33,6 +33,8 @@ def _block(block: Block) -> str:
         return "\n\n".join(escaped(paragraph) for paragraph in block.paragraphs)
     if isinstance(block, Items):
         return "\n".join(f"- **{escaped(head)}** {escaped(text)}" for head, text in block.items)
+    if isinstance(block, Folded):
+        return "\n\n".join([f"**{escaped(block.summary)}**", *(_block(b) for b in block.blocks if b.kind == "table")])
     assert isinstance(block, Code), block
     return _code(block)
 
@@ -53,7 +55,13 @@ def _cell(cell: Cell) -> str:
 
 def _text(item: Text) -> str:
     label = f"{item.head}, {item.sub}" if item.sub else item.head
-    return f"{escaped(label)}:\n\n> {escaped(item.prompt + item.text)}"
+    text = f"{escaped(label)}:\n\n> {escaped(item.prompt + item.text)}"
+    return f"{text}\n\n{escaped('; '.join(_mark(mark) for mark in item.marks))}" if item.marks else text
+
+
+def _mark(mark: Mark) -> str:
+    levels = ", ".join(f"{label}: {100 * share:.0f} %" for label, share in mark.levels)
+    return f"{mark.label} {mark.text}" + (f" ({levels})" if levels else "")
 
 
 def _code(block: Code) -> str:

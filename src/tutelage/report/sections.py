@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
+from tutelage.report.interaction import interaction_blocks
 from tutelage.report.milestones import milestones_figure
 from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
 from tutelage.report.official import official_blocks
@@ -108,6 +109,12 @@ def pairs(collection: Collection) -> Section:
     return _section("pairs", "Minimal pairs", lead, blocks, "No model was scored on minimal pairs.")
 
 
+def interaction(collection: Collection) -> Section:
+    """What judges and tutors did to students; a section that is left out where no run interacted."""
+    lead = "The student writes, a judge or a tutor reads it, and the student learns from what they say."
+    return Section(id="interaction", title="Interaction", lead=lead, blocks=interaction_blocks(collection))
+
+
 def samples(collection: Collection) -> Section:
     """What the models write: one text a system and prompt side by side, the others folded away."""
     prompts = list(dict.fromkeys(str(row.get("prompt", "")) for m in collection.models for row in m.samples))
@@ -135,7 +142,7 @@ def _texts(collection: Collection, prompt: str) -> Texts:
         ]
         shown += texts[:1]
         folded += texts[1:]
-    return Texts(title=prompt, shown=shown, folded=folded)
+    return Texts(title=f"“{prompt}”", shown=shown, folded=folded)
 
 
 def _continuation(prompt: str, text: str) -> str:
@@ -197,15 +204,18 @@ def reproduce(collection: Collection) -> Section:
     """The commands that made all this."""
     lines = [study["command"] for study in collection.studies if study.get("command")]
     alone = [m for m in collection.models if m.kind == "run" and not any(_is_of(m, s) for s in collection.studies)]
-    lines += [
-        f"tutelage train {shlex.quote(f'{_place(m)}/recipe.toml')} {shlex.quote(f'run={_place(m)}')}" for m in alone
-    ]
+    lines += [_again(model) for model in alone]
     fingerprints = [f"{m.name}  {m.run['fingerprint']}" for m in collection.models if m.run.get("fingerprint")]
     blocks: list[Block | None] = [Code(lines=lines)] if lines else []
     if fingerprints:
         blocks.append(Code(lines=fingerprints, caption="Fingerprints of the runs (recipe, data, code and versions)."))
     lead = "Run again, these commands skip what is done and resume what broke; elsewhere, they make it all anew."
     return _section("reproduce", "Make it again", lead, blocks, "The commands were not recorded.")
+
+
+def _again(model: Model) -> str:
+    place = _place(model)
+    return f"tutelage {model.verb} {shlex.quote(f'{place}/recipe.toml')} {shlex.quote(f'run={place}')}"
 
 
 def _place(model: Model) -> str:
@@ -225,7 +235,7 @@ def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], emp
 
 
 SECTIONS: list[Callable[[Collection], Section]] = [
-    results, challenge, curves, pairs, samples, recipes, words, cost, events, reproduce,
+    results, challenge, curves, pairs, interaction, samples, recipes, words, cost, events, reproduce,
 ]  # fmt: skip
 
 
