@@ -4,31 +4,41 @@ Products of body, attention and head, two operations a multiply-add; the backwar
 GPT-2 Small: 252 million a token forward, of which the head is 77. GPT-2 Large: 1,568.
 """
 
-from _world import World
+from typing import TYPE_CHECKING
 
 from tutelage.models.shapes import SHAPES
 
+if TYPE_CHECKING:
+    from _world import World
 
-def plain(world: World) -> float:
+
+def plain(world: "World") -> float:
     """A step of plain training, and of distillation from draws."""
     return 3 * (body(world, world.student) + head(world, world.student))
 
 
-def from_hidden(world: World) -> float:
+def from_hidden(world: "World") -> float:
     """Stored hidden states: the teacher's head is applied anew."""
     return plain(world) + head(world, world.teacher)
 
 
-def online(world: World) -> float:
+def online(world: "World") -> float:
     """The whole teacher, forward."""
     return from_hidden(world) + body(world, world.teacher)
 
 
-def body(world: World, shape: str) -> float:
+def body(world: "World", shape: str) -> float:
+    return body_of(SHAPES[shape]["n_layer"], SHAPES[shape]["n_embd"], world.window)
+
+
+def head(world: "World", shape: str) -> float:
+    return head_of(SHAPES[shape]["n_embd"], world.vocabulary)
+
+
+def body_of(layers: int, width: int, window: int) -> float:
     """Twelve squares of the width a layer, and attention over the whole window, as it is usually counted."""
-    layers, width = SHAPES[shape]["n_layer"], SHAPES[shape]["n_embd"]
-    return layers * (24 * width**2 + 4 * world.window * width)
+    return layers * (24 * width**2 + 4 * window * width)
 
 
-def head(world: World, shape: str) -> float:
-    return 2 * world.vocabulary * SHAPES[shape]["n_embd"]
+def head_of(width: int, vocabulary: int) -> float:
+    return 2 * vocabulary * width
