@@ -5,8 +5,8 @@
 Plain is what the challenge's pipeline does, under inference mode: 64 items a batch in the order of the files, padded on
 the right, a forward for the first sentences and one for the second, all logits in fp32. Both begin with strings and end
 with a score a sentence, which must be equal before anything is timed. Items are runs of neighbours from all over the
-files, four of plain's batches each; of everything we find more common beginnings, as `tokens_an_item_of_all` says beside
-`tokens_an_item`. The weights are random: time does not depend on them.
+files, two of plain's batches each, in which texts are as long and begin alike nearly as often as in all of them:
+`tokens_an_item` beside `tokens_an_item_of_all`. The weights are random: time does not depend on them.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tutelage.evaluate.blimp_supplement import Supplement
 
 CLOSE = 1e-3  # nats a sentence of random weights, whose logits are small
 BATCH = 64
-NEIGHBOURS = 4 * BATCH
+NEIGHBOURS = 2 * BATCH
 SHAPES = {"small": {}, "tiny": {"n_embd": 64, "n_layer": 2, "n_head": 4}}
 
 
@@ -112,7 +112,7 @@ def compare(name: str, every: Sequence[Item], n: int, plain: "Plain", ours: "Our
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="small", help="GPT-2 Small's, or one to try it with")
-    parser.add_argument("--items", type=int, default=768, help="of BLiMP; of the supplement, a quarter of that")
+    parser.add_argument("--items", type=int, default=1024, help="of BLiMP; of the supplement, a quarter of that")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/evaluation.json"))
