@@ -1,6 +1,6 @@
 """C6: seconds until a student has learnt so much, on a nursery corpus that is made in place.
 
-    python benchmarks/time_to_loss.py                     four minutes on two cores
+    python benchmarks/time_to_loss.py                     some eight minutes on two cores
     python benchmarks/time_to_loss.py --quick
 
 A small student, plain or under a teacher that `tutelage train` has trained first: by our loop, and by transformers'
@@ -110,6 +110,8 @@ def race(world: Nursery, options: argparse.Namespace) -> dict[str, Any]:
             curves[who].append(
                 {"step": turn * options.every, "seconds": seconds, "loss": validation.loss(runner.model)}
             )
+        lines = (f"{who} {curve[-1]['loss']:.3f} in {curve[-1]['seconds']:.1f} s" for who, curve in curves.items())
+        print(f"{turn * options.every:4} steps: " + ", ".join(lines), flush=True)
     marks = {who: min(x["loss"] for x in curves[who]) for who in ("transformers Trainer", "BabyLlama port")}
     passed = {who: {mark: first_at(curve, loss) for mark, loss in marks.items()} for who, curve in curves.items()}
     live = world.live()
@@ -148,9 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32, help="windows a step")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--every", type=int, default=25, help="steps of a turn, and from one validation to the next")
-    parser.add_argument("--teacher-steps", type=int, default=600)
+    parser.add_argument("--teacher-steps", type=int, default=400)
     parser.add_argument("--validation", type=int, default=64, help="windows")
     parser.add_argument("--quick", action="store_true", help="toy sizes")
     parser.add_argument("--out", type=Path, help="benchmarks/results/time_to_loss.json; quick: nowhere")
