@@ -4,7 +4,6 @@ Legend: R rows (prompt, sample) that are written at the same time, P tokens of t
 V vocabulary.
 """
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
 from tutelage.errors import UserError
+from tutelage.models._captured import Captured
 from tutelage.models._draw import choose, noise
+from tutelage.models._writer import Writer
 
 COMPACT = 7 / 8  # finished rows are taken out of the batch once fewer than this share still write
+LOOK = {"cpu": 1}
+LOOK_ELSEWHERE = 16  # tokens between two looks at who has finished: each look waits for the device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ def sample(
     seed: int | Sequence[int] = 1,
     numbers: Sequence[int] | None = None,
     batch: int | None = None,
+    captured: bool | None = None,
 ) -> list[Sample]:
     """Continue every prompt `samples` times; in the order of the prompts, a prompt's samples together.
 
@@ -91,6 +94,7 @@ def sample(
     where rounding decides. Several integers make a seed too: (seed, round).
     numbers: the prompts' numbers, where these prompts are a part of more; default 0, 1, 2, ...
     batch: rows at a time; None writes all of them at once.
+    captured: write each token by one launch of a CUDA graph; None: on CUDA, where the model's cache allows it.
     The model is in evaluation mode for this, without gradients, and afterwards as it was.
     """
     how = How(max_new=max_new, min_new=min_new, temperature=temperature, top_k=top_k, top_p=top_p, eos=eos)
@@ -104,84 +108,8 @@ def sample(
         for begin in range(0, len(rows), size):
             group = rows[begin : begin + size]
             uniform = np.stack([noise(seed, numbers[p], s, max_new) for p, s in group])
-            out += _write(model, prompts, group, uniform, how)
+            out += _write(model, prompts, group, uniform, how, captured)
     return out
-
-
-class _Roomy(DynamicLayer):
-    """Keys and values of a layer in a buffer with room for what will come, of which views are handed out.
-
-    Adding to it writes one position; the usual layer copies all of them every time.
-    """
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-        self._buffers: tuple[Tensor, Tensor] | None = None
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **more: object) -> tuple[Tensor, Tensor]:
-        """Add positions and return all of them."""
-        old = self.get_seq_length()
-        new = old + key_states.shape[-2]
-        if self._buffers is None or new > self.room:
-            return super().update(key_states, value_states)
-        keys, values = self._buffers
-        keys[:, :, old:new], values[:, :, old:new] = key_states, value_states
-        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep or repeat these rows, in a new buffer."""
-        assert self.keys is not None and self.values is not None
-        length = self.get_seq_length()
-        keys, values = (self._with_room(states[indices]) for states in (self.keys, self.values))
-        self._buffers = keys, values
-        self.keys, self.values = keys[:, :, :length], values[:, :, :length]
-
-    def _with_room(self, states: Tensor) -> Tensor:
-        rows, heads, length, width = states.shape
-        buffer = states.new_empty(rows, heads, self.room, width)
-        buffer[:, :, :length] = states
-        return buffer
-
-
-class _Writer:
-    """A model in the middle of writing: its cache, which columns are padding, and where each row stands."""
-
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int) -> None:
-        self.model = model
-        self.cache = DynamicCache(config=model.config)
-        self.cache.layers = [_Roomy(room) if type(one) is DynamicLayer else one for one in self.cache.layers]
-        known = inspect.signature(model.forward).parameters
-        self._last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-        self._positions = "position_ids" in known
-        longest = max(len(prompt) for prompt in prompts)
-        # On the left, so that every row's next token comes in the same column.
-        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
-        self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
-        mask = (torch.arange(longest, device=model.device) >= longest - self.lengths[:, None]).long()
-        self.mask = None if bool(mask.all()) else torch.nn.functional.pad(mask, (0, room - longest), value=1)
-        self.columns = longest
-        self.logits = self._forward(ids, (mask.cumsum(-1) - 1).clamp(min=0))
-
-    def add(self, ids_R: Int[Tensor, " R"]) -> None:
-        """One more token for every row; afterwards `logits` are those of the next."""
-        positions = self.lengths[:, None]
-        self.lengths, self.columns = self.lengths + 1, self.columns + 1
-        self.logits = self._forward(ids_R[:, None], positions)
-
-    def take(self, rows: Int[Tensor, " R"]) -> None:
-        """Go on with these rows, repeated or left out."""
-        self.cache.batch_select_indices(rows)
-        self.lengths, self.logits = self.lengths[rows], self.logits[rows]
-        self.mask = None if self.mask is None else self.mask[rows]
-
-    def _forward(self, ids: Tensor, positions: Tensor) -> Float[Tensor, "R V"]:
-        given = dict(self._last) | ({"position_ids": positions} if self._positions else {})
-        if self.mask is not None:
-            given["attention_mask"] = self.mask[:, : self.columns]
-        out = self.model(input_ids=ids, past_key_values=self.cache, use_cache=True, **given)
-        return out.logits[:, -1].float()
 
 
 def _write(
@@ -190,30 +118,36 @@ def _write(
     rows: list[tuple[int, int]],
     uniform: Float[np.ndarray, "R T"],
     how: How,
+    captured: bool | None,
 ) -> list[Sample]:
     """Every row to its end. A prompt is read once, however many samples it has."""
     read = list(dict.fromkeys(p for p, _ in rows))
     longest = max(len(prompts[p]) for p in read)
-    writer = _Writer(model, [prompts[p] for p in read], room=longest + how.max_new)
+    writer = Writer(model, [prompts[p] for p in read], room=longest + how.max_new)
     device = writer.logits.device
-    writer.take(torch.tensor([read.index(p) for p, _ in rows], device=device))
+    place = {p: n for n, p in enumerate(read)}
+    writer.take(torch.tensor([place[p] for p, _ in rows], device=device))
+    if writer.fixable and (device.type == "cuda" if captured is None else captured):
+        writer = Captured(writer)
     noise_RT = torch.from_numpy(uniform).to(device)
     ids = torch.full(uniform.shape, -1, dtype=torch.long, device=device)
     logp = torch.zeros(uniform.shape, device=device)
     where = torch.arange(len(rows), device=device)  # the row that each row of the batch belongs to
     live = torch.ones(len(rows), dtype=torch.bool, device=device)
+    look = LOOK.get(device.type, LOOK_ELSEWHERE)
     for t in range(how.max_new):
         picked, picked_logp = _pick(writer.logits, noise_RT[where, t], how, may_end=t >= how.min_new)
-        ids[where[live], t], logp[where[live], t] = picked[live], picked_logp[live]
+        ids[where, t], logp[where, t] = torch.where(live, picked, -1), torch.where(live, picked_logp, 0.0)
         if how.eos is not None:
             live = live & (picked != how.eos)
-            alive = int(live.sum())
-            if alive == 0:
-                break
-            if alive < COMPACT * len(live):
-                kept = live.nonzero().squeeze(-1)
-                writer.take(kept)
-                picked, where, live = picked[kept], where[kept], live[kept]
+            if (t + 1) % look == 0:
+                alive = int(live.sum())
+                if alive == 0:
+                    break
+                if alive < COMPACT * len(live) and isinstance(writer, Writer):
+                    kept = live.nonzero().squeeze(-1)
+                    writer.take(kept)
+                    picked, where, live = picked[kept], where[kept], live[kept]
         if t + 1 < how.max_new:
             writer.add(picked)
     return [_sample(*each, prompts, how) for each in zip(rows, ids.tolist(), logp.tolist())]
