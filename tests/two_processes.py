@@ -2,11 +2,14 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from interacting import interaction
 from toys import V, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation
@@ -24,7 +27,7 @@ def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path 
     if start:
         loop.load_state_dict(*torch.load(start))
     loop._gradients(loop.batch_at(loop.step).share(parallel.rank(), parallel.processes()))
-    gradient = torch.cat([p.grad.flatten().clone() for p in student.parameters() if p.grad is not None])
+    gradient = gradient_of(student)
     loop.optimizers.zero_grad()
     losses = []
     for step in loop:
@@ -34,11 +37,24 @@ def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path 
     return losses, gradient, loop.state_dict()
 
 
-def worker(rank: int, port: int, out: str, calls: list[tuple]) -> None:
+def of_interaction(name: str) -> torch.Tensor:
+    """The gradient of one step of an objective of interaction, this process's share of it in micro-batches."""
+    student, objective, batch = interaction(name, torch.float64)
+    loop = toy_loop(student, objective, micro=3, batch_at=lambda step: batch)
+    loop._gradients(batch.share(parallel.rank(), parallel.processes()))
+    return gradient_of(student)
+
+
+def gradient_of(student: torch.nn.Module) -> torch.Tensor:
+    """As one vector."""
+    return torch.cat([p.grad.flatten().clone() for p in student.parameters() if p.grad is not None])
+
+
+def worker(rank: int, port: int, out: str, calls: list[Any], run: Callable[..., Any]) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
-    results = [train(*call) for call in calls]
+    results = [run(*call) if isinstance(call, tuple) else run(call) for call in calls]
     if rank == 0:
         torch.save(results, out)
     dist.destroy_process_group()
@@ -51,7 +67,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def in_two_processes(out: Path, calls: list[tuple]) -> list[tuple]:
-    """What the first of two processes gives back from `train(*call)`, call by call: starting processes is dear."""
-    mp.spawn(worker, (free_port(), str(out), calls), nprocs=2)
+def in_two_processes(out: Path, calls: list[Any], run: Callable[..., Any] = train) -> list[Any]:
+    """What the first of two processes gives back from `run`, call by call: starting processes is dear."""
+    mp.spawn(worker, (free_port(), str(out), calls, run), nprocs=2)
     return torch.load(out)

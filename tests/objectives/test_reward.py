@@ -148,7 +148,7 @@ def test_the_first_step_of_rloo_is_that_of_reinforce_with_a_baseline():
 
 def test_a_ratio_beyond_the_clip_earns_rloo_nothing_more():
     batch = RLOO().prepared(ones(3, 2), torch.tensor([1.0, 0.0]).double(), reading(OLD), reading(OLD), kl_weight=0.0)
-    student = Says(OLD + torch.tensor([[0.3], [0.1]]).double())
+    student = Says(OLD + torch.tensor([[0.3], [0.1]], dtype=torch.float64))
     loss = RLOO(clip=0.2)(student, batch)
     found = per_unit(loss, batch.counts)
     assert found["policy"] == pytest.approx((-1.2 + math.exp(0.2)) / 2, abs=1e-12)
