@@ -4,22 +4,20 @@ That order lets a server, or a model here, keep what it computed for the rubric,
 the story.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict
 
 from pydantic import Field, model_validator
 
 from tutelage.errors import UserError
 from tutelage.judges._base import Rollout
 from tutelage.judges._fence import filled
-from tutelage.recipe import Section, did_you_mean, validated
+from tutelage.recipe import Section, did_you_mean, read_toml, validated
 
 SHIPPED = Path(__file__).parent / "rubrics"
 Labels = Literal["numbers", "letters"]
-T = TypeVar("T", bound=Section)
 
 
 class Message(TypedDict):
@@ -90,27 +88,16 @@ class Instructions(Section):
     """The conversation. Turns of one role in a row become one: some chat templates take nothing else."""
 
 
-def load(name: str, kind: type[T]) -> T:
-    """A shipped file by its name, or somebody's own by its path."""
-    own, shipped = Path(name), SHIPPED / f"{name}.toml"
-    path = own if own.suffix == ".toml" else shipped
-    known = sorted(file.stem for file in SHIPPED.glob("*.toml"))
+def load(name: str) -> Rubric | Instructions:
+    """A shipped file by its name, or somebody's own by its path: one with [[criteria]] or one with [[turns]]."""
+    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
     if not path.is_file():
+        known = sorted(file.stem for file in SHIPPED.glob("*.toml"))
         raise UserError(
             f"There is no rubric {name!r}{did_you_mean(name, known)}", f"One of {', '.join(known)}, or a .toml file", ""
         )
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name} is not TOML: {error}", "", "") from error
-    asks_for_marks = "criteria" in raw
-    if asks_for_marks != (kind is Rubric):
-        raise UserError(
-            f"{name} asks for {'marks' if asks_for_marks else 'corrections'}",
-            "A file with [[criteria]] for a judge, one with [[turns]] for a tutor",
-            "",
-        )
-    return validated(kind, raw, f"rubric {path.stem}")
+    raw = read_toml(path)
+    return validated(Instructions if "turns" in raw else Rubric, raw, f"rubric {path.stem}")
 
 
 def labels_of(criterion: Criterion, labels: Labels) -> list[str]:
