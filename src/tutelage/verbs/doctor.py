@@ -29,6 +29,7 @@ EXTRAS = {
     "report": (("matplotlib", "jinja2"), "reports and studies"),
     "evaluation": (("statsmodels", "scipy"), "the tasks reading and aoa"),
     "hub": (("datasets",), "data sets from the Hub"),
+    "judge": (("httpx",), "a judge or a tutor behind a server"),
     "zstd": (("zstandard",), "texts packed as .zst"),
     "tensorboard": (("tensorboard",), "log.tensorboard=true"),
     "wandb": (("wandb",), "log.wandb=PROJECT"),
