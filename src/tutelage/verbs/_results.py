@@ -10,7 +10,8 @@ from tutelage.budget import milestone_words
 from tutelage.evaluate._base import Milestone, Outcome, Result
 from tutelage.evaluate._official import PLACES
 from tutelage.models.student import locate
-from tutelage.run import read_json, read_rows, write_atomically
+from tutelage.run import read_json, write_atomically
+from tutelage.verbs._predictions import predictions_beside
 
 
 def run_of(name: str) -> Path | None:
@@ -75,9 +76,9 @@ def keep(place: Path, result: Result, outcome: Outcome) -> None:
     """Write a result, its predictions first: if the result is there, they are."""
     if outcome.predictions:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions)
-        write_atomically(_predictions(place), "".join(lines))
+        write_atomically(predictions_beside(place), "".join(lines))
     else:
-        _predictions(place).unlink(missing_ok=True)
+        predictions_beside(place).unlink(missing_ok=True)
     _write(place, result)
 
 
@@ -87,15 +88,6 @@ def keep_missing(place: Path, result: Result) -> None:
         _write(place, result)
 
 
-def predictions_of(place: Path) -> list[dict[str, Any]]:
-    """What was chosen for each item."""
-    return read_rows(_predictions(place))
-
-
 def _write(place: Path, result: Result) -> None:
     plain: Mapping[str, Any] = result.to_json()
     write_atomically(place, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
-
-
-def _predictions(place: Path) -> Path:
-    return place.with_name(f"{place.stem}.predictions.jsonl")

@@ -24,13 +24,11 @@ from tutelage.train.parallel import start
 from tutelage.verbs._fetch import fetch
 from tutelage.verbs._finetune import finetune
 from tutelage.verbs._results import home_of, keep, keep_missing, kept, milestones_of, place_of, run_of
-from tutelage.verbs._scoreboard import show
+from tutelage.verbs._scoreboard import Measured, show
 
 WINDOW = 128  # the published figures'
 FORMAT = 2  # raise it when a change of the scoring makes figures on disk wrong
 OFFICIAL = "official"  # instead of a task: all of the profile's
-
-Measured = tuple[Result, Path]
 
 
 def evaluate(
@@ -164,7 +162,8 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
             place = place_of(home, short, data, source)
             key = fingerprint([FORMAT, short, dict(task.settings), weights])
             if old := kept(place, key, name):
-                loader.console.print(f"{name}: {short} on {old.name} is there already ({place}), not computed again")
+                there = f"{name}: {short} on {old.name} is there already ({place}), not computed again"
+                loader.console.print(there, soft_wrap=True)
                 yield old, place
                 continue
             if model is None or tools is None:
