@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from report.html import Page
 from report.interacting import CRITERIA, OTHER, RULES, make_interaction
 from report.made import lines, make_run, write
@@ -23,6 +24,14 @@ from tutelage.run import read_rows
 from tutelage.verbs.report import report
 
 EVIL = '</p><script>alert("x")</script><b style="--p:9">'
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("interaction")
+    for seed in (1, 2):
+        make_interaction(folder / "runs" / f"a-s{seed}", seed=seed, alarm=4 if seed == 2 else None)
+    return report([folder / "runs"], out=folder / "report")
 
 
 def subjects(folder: Path) -> list[Subject]:
@@ -113,14 +122,13 @@ def test_runs_that_were_shown_nothing_are_drawn_over_rounds(tmp_path: Path):
     assert x_of(collect([tmp_path])) == ("round", "rounds")
 
 
-def test_it_says_whose_marks_they_are(tmp_path: Path):
-    make_interaction(tmp_path / "runs" / "a-s1")
-    assert whose_marks(collect([tmp_path]).systems) == f"Marks by {RULES['about']}."
-    page = report([tmp_path / "runs"], out=tmp_path / "report")
+def test_it_says_whose_marks_they_are(page: Path, tmp_path: Path):
     html, text = page.read_text(), (page.parent / "report.md").read_text()
     assert html.count("rules: no model") >= 4  # the list, the table, the figure, the stories
     assert text.count("rules: no model") >= 4 and OTHER["about"] in text
-    make_interaction(tmp_path / "runs" / "b-s1", judge={"name": "endpoint", "about": "llama at 10 levels"})
+    make_interaction(tmp_path / "a-s1")
+    assert whose_marks(collect([tmp_path]).systems) == f"Marks by {RULES['about']}."
+    make_interaction(tmp_path / "b-s1", judge={"name": "endpoint", "about": "llama at 10 levels"})
     assert whose_marks(collect([tmp_path]).systems).endswith("; of b by endpoint: llama at 10 levels.")
 
 
@@ -165,10 +173,7 @@ def test_what_a_student_or_a_judge_writes_is_escaped(tmp_path: Path):
     assert "<script" not in prose
 
 
-def test_the_whole_section_is_on_the_page_and_in_the_markdown(tmp_path: Path):
-    for seed in (1, 2):
-        make_interaction(tmp_path / "runs" / f"a-s{seed}", seed=seed, alarm=4 if seed == 2 else None)
-    page = report([tmp_path / "runs"], out=tmp_path / "report")
+def test_the_whole_section_is_on_the_page_and_in_the_markdown(page: Path):
     html, text = page.read_text(), (page.parent / "report.md").read_text()
     read = Page(html)
     assert "Interaction" in read.titles and len(read.ids) == len(set(read.ids))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.report.scores import Note, Score, Stage, read_evaluations, read_stages
+from tutelage.report.scores import Difference, Note, Score, Stage, read_evaluations, read_stages
 from tutelage.run import read_json, read_rows
 
 _DEPTH = 3  # runs/<study>/evaluations/<model>
@@ -78,10 +78,11 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What the page is about. studies: the content of their study.json."""
+    """What the page is about. studies: the content of their study.json. differences: between systems, item by item."""
 
     systems: list[System]
     studies: list[dict[str, Any]]
+    differences: list[Difference] = field(default_factory=list)
 
     @property
     def models(self) -> list[Model]:

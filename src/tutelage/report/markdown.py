@@ -26,7 +26,7 @@ def _block(block: Block) -> str:
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Figure):
-        return f"![{escaped(block.alt)}](figures/{block.name}.svg)\n\n{block.caption}"
+        return f"![{escaped(block.alt)}](figures/{block.name}.svg)\n\n{escaped(block.caption)}"
     if isinstance(block, Texts):
         return "\n\n".join([f"**{escaped(block.title)}**", *(_text(item) for item in block.shown)])
     if isinstance(block, Prose):
@@ -44,7 +44,7 @@ def _table(table: Table) -> str:
     lines = ["| " + " | ".join(escaped(head) for head in heads) + " |"]
     lines.append("|" + "|".join(["---", *("--:" if c.number else "---" for c in table.columns)]) + "|")
     lines += ["| " + " | ".join([escaped(row.head), *(_cell(cell) for cell in row.cells)]) + " |" for row in table.rows]
-    return "\n".join(lines) + (f"\n\n{table.caption}" if table.caption else "")
+    return "\n".join(lines) + (f"\n\n{escaped(table.caption)}" if table.caption else "")
 
 
 def _cell(cell: Cell) -> str:
@@ -68,5 +68,5 @@ def _code(block: Code) -> str:
     fence = "```"
     while any(fence in line for line in block.lines):
         fence += "`"
-    head = f"{block.caption}\n\n" if block.caption else ""
+    head = f"{escaped(block.caption)}\n\n" if block.caption else ""
     return head + "\n".join([fence, *block.lines, fence])

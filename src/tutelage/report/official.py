@@ -11,6 +11,7 @@ from statistics import fmean
 from tutelage.report.blocks import Block, Cell, Column, Items, Prose, Row, Table
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.numbers import mean, percent
+from tutelage.report.paired import paired_table
 from tutelage.report.scores import Score
 from tutelage.report.tables import missing
 
@@ -20,6 +21,7 @@ class Task:
     """metric: the official figure. correct: another beside it, and what that one does. chance: in per cent."""
 
     label: str
+    unit: str = "% right"
     metric: str = "accuracy"
     correct: str = "accuracy_ties_shared"
     why: str = "ties shared"
@@ -32,13 +34,15 @@ TASKS = {
     "ewok": Task(label="EWoK", chance=50),
     "entity_tracking": Task(label="Entity tracking", chance=20),
     "comps": Task(label="COMPS", chance=50),
-    "glue": Task(label="GLUE", metric="score", correct="score_last_token", why="last token"),
+    "glue": Task(label="GLUE", unit="% right or F1", metric="score", correct="score_last_token", why="last token"),
     "global_piqa_parallel": Task(label="GlobalPIQA parallel", chance=25),
     "global_piqa_nonparallel": Task(label="GlobalPIQA other", chance=50),
-    "wug_adj": Task(label="WUG adjective", metric="spearman", correct=""),
-    "wug_past": Task(label="WUG past", metric="spearman", correct=""),
-    "reading": Task(label="Reading", metric="reading", correct="reading_correct", why="words as in the text"),
-    "aoa": Task(label="AoA", metric="aoa", correct="aoa_nats", why="all in nats"),
+    "wug_adj": Task(label="WUG adjective", unit="correlation x 100", metric="spearman", correct=""),
+    "wug_past": Task(label="WUG past", unit="correlation x 100", metric="spearman", correct=""),
+    "reading": Task(
+        label="Reading", unit="% of variance", metric="reading", correct="reading_correct", why="words as in the text"
+    ),
+    "aoa": Task(label="AoA", unit="correlation x 100", metric="aoa", correct="aoa_nats", why="all in nats"),
 }
 UNGATED = "aoa_ungated"  # what stands beside AoA in 2026
 FIRST_FIVE = ("blimp", "blimp_supplement", "ewok", "entity_tracking", "comps")
@@ -62,7 +66,8 @@ def official_blocks(collection: Collection) -> list[Block]:
                     official_table(collection, data),
                     *_notes(collection, data),
                 ]
-    return blocks
+    beside = paired_table(collection, lambda task: task in TASKS, lambda task: TASKS[task].label)
+    return [*blocks, *([beside] if beside else [])]
 
 
 def _title(data: str) -> str:
@@ -71,13 +76,16 @@ def _title(data: str) -> str:
 
 
 def official_table(collection: Collection, data: str) -> Table:
-    """Tasks down, systems across; every figure in per cent."""
+    """Tasks down, systems across; every figure x 100, as the leaderboard has it."""
     profile, _, fast = data.partition("-")
     tasks = [task for task in TASKS if task in _flat([*LANGUAGE[profile], *HUMAN[profile]])]
     tasks = [task for task in tasks if not (fast and task in NOT_FAST)]
     systems = [s for s in collection.systems if any((task, data) in _evaluated(s) for task in tasks)]
     averages = {} if fast else averages_of(profile)
-    rows = [Row(head=TASKS[t].label, group="Tasks", cells=[_cell(s, t, data) for s in systems]) for t in tasks]
+    rows = [
+        Row(head=TASKS[t].label, sub=TASKS[t].unit, group="Tasks", cells=[_cell(s, t, data) for s in systems])
+        for t in tasks
+    ]
     rows += [
         Row(head=name, group="Averages", cells=[_average(s, parts, data) for s in systems])
         for name, parts in averages.items()
@@ -86,7 +94,8 @@ def official_table(collection: Collection, data: str) -> Table:
         corner="Task",
         columns=[Column(label=system.name) for system in systems],
         rows=rows,
-        caption="Official figures, x 100; ± is the standard deviation over seeds, or with one seed the standard error "
+        caption="Official figures, x 100: per cent right; of reading per cent of variance, of WUG and AoA correlation. "
+        "± is the standard deviation over seeds, or with one seed the standard error "
         "over items. Below a figure: a more correct one, where it differs. An average is shown where nothing is "
         "missing in it; the leaderboard counts what is missing as zero.",
     )

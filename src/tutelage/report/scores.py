@@ -32,6 +32,22 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The second system's figure minus the first's on n equal items, as a share of 1; low, high: its 95 % interval."""
+
+    task: str
+    data: str
+    first: str
+    second: str
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluations:
     """Everything in one folder of results."""
 

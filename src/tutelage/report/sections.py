@@ -11,6 +11,7 @@ from tutelage.report.interaction import interaction_blocks
 from tutelage.report.milestones import milestones_figure
 from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
 from tutelage.report.official import official_blocks
+from tutelage.report.paired import paired_table
 from tutelage.report.tables import (
     cost_table,
     differences_table,
@@ -105,6 +106,7 @@ def pairs(collection: Collection) -> Section:
     for suite, figure in figures:
         blocks += [Prose(paragraphs=[f"Suite: {suite}"])] if len(figures) > 1 else []
         blocks.append(figure)
+    blocks.append(paired_table(collection, lambda task: task == "minimal_pairs", lambda task: "Minimal pairs"))
     lead = "How often a model finds the grammatical sentence of a pair more probable than the ungrammatical one."
     return _section("pairs", "Minimal pairs", lead, blocks, "No model was scored on minimal pairs.")
 

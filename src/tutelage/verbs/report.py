@@ -6,6 +6,7 @@ from tutelage.report.collect import collect
 from tutelage.report.markdown import markdown
 from tutelage.report.page import about_of, figures_of, page, require_extra, sections_of, title_of
 from tutelage.run import write_atomically
+from tutelage.verbs._paired import with_differences
 
 
 def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> Path:
@@ -14,7 +15,7 @@ def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> 
     runs: run folders, folders of evaluated models, or folders that hold such folders (a study's, all of runs/).
     """
     require_extra()
-    collection = collect([Path(run) for run in runs])
+    collection = with_differences(collect([Path(run) for run in runs]))
     sections, title = sections_of(collection), title_of(collection, title)
     out = Path(out)
     for figure in figures_of(sections):
