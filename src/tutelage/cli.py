@@ -126,6 +126,26 @@ def train(
 
 
 @app.command()
+def interact(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say texts, words, judgements, disk; do nothing")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let the student write, be judged or corrected, and learn from it; the same command goes on where it stopped."""
+    from tutelage.recipe import read
+    from tutelage.settings_interact import Interaction
+
+    read(Interaction, recipe, overrides or [])  # a mistyped recipe is answered before torch is imported
+    from tutelage.verbs.interact import interact
+
+    interact(recipe, overrides or [], quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
+
+
+@app.command()
 def evaluate(
     models: Annotated[list[str] | None, typer.Argument(help="Runs, milestones, folders or Hub names")] = None,
     tasks: Annotated[

@@ -11,6 +11,13 @@ from tutelage.recipe import Named, Section
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 
 
+class Student(settings.Student):
+    """The model that writes and learns: weights that exist, or random weights in a shape."""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout in updates. It makes the student that learns another one than the student that wrote."""
+
+
 class Prompts(Section):
     """What the student is asked to continue."""
 
@@ -201,7 +208,7 @@ class Interaction(Section):
     faithful: bool = False
     """Reproduce what a published baseline is known to do wrong; docs/interaction.md says what."""
     data: settings.Data = settings.Data()
-    student: settings.Student = settings.Student()
+    student: Student = Student()
     prompts: Prompts = Prompts()
     sample: Sample = Sample()
     judge: Judge = Judge()

@@ -85,7 +85,7 @@ class Record:
 
         Returns the seconds trained until then.
         """
-        metrics = self._cut("metrics.jsonl", lambda row: row["step"] <= step and row.get("round", 0) <= rounds)
+        metrics = self._cut("metrics.jsonl", lambda row: row["step"] <= step and row.get("round", rounds) <= rounds)
         self._cut("stories.jsonl", lambda row: row["round"] <= rounds)
         self._cut("events.jsonl", lambda row: row["step"] <= step or row["kind"] == "resumed")
         return max((row.get("seconds", 0.0) for row in metrics), default=0.0)

@@ -8,8 +8,14 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from tutelage.recipe import RECIPES, explained, find_recipe, read, read_toml, recipes
+from tutelage.recipe import RECIPES, Section, explained, find_recipe, read, read_toml, recipes
 from tutelage.settings import Training
+from tutelage.settings_interact import Interaction
+
+SCHEMAS: dict[str, type[Section]] = {
+    "train": Training,
+    "interact": Interaction,
+}  # studies are shown as they are written
 
 
 def list_recipes() -> None:
@@ -28,11 +34,12 @@ def show(name: str, overrides: Sequence[str] = ()) -> None:
     """The resolved recipe, as TOML that can be saved and run, with a line of explanation for each setting."""
     out = Console(highlight=False, markup=False, soft_wrap=True)
     raw = read_toml(find_recipe(name))
-    if raw.get("verb", "train") != "train":
+    schema = SCHEMAS.get(raw.get("verb", "train"))
+    if schema is None:
         out.print(tomli_w.dumps(raw), end="")
         return
     section = ""
-    for key, value, text in explained(read(Training, name, overrides)):
+    for key, value, text in explained(read(schema, name, overrides)):
         table, _, leaf = key.rpartition(".")
         if table != section:
             section = table

@@ -1,0 +1,46 @@
+"""Where a run stands between two updates: all that a checkpoint must know beside weights and moments."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Where:
+    """done: rounds that are over; -1 before the beginning has been measured.
+
+    first, last: the updates of the round under way, counted from 0, last excluded; first is None between two rounds.
+    """
+
+    done: int = -1
+    first: int | None = None
+    last: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The three numbers."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a saved place."""
+        self.done, self.first, self.last = state["done"], state["first"], state["last"]
+
+
+@dataclass(slots=True)
+class Costs:
+    """Seconds by stage, and how often a judge or tutor was asked."""
+
+    sample: float = 0.0
+    judge: float = 0.0
+    update: float = 0.0
+    evaluate: float = 0.0
+    judge_calls: int = 0
+    from_store: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of them."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up saved costs."""
+        for name, value in state.items():
+            setattr(self, name, value)
