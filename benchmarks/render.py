@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -150,6 +151,60 @@ def gpu(results: Mapping[str, Result]) -> str:
     return text + where(result)
 
 
+def evaluation(results: Mapping[str, Result]) -> str:
+    return _beside_plain(results.get("evaluation"))
+
+
+def reading(results: Mapping[str, Result]) -> str:
+    return _beside_plain(results.get("reading"))
+
+
+def _beside_plain(result: Result | None) -> str:
+    """Items a second of ours and of a plain reading of the official procedure."""
+    if result is None:
+        return f"{MISSING}\n"
+    whole, rows = all("tokens_an_item" in x for x in result["comparisons"]), []
+    for x in result["comparisons"]:
+        rates, items = x["items_per_second"], x["items"]
+        done = items if isinstance(items, dict) else {"plain": items, "ours": items}
+        rows.append([
+            x["name"], f"{rates['plain']:,.1f}", f"{rates['ours']:,.1f}", f"{x['ratio']:.1f}", f"{done['plain']:,}",
+            f"{done['ours']:,}", *([f"{x['tokens_an_item'][who]:.1f}" for who in ("plain", "ours")] if whole else []),
+            f"{x['nats_apart']:.0e}",
+        ])  # fmt: skip
+    columns = ["", "plain, items/s", "ours, items/s", "ours / plain", "items of plain", "of ours"]
+    columns += [*(["tokens an item of plain", "of ours"] if whole else []), "nats apart"]
+    about = f"GPT-2 {result['shape'].title()}, fp32, random weights.\n"
+    return f"{table(columns, rows)}\n{about}{where(result)}"
+
+
+def contexts(results: Mapping[str, Result]) -> str:
+    """Validation losses at equal steps by what the teacher read."""
+    if (result := results.get("contexts")) is None:
+        return f"{MISSING}\n"
+    found: dict[str, list[Result]] = {}
+    for row in result["rows"]:
+        found.setdefault(row["taught"], []).append(row)
+    plain = fmean(row["loss"] for row in found["none"])
+    rows = []
+    for taught, runs in found.items():
+        losses = [row["loss"] for row in runs]
+        spread = f"{stdev(losses):.4f}" if len(losses) > 1 else ""
+        training, preparing = (fmean(row[key] for row in runs) for key in ("seconds", "preparing"))
+        rows.append([
+            taught, f"{fmean(losses):.4f}", spread, f"{plain - fmean(losses):+.4f}", f"{training:.0f}",
+            f"{preparing:.0f}",
+        ])  # fmt: skip
+    settings, teacher = result["settings"], result["teacher"]
+    about = (
+        f"{len(found['none'])} seeds, {settings['steps']:,} steps, windows of {settings['window']}; a student of "
+        f"{result['rows'][0]['parameters']:,} parameters, a teacher of {teacher['parameters']:,} with a loss of "
+        f"{teacher['loss']:.4f}.\n"
+    )
+    columns = ["teacher's targets", "loss", "spread", "below none", "training s", "preparing s"]
+    return f"{table(columns, rows)}\n{about}{where(result)}"
+
+
 def _of(result: Result, part: str) -> Result:
     found = result.get(part, {}).get("found", {})
     return found if isinstance(found, dict) and not {"failed", "skipped"} & set(found) else {}
@@ -229,6 +284,7 @@ def _steps_of(results: Mapping[str, Result], name: str) -> Mapping[str, Result]:
 
 TABLES: dict[str, Callable[[Mapping[str, Result]], str]] = {
     "goals": goals, "head": head, "step": step, "batch": batch, "time_to_loss": time_to_loss, "gpu": gpu,
+    "contexts": contexts, "evaluation": evaluation, "reading": reading,
 }  # fmt: skip
 
 

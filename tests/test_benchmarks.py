@@ -96,6 +96,33 @@ def test_a_part_that_fails_says_why_and_the_others_go_on(benchmark: Loader, monk
     assert found["largest"]["found"]["ce, ours"] > 0
 
 
+MADE = {"machine": {"processor": "one", "threads": 2, "load": 0.0}, "versions": {"torch": "2.13.0"}}
+
+
+def test_contexts_are_compared_with_learning_from_the_text_alone(benchmark: Loader) -> None:
+    rows = [
+        {"taught": taught, "seed": seed, "loss": loss, "parameters": 1_000_000, "seconds": 60.0, "preparing": 5.0}
+        for taught, losses in (("none", (3.0, 3.2)), ("sliding", (2.9, 2.9)))
+        for seed, loss in enumerate(losses, 1)
+    ]
+    settings, teacher = {"steps": 300, "window": 64}, {"parameters": 4_000_000, "loss": 2.5}
+    page = benchmark("render").contexts({"contexts": MADE | {"rows": rows, "settings": settings, "teacher": teacher}})
+    assert "| none | 3.1000 | 0.1414 | +0.0000 | 60 | 5 |" in page
+    assert "| sliding | 2.9000 | 0.0000 | +0.2000 | 60 | 5 |" in page
+    assert "2 seeds, 300 steps, windows of 64; a student of 1,000,000 parameters" in page
+
+
+@pytest.mark.parametrize("name", ["evaluation", "reading"])
+def test_items_a_second_stand_beside_a_plain_reading(benchmark: Loader, name: str) -> None:
+    whole = name == "evaluation"  # both do all items; of reading the plain one does a part, and no tokens are counted
+    found = {"name": "blimp", "items": 448 if whole else {"plain": 100, "ours": 1726}, "nats_apart": 3e-6}
+    found |= {"items_per_second": {"plain": 2.0, "ours": 8.0}, "ratio": 4.0}
+    found |= {"tokens_an_item": {"plain": 30.0, "ours": 15.0}} if whole else {}
+    page = getattr(benchmark("render"), name)({name: MADE | {"shape": "small", "comparisons": [found]}})
+    wanted = "| 448 | 448 | 30.0 | 15.0 | 3e-06 |" if whole else "| 100 | 1,726 | 3e-06 |"
+    assert f"| blimp | 2.0 | 8.0 | 4.0 {wanted}" in page
+
+
 def test_the_page_of_performance_is_what_was_measured(benchmark: Loader) -> None:
     render = benchmark("render")
     page = render.PAGE.read_text(encoding="utf-8")
