@@ -136,6 +136,36 @@ def test_a_size_is_chosen_once_for_all_calls(study: Loader, tmp_path: Path) -> N
         command.agreed(asked, tmp_path)
 
 
+def test_the_first_call_measures_the_machine_and_the_later_ones_follow_it(
+    study: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, call, plan = study("_command"), study("_call"), study("_study")
+    entry = {"kind": "corpus", "sha256": "", "bytes": 0}
+    archives = {name: entry | fact for name, fact in FACTS.items()}
+    (tmp_path / "index.json").write_text(json.dumps({"format": 1, "archives": archives}))
+    begun = []
+    monkeypatch.setattr(call, "measured_speed", lambda costs, packed, place: 0.7 * plan.SPEED)
+    monkeypatch.setattr(call.Call, "go", lambda self, points: begun.append((points, self.costs.size, self.out.name)))
+    told = ["--packed", str(tmp_path), "--work", str(tmp_path), "--results", str(tmp_path)]
+    found = command.main(study("headline").STUDY, [*told, "--call", "2"])
+    assert found["measured_speed"] == 0.7 * plan.SPEED
+    base = found["base"]["fingerprint"]
+    assert begun == [(["student_kd-s1"], "epochs2", f"headline-epochs2-{base}-call2.json")]
+    assert "70% of the speed that plans assume: size epochs2" in capsys.readouterr().out
+    (tmp_path / begun[0][2]).write_text(json.dumps(found))
+    assert "measured_speed" not in command.main(study("headline").STUDY, [*told, "--points", "student_ce-s2"])
+    assert begun[1][1] == "epochs2"
+    with pytest.raises(SystemExit, match=r"Call 99 of headline at size epochs2. 1 to \d+"):
+        command.main(study("headline").STUDY, [*told, "--call", "99"])
+
+
+def test_the_speed_is_that_of_some_steps(study: Loader, packed: Path, tmp_path: Path) -> None:
+    call, plan = study("_call"), study("_study")
+    facts = {k: v for k, v in study("_archive").index_of(packed).items() if v["kind"] == "corpus"}
+    costs = plan.Costs(study=study("headline").STUDY, size="epochs3", facts=facts, toy=study("_command").TOY)
+    assert 0 < call.measured_speed(costs, packed, tmp_path) < plan.SPEED
+
+
 def test_what_fails_or_comes_too_late_says_so_and_the_rest_goes_on(
     study: Loader, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

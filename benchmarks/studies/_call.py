@@ -4,6 +4,7 @@ import gc
 import re
 import shutil
 import statistics
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -167,6 +168,7 @@ def measured_speed(costs: Costs, packed: Path, place: Path) -> float:
 def free() -> None:
     """Leave nothing of a run to the next one: not its memory, and not the places its compiled code may take."""
     gc.collect()
-    torch._dynamo.reset()
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
