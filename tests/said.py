@@ -46,4 +46,4 @@ def per_unit(loss: Loss, counts) -> dict[str, float]:
 
 def total(loss: Loss, counts) -> Tensor:
     """What the loop makes small."""
-    return sum(t.sum * (t.weight / max(counts[t.unit], 1)) for t in loss.terms.values() if t.weight)
+    return torch.stack([t.sum * (t.weight / max(counts[t.unit], 1)) for t in loss.terms.values() if t.weight]).sum()

@@ -78,6 +78,14 @@ def test_everybody_runs_for_the_same_loss(benchmark: Loader, tmp_path: Path) -> 
     assert first(curve, 2.5) == {"step": 2, "seconds": 2.0} and first(curve, 1.0) is None
 
 
+def test_writing_is_timed_only_where_greedy_text_agrees(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("sampling").main(["--quick", "--out", str(tmp_path / "sampling.json")])
+    found = json.loads((tmp_path / "sampling.json").read_text())
+    assert found["equal_greedy"] >= 0.97
+    assert [row["rows"] for row in found["rows"]] == [1, 3]
+    assert all(set(row["tokens_per_second"]) == {"ours", "generate"} for row in found["rows"])
+
+
 def test_the_script_for_a_gpu_runs_dry(benchmark: Loader, tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
     benchmark("gpu").main(["--dry-run", "--out", str(out)])
