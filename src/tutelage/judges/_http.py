@@ -4,6 +4,7 @@ import os
 import random
 import re
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -142,13 +143,8 @@ class Servers:
                 headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
                 limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
                 self._client = httpx.Client(headers=headers, timeout=self.timeout, limits=limits)
+                weakref.finalize(self, self._client.close)
             return self._client
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
 
     def _least_busy(self, but: str) -> str:
         """The server with the fewest requests under way; another than the one that has just failed, if there is one."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from tutelage.errors import UserError
 from tutelage.judges._store import StoredJudge, StoredTutor
-from tutelage.recipe import load_class
+from tutelage.recipe import load_class, settings_of
 
 
 def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredJudge:
@@ -30,6 +30,6 @@ def _made(name: str, does: str, settings: dict[str, Any]) -> Any:
             "A judge that can: endpoint, local, or somebody's own",
             "",
         )
-    if "rubric" in settings:
-        settings = {**settings, "rubric": settings["rubric"] or {"grade": "story", "correct": "correction"}[does]}
+    if "rubric" in settings_of("judges", name).model_fields and not settings.get("rubric"):
+        settings["rubric"] = {"grade": "story", "correct": "correction"}[does]
     return kind(**settings)

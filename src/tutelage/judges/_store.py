@@ -9,6 +9,7 @@ file; the first answer to a key stays.
 import hashlib
 import json
 import sqlite3
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +41,7 @@ class Store:
         with disk_errors(path):
             # Autocommit: every statement below is a transaction of its own, on the disk when it returns.
             self.connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            weakref.finalize(self, self.connection.close)
             try:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = FULL")
