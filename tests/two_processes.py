@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from interacting import interaction
+from lessons import interaction
 from toys import V, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from interacting import OBJECTIVES, interaction
+from lessons import OBJECTIVES, interaction
 from toys import toy_loop
 from two_processes import gradient_of, in_two_processes, of_interaction
 

@@ -1,0 +1,47 @@
+"""Toy interaction: every objective of it with a whole batch of unequal lengths, ready for a loop."""
+
+from typing import Any
+
+import torch
+from toys import toy_student
+
+from tutelage.data.batch import Batch
+from tutelage.data.layout import text_batch
+from tutelage.data.pairs import pair_batch
+from tutelage.data.rollouts import rollout_batch
+from tutelage.models.student import Student
+from tutelage.objectives._replies import read
+from tutelage.objectives.cross_entropy import CrossEntropy
+from tutelage.objectives.dpo import DPO
+from tutelage.objectives.ppo import PPO
+from tutelage.objectives.rloo import RLOO
+from tutelage.objectives.simpo import SimPO
+
+OBJECTIVES = ("simpo", "dpo", "ppo", "rloo", "texts")
+ROWS = 8
+
+
+def text(length: int, seed: int) -> list[int]:
+    return torch.randint(0, 61, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
+    """A student that has moved a little from the one that wrote, an objective, and eight rows of unequal lengths."""
+    student, wrote, reference = (toy_student(seed=seed, dtype=dtype) for seed in (0, 1, 2))
+    prompts = [text(2 + n // 2 % 3, n // 2) for n in range(ROWS)]
+    replies = [text(1 + 5 * n % 7, 50 + n) for n in range(ROWS)]
+    if name == "texts":
+        return student, CrossEntropy(), text_batch(list(zip(prompts, replies)))
+    if name in ("simpo", "dpo"):
+        batch = pair_batch(prompts, replies, [text(1 + 3 * n % 5, 90 + n) for n in range(ROWS)])
+        return student, *(
+            (SimPO(), batch) if name == "simpo" else (dpo := DPO(), dpo.referred(batch, reference, micro=3))
+        )
+    objective = PPO() if name == "ppo" else RLOO()
+    if objective.needs_value_head:
+        student.add_value_head(0.1)
+        wrote.add_value_head(0.2)
+    batch = rollout_batch(list(zip(prompts, replies)), prompts=[n // 2 for n in range(ROWS)])
+    marks = torch.tensor([0.1, 0.9, float("nan"), 0.4, 0.7, 0.2, 1.0, 0.3])
+    then, before = (read(model, batch, micro=3) for model in (wrote, reference))
+    return student, objective, objective.prepared(batch, marks, then, before, kl_weight=0.05)
