@@ -45,6 +45,7 @@ def make_interaction(
         place = {"round": r, "step": 10 * r, "words": 1000 + 500 * r}
         score = 0.3 + gain * r / rounds + float(noise.normal(0, 0.005))
         if r:
+            rows.append(place | {"kind": "train", "loss": -7.0, "policy": -7.0, "tokens_per_second": 500.0})
             rows.append(place | {"kind": "round"} | _round(score, r))
         if r % 2 == 0 or r == rounds:
             rows.append(place | {"kind": "held_out"} | _held_out(score, r, rounds))
@@ -65,7 +66,8 @@ def make_interaction(
 def _round(score: float, r: int) -> dict[str, Any]:
     return {
         "student_wrote": 2000 * r, "teacher_wrote": 0, "score": score, "score_std": 0.2, "reward": score - 0.05,
-        "reward.judge": score, "reward.repetition": -0.05, **{f"parts.{name}": score for name in CRITERIA},
+        "reward.judge": score, "reward.repetition": -0.05, "reward.length": 0.0,
+        **{f"parts.{name}": score for name in CRITERIA},
         "kl": 0.02 * r, "entropy": 3 - 0.1 * r, "length": 30 + r, "ended": 0.5, "distinct_1": 0.4, "distinct_2": 0.7,
         "distinct_3": 0.9, "invalid": 2, "unscorable": 1, "duplicates": 0, "flattery": 0, "samples": 64,
         "seconds.sample": 10.0, "seconds.judge": 0.7, "seconds.update": 21.0,

@@ -186,6 +186,8 @@ def test_the_whole_section_is_on_the_page_and_in_the_markdown(page: Path):
         "Crosses: the run raised",
     ):
         assert part in html, part
+    assert "Reward, repetition" in html and "Reward, length" not in html  # what is zero all the time
+    assert "No run has metrics yet" in html  # the loss of learning from marks is no cross-entropy
     for name in ("marks", "reward", "texts", "probe"):
         assert (page.parent / "figures" / f"interaction-{name}.svg").exists(), name
     assert "| Run |" in text and "| a-s2 |" in text.replace("\\", "")  # run by run

@@ -96,7 +96,7 @@ def _saved(drawing: "Drawing", salt: str) -> str:
 
 def loss_figure(collection: Collection) -> Figure | None:
     """Validation loss (strong) and training cross-entropy (faint) over the words shown."""
-    systems = [s for s in collection.systems if any(m.train or m.valid for m in s.models)]
+    systems = [s for s in collection.systems if any(_crossentropies(m) or m.valid for m in s.models)]
     if not systems:
         return None
     lines = {s.name: loss_values(s) for s in systems}
@@ -163,9 +163,16 @@ def _draw_losses(axes: "Axes", system: System, mean: list[tuple[float, float]]) 
     )
 
 
+def _crossentropies(model: Model) -> list[tuple[float, float]]:
+    """(words, training cross-entropy); the loss of plain training is one, that of learning from marks is none."""
+    plain = model.verb == "train"
+    keys = [(row, "ce" if "ce" in row else "loss") for row in model.train if plain or "ce" in row]
+    return [(row["words"], row[key]) for row, key in keys if _plottable(row, key)]
+
+
 def _smoothed(model: Model) -> tuple[list[float], list[float]]:
     """Training cross-entropy, each point the mean of those around it (a sixtieth of the run each way)."""
-    rows = [(row["words"], row[key]) for row in model.train if _plottable(row, key := "ce" if "ce" in row else "loss")]
+    rows = _crossentropies(model)
     reach = max(1, len(rows) // 60)
     windows = [rows[max(0, i - reach) : i + reach + 1] for i in range(len(rows))]
     return [w for w, _ in rows], [fmean(x for _, x in window) for window in windows]

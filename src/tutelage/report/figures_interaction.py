@@ -51,7 +51,7 @@ class Measured:
 
 
 def alarms_of(model: Model) -> list[dict[str, Any]]:
-    """The events in which a run's marks rose while those of the judge it is not trained on fell."""
+    """The events in which a run said that its marks may not be what they seem."""
     return [event for event in model.events if event.get("kind") == "alarm"]
 
 
@@ -70,7 +70,7 @@ def marks_figure(collection: Collection, whose: str) -> Figure | None:
         Measured(title="Mark, rollouts", kind="rounds", of=_of("score"), error=_error_of_mean),
         *_prefixed(collection, "parts.", "{}, rollouts"),
     ]
-    note = " Crosses: the run raised an alarm, as one judge's marks rose while the other's fell."
+    note = " Crosses: the run raised an alarm; what for is said under “On the way”."
     alarms = any(alarms_of(model) for model in collection.models)
     caption = f"{BANDS} Dotted: as good as the text of before.{note if alarms else ''} {whose}"
     return _figure(collection, "interaction-marks", "Marks on the way.", measured, caption)
@@ -78,13 +78,14 @@ def marks_figure(collection: Collection, whose: str) -> Figure | None:
 
 def reward_figure(collection: Collection) -> Figure | None:
     """What was learnt from, component by component, and how far the student moved."""
-    components = _prefixed(collection, "reward.", "Reward, {}")
+    components = _prefixed(collection, "reward.", "Reward, {}", seen=lambda row, key: bool(row.get(key)))
     measured = [
         Measured(title="Reward", kind="rounds", of=_of("reward")),
         *(components if len(components) > 1 else []),
         Measured(title="KL to the reference", kind="rounds", of=_of("kl")),
     ]
-    return _figure(collection, "interaction-reward", "Rewards on the way.", measured, f"Means over rollouts. {BANDS}")
+    caption = f"Means over rollouts; components that are zero all the time are left out. {BANDS}"
+    return _figure(collection, "interaction-reward", "Rewards on the way.", measured, caption)
 
 
 def texts_figure(collection: Collection) -> Figure | None:
@@ -122,11 +123,12 @@ def _figure(collection: Collection, name: str, about: str, measured: Iterable[Me
     return panels_figure(name, about, charts, caption.strip(), x=label)
 
 
-def _prefixed(collection: Collection, prefix: str, title: str) -> list[Measured]:
+def _prefixed(
+    collection: Collection, prefix: str, title: str, seen: Callable[[Row, str], bool] = lambda row, key: True
+) -> list[Measured]:
     """A panel for each figure whose name has a prefix, in the order in which runs name them."""
-    keys = dict.fromkeys(
-        key for model in collection.models for row in model.rounds for key in row if key.startswith(prefix)
-    )
+    rows = [row for model in collection.models for row in model.rounds]
+    keys = dict.fromkeys(key for row in rows for key in row if key.startswith(prefix) and seen(row, key))
     named = [(key, title.format(key.removeprefix(prefix).replace("_", " "))) for key in keys]
     return [Measured(title=text, kind="rounds", of=_of(key)) for key, text in named]
 
