@@ -64,7 +64,12 @@ def test_the_headline_trains_its_teachers_and_scores_its_students(study: Loader,
     assert runs["one_of_two-s1"]["loss"] != runs["other_of_two-s1"]["loss"]
     page = "<!-- table: headline -->\nold\n<!-- end -->"
     text = study("study_tables").rendered(page, [found])
-    assert "| student_kd | 1 |" in text and "Teachers: teacher (0M) loss" in text and "old" not in text
+    assert (
+        "| student_kd | 1 |" in text
+        and "| more than student_ce |" in text
+        and "Teachers: teacher (0M) loss" in text
+        and "old" not in text
+    )
 
 
 def test_the_ablations_store_their_targets_and_read_another_vocabulary(
@@ -209,6 +214,27 @@ def test_a_damaged_archive_is_refused(study: Loader, packed: Path, tmp_path: Pat
 def test_the_recipes_of_the_studies_are_recipes() -> None:
     for name in ("full_size", "best_10m"):
         assert read(Training, str(STUDIES / f"{name}.toml")).train.compile
+
+
+def test_a_table_compares_equal_seeds_and_says_what_is_not_there(study: Loader) -> None:
+    def run(system: str, seed: int, blimp: float) -> dict:
+        scores = {"blimp": [{"metric": "accuracy", "value": blimp}]}
+        return {
+            "system": system, "seed": seed, "point": True, "loss": 3.0 + seed, "scores": scores,
+            "tokens_per_second": 250_000.0, "of_target": 0.5,
+        }  # fmt: skip
+
+    runs = {"ce1": run("student_ce", 1, 0.5), "ce2": run("student_ce", 2, 0.6), "kd1": run("student_kd", 1, 0.53)}
+    runs |= {"kd2": run("student_kd", 2, 0.61), "kd3": {"point": True, "skipped": "no time was left"}}
+    shared = {"study": "headline", "size": "epochs3", "base": {"fingerprint": "a", "settings": {}}}
+    shared |= {"machine": {"gpu": "H100", "load": 0.1}, "versions": {"torch": "2.11"}}
+    first, second = (shared | {"runs": dict(list(runs.items())[part])} for part in (slice(0, 2), slice(1, 5)))
+    text = study("study_tables").of_study("headline", [first, second])
+    assert "| student_ce | 2 | 4.500 ± 0.707 |  |  | 55.0 ± 7.1 |  |  | 250,000 | 0.50 |" in text
+    assert "| student_kd | 2 | 4.500 ± 0.707 |  |  | 57.0 ± 5.7 | 2.0 ± 1.4 |" in text
+    assert "- kd3: no time was left" in text
+    other = second | {"base": {"fingerprint": "b", "settings": {"optimizer.lr": 0.1}}}
+    assert "Size epochs3, from optimizer.lr = 0.1:" in study("study_tables").of_study("headline", [first, other])
 
 
 def test_the_page_of_results_is_what_was_measured(study: Loader) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from _archive import index_of
 from _study import SPEED, Costs, Study, calls, fits
 
-from tutelage.errors import UserError
+from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import explained, read
 from tutelage.run import fingerprint
 from tutelage.settings import Training
@@ -33,7 +33,7 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> dict[str, Any]
     """Plan, say so, and unless that was all: do it. Returns the result."""
     try:
         return _main(study, _options(study, arguments))
-    except UserError as error:
+    except (UserError, Interrupted) as error:
         sys.exit(str(error))
 
 
@@ -139,8 +139,11 @@ def overview(costs: Costs, minutes: float) -> str:
 
 def described(costs: Costs, points: Sequence[str], minutes: float) -> str:
     """A call as a person reads it, before it starts."""
-    lines = [f"{costs.study.name}, size {costs.size}: {costs.call(points) / 60:.1f} of {minutes:g} minutes"]
-    for run in costs.study.needed(costs.size, points):
+    runs = costs.study.needed(costs.size, points)
+    archives = ", ".join([*sorted({run.corpus for run in runs}), "items"])
+    took = f"{costs.call(points) / 60:.1f} of {minutes:g} minutes"
+    lines = [f"{costs.study.name}, size {costs.size}: {took}; archives {archives}"]
+    for run in runs:
         tokens, seconds = costs.tokens(run), costs.seconds(run)
         role = "evaluated" if run.point else "teaches"
         taught = f" under {', '.join(run.teachers)}" if run.teachers else ""

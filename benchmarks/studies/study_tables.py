@@ -18,7 +18,11 @@ from render import MISSING, PLACE, table, where  # pyright: ignore[reportMissing
 ROOT = Path(__file__).parents[2]
 PAGE, RESULTS = ROOT / "docs" / "results.md", ROOT / "benchmarks" / "results" / "studies"
 Result = dict[str, Any]
-COLUMNS = ["", "seeds", "loss", "perplexity a word", "bits a byte", "BLiMP", "supplement", "tokens/s", "of the target"]
+COLUMNS = [
+    "", "seeds", "loss", "perplexity a word", "bits a byte", "BLiMP", "more than REFERENCE", "supplement", "tokens/s",
+    "of the target",
+]  # fmt: skip
+REFERENCE = {"headline": "student_ce", "ablations": "student_kd", "best_10m": "as_it_is"}
 # On the challenge's own ten million words; filtered BLiMP and supplement, BabyLlama's on the sets of 2024.
 PUBLISHED = {
     "GPT-2 strict-small, published": (65.2, 57.3),
@@ -46,22 +50,23 @@ def of_study(name: str, results: Iterable[Result]) -> str:
     if not groups:
         return f"{MISSING}\n"
     first = next(iter(groups.values()))[0]["base"]["settings"]
-    return "\n".join(_group(size, calls, first, BESIDE.get(name, {})) for (size, _), calls in groups.items())
+    return "\n".join(_group(name, size, calls, first) for (size, _), calls in groups.items())
 
 
-def _group(size: str, calls: Sequence[Result], first: Mapping[str, Any], beside: Mapping[str, Sequence[float]]) -> str:
+def _group(name: str, size: str, calls: Sequence[Result], first: Mapping[str, Any]) -> str:
     settings = calls[0]["base"]["settings"]
     changed = [f"{key} = {value}" for key, value in settings.items() if first.get(key) != value]
     title = f"Size {size}" + (f", from {', '.join(changed)}" if changed else "")
     runs = merged(calls)
     systems, teachers = (_by_system(runs.values(), point=point) for point in (True, False))
-    rows = [_line(system, found) for system, found in systems.items()]
-    rows += [[name, "", "", "", "", f"{blimp}", f"{more}", "", ""] for name, (blimp, more) in beside.items()]
-    text = f"{title}:\n\n{table(COLUMNS, rows)}"
+    reference = REFERENCE[name]
+    rows = [_line(system, found, systems.get(reference, [])) for system, found in systems.items()]
+    rows += [[who, *[""] * 4, f"{blimp}", "", f"{more}", "", ""] for who, (blimp, more) in BESIDE.get(name, {}).items()]
+    text = f"{title}:\n\n{table([column.replace('REFERENCE', reference) for column in COLUMNS], rows)}"
     if teachers:
-        text += f"\nTeachers: {'; '.join(_teacher(name, found) for name, found in teachers.items())}.\n"
-    lost = {name: run.get("failed") or run["skipped"] for name, run in runs.items() if "loss" not in run}
-    text += "".join(f"\n- {name}: {why}" for name, why in lost.items()) + "\n" * bool(lost)
+        text += f"\nTeachers: {'; '.join(_teacher(who, found) for who, found in teachers.items())}.\n"
+    lost = {who: run.get("failed") or run["skipped"] for who, run in runs.items() if "loss" not in run}
+    text += "".join(f"\n- {who}: {why}" for who, why in lost.items()) + "\n" * bool(lost)
     return text + where(calls[0])
 
 
@@ -87,17 +92,25 @@ def _teacher(system: str, runs: Sequence[Result]) -> str:
     return f"{system} ({runs[0]['parameters'] / 1e6:.0f}M) loss {_spread([run['loss'] for run in runs], 3)}"
 
 
-def _line(system: str, runs: Sequence[Result]) -> list[str]:
+def _line(system: str, runs: Sequence[Result], reference: Sequence[Result]) -> list[str]:
     def of(task: str, metric: str) -> list[float | None]:
         return [figure(run, task, metric) for run in runs]
 
     return [
         system, str(len(runs)), _spread([run["loss"] for run in runs], 3),
         _spread(of("perplexity", "perplexity_per_word"), 1), _spread(of("perplexity", "bits_per_byte"), 3),
-        _spread(of("blimp", "accuracy"), 1, 100), _spread(of("blimp_supplement", "accuracy"), 1, 100),
+        _spread(of("blimp", "accuracy"), 1, 100), "" if runs == reference else _spread(_more(runs, reference), 1, 100),
+        _spread(of("blimp_supplement", "accuracy"), 1, 100),
         _spread([run["tokens_per_second"] for run in runs], 0, spread=False),
         _spread([run.get("of_target") for run in runs], 2, spread=False),
     ]  # fmt: skip
+
+
+def _more(runs: Iterable[Result], reference: Iterable[Result]) -> list[float | None]:
+    """By how much BLiMP is higher than the reference's of the same seed, for the seeds that both have."""
+    theirs = {run["seed"]: figure(run, "blimp", "accuracy") for run in reference}
+    pairs = [(figure(run, "blimp", "accuracy"), theirs.get(run["seed"])) for run in runs]
+    return [own - other for own, other in pairs if own is not None and other is not None]
 
 
 def figure(run: Result, task: str, metric: str) -> float | None:
