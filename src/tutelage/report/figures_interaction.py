@@ -15,7 +15,10 @@ BANDS = "Bands: the standard deviation over seeds, or with one seed the standard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One figure of the rows of one kind ("rounds", "held_out", "probes"). alarms: mark where one was raised."""
+    """One figure of the rows of one kind ("rounds", "held_out", "probes").
+
+    alarms: mark where one was raised. level, rare: as a Chart has them
+    """
 
     title: str
     kind: str
@@ -23,6 +26,7 @@ class Measured:
     error: Callable[[Row], float | None] = lambda row: None
     level: float | None = None
     alarms: bool = False
+    rare: bool = False
 
     def curve(self, model: Model, x: str) -> Curve:
         """Round -> (place on the x axis, value, standard error) of one run; the later row of a round counts."""
@@ -98,7 +102,10 @@ def texts_figure(collection: Collection) -> Figure | None:
         Measured(title="Length, tokens", kind="rounds", of=_of("length")),
         Measured(title="Ended by themselves, %", kind="rounds", of=_of("ended", 100)),
         *(Measured(title=f"Distinct {n}-grams, share", kind="rounds", of=_of(f"distinct_{n}")) for n in (1, 2, 3)),
-        *(Measured(title=f"{title}, % of rollouts", kind="rounds", of=_share(key)) for key, title in failures),
+        *(
+            Measured(title=f"{title}, % of rollouts", kind="rounds", of=_share(key), rare=True)
+            for key, title in failures
+        ),
         Measured(title="Pairs kept", kind="rounds", of=_of("pairs_kept")),
     ]
     return _figure(collection, "interaction-texts", "The texts on the way.", measured, f"Of all rollouts. {BANDS}")
@@ -119,7 +126,7 @@ def _figure(collection: Collection, name: str, about: str, measured: Iterable[Me
     charts = []
     for one in measured:
         lines = [line for system in collection.systems if (line := one.line(system, x)).points]
-        charts += [Chart(title=one.title, lines=lines, level=one.level)] if lines else []
+        charts += [Chart(title=one.title, lines=lines, level=one.level, rare=one.rare)] if lines else []
     return panels_figure(name, about, charts, caption.strip(), x=label)
 
 

@@ -37,11 +37,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is measured, in what, and its lines. level: what would be reached by chance."""
+    """What is measured, in what, and its lines.
+
+    level: what would be reached by chance. rare: per cent that should be none; the axis then begins at 0
+    """
 
     title: str
     lines: list[Line]
     level: float | None = None
+    rare: bool = False
 
 
 # One run's curve: where on the way -> (place on the x axis, value, standard error).
@@ -101,6 +105,8 @@ def _draw(axes: "Axes", chart: Chart, log: bool) -> None:
             axes.plot(x, value, "X", color=INK, markersize=8, markeredgecolor=RULE, markeredgewidth=0.6, zorder=5)
     if chart.level is not None:
         axes.axhline(chart.level, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+    if chart.rare:
+        axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
     if log:
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda x, _: short(x))
