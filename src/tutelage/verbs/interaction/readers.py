@@ -1,7 +1,7 @@
 """The judge, the judge that is never trained on, and the tutor. The first process asks, and all are told."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,15 +97,16 @@ def owed(recipe: Interaction) -> Provenance:
     """
     found = Provenance()
     for settings in (recipe.judge, recipe.tutor):
-        model = _model(settings.settings()) if settings.name else ""
-        if model:
+        if model := _model(settings):
             theirs = provenance_of(model)
             found = found.joined(Provenance(corpora=theirs.corpora, asked=(*theirs.external, *theirs.asked)))
     return found
 
 
-def _model(settings: Mapping[str, Any]) -> str:
-    return str(settings.get("model") or "")
+def _model(reader: Reader) -> str:
+    """The model behind a judge or tutor; empty for one that is none, such as rules."""
+    settings = reader.settings()
+    return str(settings["model"] or f"the unnamed model of {reader.name}") if "model" in settings else ""
 
 
 def words_of_verdicts(verdicts: Sequence[Verdict]) -> int:

@@ -1,0 +1,86 @@
+"""A tutor that is a plain language model, no chat: it continues the prompt itself and never sees the student's text.
+
+What toys have in place of a teacher who corrects: a model that has read more, or is larger. Its text is sampled, so
+nothing but words reaches the student.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from zlib import crc32
+
+from pydantic import Field
+
+from tutelage.errors import UserError
+from tutelage.judges._base import Correction, Keep, Rollout, forget
+from tutelage.models.sampling import sample
+from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
+from tutelage.recipe import Section
+from tutelage.run import fingerprint
+
+AT_ONCE = 64
+
+
+class Settings(Section):
+    """Who writes, and how."""
+
+    model: str = ""
+    """A run, a folder or a Hub name."""
+    max_new: int = Field(default=40, ge=1)
+    """Longest text, in the tutor's tokens."""
+    temperature: float = Field(default=1.0, ge=0)
+    """0 always takes the likeliest token."""
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    """Draw from the likeliest tokens that hold this share."""
+    seed: int = Field(default=1, ge=0)
+    """Decides the texts."""
+
+
+class Plain:
+    """Writes on where the prompt ends."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        if not self.settings.model:
+            raise UserError("The tutor `plain` has no model", "A run, a folder or a Hub name", "Set tutor.model=PATH")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the settings; what weights the name stands for is the identity."""
+        return fingerprint(["plain", self.settings.model_dump()])
+
+    @property
+    def about(self) -> str:
+        """Said wherever its texts appear."""
+        return f"continuations by {self.settings.model}, which does not see what the student wrote"
+
+    def identity(self) -> Mapping[str, Any]:
+        """The weights."""
+        return {"weights": fingerprint_of(self.settings.model)}
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return load_model(self.settings.model), load_tokenizer_of(self.settings.model)
+
+    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
+        """A continuation of each prompt. Its noise is a function of the seed, the prompt and the student's text."""
+        (model, tokenizer), settings, corrections = self._loaded, self.settings, []
+        for start in range(0, len(rollouts), AT_ONCE):
+            some = rollouts[start : start + AT_ONCE]
+            prompts = [tokenizer(one.prompt)["input_ids"] for one in some]
+            drawn = sample(
+                model,
+                prompts,
+                max_new=settings.max_new,
+                min_new=1,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                eos=tokenizer.eos_token_id,
+                seed=settings.seed,
+                numbers=[crc32(f"{one.prompt}\n{one.text}".encode()) for one in some],
+            )
+            for place, one in enumerate(drawn, start):
+                text = str(tokenizer.decode(one.ids, skip_special_tokens=True))
+                corrections.append(Correction(text=text, ended=one.ended))
+                keep(place, corrections[-1])
+        return corrections
