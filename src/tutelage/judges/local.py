@@ -1,0 +1,196 @@
+"""A chat model in this process: marks from the probabilities of the labels, in one prefill and no decoding; corrections
+by sampling."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tutelage.errors import UserError
+from tutelage.judges._base import Correction, Keep, Rollout, Verdict, forget
+from tutelage.judges._fence import code_of
+from tutelage.judges._labels import label_ids
+from tutelage.judges._marks import part_from_logs, verdict_of
+from tutelage.judges._reply import correction_of
+from tutelage.judges._rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
+from tutelage.recipe import Section
+from tutelage.run import fingerprint
+
+
+class Settings(Section):
+    """Which model, and what it is asked."""
+
+    model: str
+    """A chat model: a folder or a Hub name."""
+    rubric: str = ""
+    """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
+    labels: Literal["numbers", "letters"] = "numbers"
+    """What marks are called. Letters are one token each in every model; 10 is two in some."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers of the forward pass."""
+    batch: int = Field(default=16, ge=1)
+    """Texts read at once."""
+    share: bool = True
+    """Compute the rubric once for all texts, and a text once for all its criteria."""
+    max_new: int = Field(default=256, ge=1)
+    """Longest correction, in the tutor's tokens."""
+    temperature: float = Field(default=1.0, gt=0)
+    """At which a tutor writes."""
+    top_p: float = Field(default=0.8, gt=0, le=1)
+    """The most probable tokens that a tutor chooses from."""
+
+
+class Local:
+    """Marks by a rubric, or corrects by instructions. The model is loaded when it is first asked."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+
+    @cached_property
+    def asked(self) -> Rubric | Instructions:
+        """The file of what is asked: marks or corrections."""
+        return load(self.settings.rubric or "story")
+
+    @property
+    def fingerprint(self) -> str:
+        """Of model, wording and what decides an answer."""
+        chosen = self.settings
+        how = [chosen.labels] if isinstance(self.asked, Rubric) else [chosen.max_new, chosen.temperature, chosen.top_p]
+        return fingerprint(["local", 1, chosen.model, chosen.dtype, self.asked.model_dump(), how])
+
+    @property
+    def about(self) -> str:
+        """Who marks, and by what."""
+        does = "marks by" if isinstance(self.asked, Rubric) else "corrects by"
+        return f"{self.settings.model} in this process {does} {self.settings.rubric or 'story'}"
+
+    def identity(self) -> Mapping[str, Any]:
+        """The weights."""
+        from tutelage.models.student import fingerprint_of
+
+        return {"weights": fingerprint_of(self.settings.model)}
+
+    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+        """A verdict for each; texts of like length are read together."""
+        if not isinstance(self.asked, Rubric):
+            raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
+        questions = [self._questions(rollout) for rollout in rollouts]
+        order = sorted(range(len(rollouts)), key=lambda place: len(questions[place][0]))
+        verdicts: dict[int, Verdict] = {}
+        for start in range(0, len(order), self.settings.batch):
+            places = order[start : start + self.settings.batch]
+            for place, verdict in zip(places, self._verdicts([questions[place] for place in places])):
+                verdicts[place] = verdict
+                keep(place, verdict)
+        return [verdicts[place] for place in range(len(rollouts))]
+
+    def _verdicts(self, questions: list[list[list[int]]]) -> list[Verdict]:
+        assert isinstance(self.asked, Rubric)
+        labels, verdicts = self.settings.labels, []
+        for of_story in self.prefill.logs(questions, self._opening).double().exp():
+            parts = {}
+            for one, p in zip(self.asked.criteria, of_story):
+                found = dict.fromkeys(labels_of(one, labels), 0.0)
+                for token, label in self._label_ids.items():
+                    if label in found:
+                        found[label] += float(p[token])
+                parts[one.name] = part_from_logs(one, labels, found)
+            verdicts.append(verdict_of(parts))
+        return verdicts
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's own, with the template of its chat."""
+        from tutelage.models.student import load_tokenizer_of
+
+        tokenizer = load_tokenizer_of(self.settings.model)
+        if not tokenizer.chat_template:
+            raise UserError(f"{self.settings.model} has no chat template", "A chat model, such as an Instruct one", "")
+        return tokenizer
+
+    @cached_property
+    def model(self) -> Any:
+        """In evaluation mode, on its device."""
+        import torch
+
+        from tutelage.models.student import load_model
+
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.settings.dtype]
+        device = self.settings.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return load_model(self.settings.model, dtype=dtype).to(device)  # pyright: ignore[reportArgumentType]
+
+    @cached_property
+    def prefill(self) -> Any:
+        """Reads questions, and counts the tokens that it read."""
+        from tutelage.judges._prefill import Prefill
+
+        return Prefill(self.model, pad=self._pad, share=self.settings.share)
+
+    @property
+    def _pad(self) -> int:
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+
+    @cached_property
+    def _label_ids(self) -> dict[int, str]:
+        assert isinstance(self.asked, Rubric)
+        labels = {label for one in self.asked.criteria for label in labels_of(one, self.settings.labels)}
+
+        def encode(text: str) -> list[int]:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        return label_ids(encode, self.asked.answer, sorted(labels))
+
+    @cached_property
+    def _opening(self) -> list[int]:
+        """What the questions about two unlike texts begin with: the rubric, whatever the tokenizer does at its end."""
+        one, other = (
+            self._questions(Rollout(prompt=text, text=text, ended=True)) for text in ("A cat sat.", "It rained.")
+        )
+        rows = [*one, *other]
+        length = next(i for i, ids in enumerate(zip(*rows)) if len(set(ids)) > 1)
+        return rows[0][:length]
+
+    def _questions(self, rollout: Rollout) -> list[list[int]]:
+        assert isinstance(self.asked, Rubric)
+        return [self._ids(messages) for messages in conversations(self.asked, rollout, self.settings.labels)]
+
+    def _ids(self, messages: list[Message]) -> list[int]:
+        continues = messages[-1]["role"] == "assistant"
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=not continues, continue_final_message=continues
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
+        """A correction for each, its chance a function of the text."""
+        if not isinstance(self.asked, Instructions):
+            raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
+        corrections: list[Correction] = []
+        for start in range(0, len(rollouts), self.settings.batch):
+            for correction in self._corrections(rollouts[start : start + self.settings.batch]):
+                keep(len(corrections), correction)
+                corrections.append(correction)
+        return corrections
+
+    def _corrections(self, rollouts: Sequence[Rollout]) -> list[Correction]:
+        from tutelage.models.sampling import sample
+
+        assert isinstance(self.asked, Instructions)
+        chosen = self.settings
+        written = sample(
+            self.model,
+            [self._ids(turns(self.asked, rollout)) for rollout in rollouts],
+            max_new=chosen.max_new,
+            temperature=chosen.temperature,
+            top_p=chosen.top_p,
+            numbers=[int(code_of(rollout), 16) for rollout in rollouts],
+            eos=self.tokenizer.eos_token_id,
+            batch=chosen.batch,
+        )
+        texts = [self.tokenizer.decode(one.ids, skip_special_tokens=True) for one in written]
+        return [correction_of(r, text, ended=one.ended) for r, text, one in zip(rollouts, texts, written)]
