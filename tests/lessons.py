@@ -34,9 +34,9 @@ def interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
         return student, CrossEntropy(), text_batch(list(zip(prompts, replies)))
     if name in ("simpo", "dpo"):
         batch = pair_batch(prompts, replies, [text(1 + 3 * n % 5, 90 + n) for n in range(ROWS)])
-        return student, *(
-            (SimPO(), batch) if name == "simpo" else (dpo := DPO(), dpo.referred(batch, reference, micro=3))
-        )
+        if name == "simpo":
+            return student, SimPO(), batch
+        return student, DPO(), DPO().referred(batch, reference, micro=3)
     objective = PPO() if name == "ppo" else RLOO()
     if objective.needs_value_head:
         student.add_value_head(0.1)

@@ -189,7 +189,7 @@ def test_in_the_first_step_the_ratio_is_1_and_the_kl_to_the_reference_0(objectiv
 def test_dropout_left_on_is_found_out():
     student = toy_student(dropout=0.3).train()
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
-    with pytest.raises(AssertionError, match="drop-out"):
+    with pytest.raises(AssertionError, match="dropout"):
         require_same(read(student, batch, micro=2), read(student, batch, micro=2))
     with pytest.raises(AssertionError, match="not 1"):
         require_first_ratio(1.01)

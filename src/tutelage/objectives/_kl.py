@@ -57,7 +57,7 @@ def require_same(student: Reading, reference: Reading) -> None:
     kl = float((student.log_probs - reference.log_probs).double().abs().mean())
     assert kl < LARGEST_KL_OF_THE_SAME, (
         f"before the first step the student's log-probabilities are {kl:.2e} nats a token from the reference's: "
-        "they are not the same weights, or drop-out or another precision is at work in one of the two"
+        "they are not the same weights, or dropout or another precision is at work in one of the two"
     )
 
 
@@ -65,5 +65,5 @@ def require_first_ratio(ratio: float) -> None:
     """In the first step on new rollouts the student is the one that wrote them: the mean ratio is 1."""
     assert abs(ratio - 1) <= LARGEST_CHANGE_OF_RATIO, (
         f"the first step on new rollouts has a mean ratio of {ratio:.6f} to the policy that wrote them, not 1: "
-        "drop-out, another precision or another temperature is at work in one of the two passes"
+        "dropout, another precision or another temperature is at work in one of the two passes"
     )

@@ -41,9 +41,10 @@ def values_at(student: Any, hidden_BTH: Float[Tensor, "B T H"], targets: Int[Ten
 
 
 def _picked(hidden_BTH: Tensor, asked: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    # With the size known beforehand no device is asked for it.
-    at_N = torch.nonzero_static(asked.flatten(), size=number).squeeze(1)
-    return hidden_BTH.flatten(0, 1)[at_N], at_N
+    flat = asked.flatten()
+    # With the size known beforehand a GPU is not asked for it. Not every device has this operation.
+    at_N = (torch.nonzero_static(flat, size=number) if flat.is_cuda else flat.nonzero()).squeeze(1)
+    return hidden_BTH.flatten(0, 1).index_select(0, at_N), at_N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ class Reading:
 def read(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.0) -> Reading:
     """The replies under the student, or under the reference, by the code that training takes.
 
-    In the micro-batches and the precision of training the student finds exactly these numbers again in its first
-    step. The model is used in the mode that it is in: drop-out must be off, here as there.
+    In the micro-batches and the precision of training the student finds these numbers again in its first step.
+    The model is used in the mode that it is in: dropout must be off, here as there.
     """
     valued = getattr(model, "value_head", None) is not None
 
