@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tutelage.run import read_rows
+
 
 def small(corpus: Path, student: Path, run: Path) -> list[str]:
     """Overrides: two rounds of few short texts, marked by rules."""
@@ -26,3 +28,14 @@ def small(corpus: Path, student: Path, run: Path) -> list[str]:
         "watch.windows=8",
         "log.every=1",
     ]
+
+
+def weights(run: Path) -> bytes:
+    """The finished model."""
+    return (run / "model" / "model.safetensors").read_bytes()
+
+
+def comparable(run: Path) -> list[dict]:
+    """Metrics without the clock."""
+    rows = read_rows(run / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if not k.startswith(("seconds", "tokens_per_second"))} for row in rows]

@@ -6,7 +6,6 @@ import pytest
 from interacting import small
 from toys import tiny
 
-from tutelage.errors import UserError
 from tutelage.recipe import RECIPES, read_toml, recipes
 from tutelage.run import read_json, read_rows
 from tutelage.verbs.interact import interact

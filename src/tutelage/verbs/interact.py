@@ -128,7 +128,7 @@ class Run:
         self._tell(number, written, verdicts, lesson, spent)
         self._look(number)
         self.where.done, self.where.first = number, None
-        if not self.settings.save.every or number == self.settings.rounds:
+        if self.loop.step - self.saved >= self.settings.save.every or number == self.settings.rounds:
             self._checkpoint()
         self._stop_if_asked()
 
@@ -193,7 +193,7 @@ class Run:
             self.loop.look()
             self._save_model(self.path / budget.milestone_name(words))
         every = self.settings.save.every
-        if every and step.index % every == 0 and step.index < self.where.last:
+        if every and step.index - self.saved >= every and step.index < self.where.last:
             self._checkpoint()
 
     def _log(self, step: Step) -> None:
@@ -225,7 +225,7 @@ class Run:
             journal.tell_stories(self.path / "stories.jsonl", number, "rollouts", written, verdicts)
         limit = self.settings.watch.max_kl
         if limit and lesson.figures["kl"] > limit:
-            self.too_far = True
+            self.where.enough = f"watch.max_kl is {limit}"
             self._alarm(number, f"Texts are {lesson.figures['kl']:.1f} nats from the student of the beginning")
 
     def _look(self, number: int) -> None:
@@ -259,9 +259,7 @@ class Run:
 
     def _ends_early(self) -> str:
         """Why there is no further round although the recipe has more; empty if there is one."""
-        if self.too_far:
-            return f"watch.max_kl is {self.settings.watch.max_kl}"
-        return self.forecast.broken_by_next_round(self.provenance, self.ledger)
+        return self.where.enough or self.forecast.broken_by_next_round(self.provenance, self.ledger)
 
     # --- before the first round ------------------------------------------------------------------------------------
 
@@ -269,7 +267,7 @@ class Run:
         if self.device.type == "cpu":
             memory.keep_freed_memory()
         made = build.build(self.settings, self.corpus, self.device)
-        self.student, self.kl_weight, self.too_far = made.student, made.kl_weight, False
+        self.student, self.kl_weight, self.saved = made.student, made.kl_weight, 0
         self.loop = build.build_loop(
             self.settings, made, self.device, batch_at=self._batch_at, lr_factor=self._lr_factor
         )
@@ -305,6 +303,7 @@ class Run:
             self._begin(parts)
             return 0.0
         self.loop.load_state_dict(found.tensors, found.values)
+        self.saved = self.loop.step
         if parallel.rank() == 0:
             checkpoint.forget_after(self.path / "checkpoints", self.loop.step)
         note = record.machine_note(self.existing["parts"], parts)
@@ -346,6 +345,7 @@ class Run:
 
     def _checkpoint(self) -> None:
         self.loop.look()
+        self.saved = self.loop.step
         if parallel.rank() == 0:
             tensors, values = self.loop.state_dict()
             checkpoint.write(self.path / "checkpoints", self.loop.step, tensors, values, keep=self.settings.save.keep)

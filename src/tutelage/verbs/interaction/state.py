@@ -10,19 +10,21 @@ class Where:
     """done: rounds that are over; -1 before the beginning has been measured.
 
     first, last: the updates of the round under way, counted from 0, last excluded; first is None between two rounds.
+    enough: why there is to be no further round; empty where there is
     """
 
     done: int = -1
     first: int | None = None
     last: int = 0
+    enough: str = ""
 
     def state_dict(self) -> dict[str, Any]:
-        """The three numbers."""
+        """All of it."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved place."""
-        self.done, self.first, self.last = state["done"], state["first"], state["last"]
+        self.done, self.first, self.last, self.enough = (state[key] for key in ("done", "first", "last", "enough"))
 
 
 @dataclass(slots=True)
