@@ -60,7 +60,7 @@ class World:
 
     def equal(self, rows: int) -> float:
         """Share of greedy tokens that are generate's, of each row up to its first other one."""
-        pairs = zip(self.ours(rows, temperature=0.0), self.generate(rows, do_sample=False), strict=True)
+        pairs = zip(self.ours(rows, temperature=0.0), self.generate(rows, do_sample=False, top_k=None), strict=True)
         same = [next((t for t, (a, b) in enumerate(zip(x, y)) if a != b), self.new) for x, y in pairs]
         return sum(same) / (rows * self.new)
 
