@@ -1,6 +1,5 @@
 """From what a judge answered to parts of a verdict: label probabilities, or marks that it wrote."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,27 +9,28 @@ from tutelage.judges._rubric import Criterion, Labels, Rubric, labels_of
 LEAST_MASS = 0.5  # of the judge's distribution on the labels; below it, it was about to say something else
 
 
-def expected(logs: Sequence[float]) -> tuple[float, list[float]]:
-    """The mean mark of log-probabilities of the marks 0, 1, ..., in any unit of probability; and the probabilities.
+def expected(weights: Sequence[float]) -> tuple[float, list[float]]:
+    """The mean mark of weights of the marks 0, 1, ...; and their probabilities.
 
-    >>> round(expected([-3, -1, -0.2, -2.5])[0], 6)
+    >>> round(expected([math.exp(log) for log in (-3, -1, -0.2, -2.5)])[0], 6)
     1.707718
     """
-    highest = max(logs)
-    weights = [math.exp(log - highest) for log in logs]
-    probabilities = [weight / sum(weights) for weight in weights]
+    total = sum(weights)
+    probabilities = [weight / total for weight in weights]
     return sum(mark * p for mark, p in enumerate(probabilities)), probabilities
 
 
-def part_from_logs(criterion: Criterion, labels: Labels, logs: Mapping[str, float], missing: float = 0.0) -> Part:
-    """The expected mark. logs: label -> log-probability in the judge's whole vocabulary, not all need be there."""
-    names = labels_of(criterion, labels)
-    mark, probabilities = expected([logs.get(name, -math.inf) for name in names])
+def part_of(criterion: Criterion, labels: Labels, found: Mapping[str, float], missing: float = 0.0) -> Part:
+    """The expected mark. found: label -> probability in the judge's whole vocabulary; not all need be there."""
+    names, mass = labels_of(criterion, labels), sum(found.values())
+    if mass == 0:
+        return Part(score=0.0, weight=criterion.weight, mass=0.0, missing=missing)
+    mark, probabilities = expected([found.get(name, 0.0) for name in names])
     return Part(
         score=min(mark / (len(names) - 1), 1.0),
         weight=criterion.weight,
         probabilities=dict(zip(names, probabilities)),
-        mass=min(sum(math.exp(log) for log in logs.values()), 1.0),
+        mass=min(mass, 1.0),
         missing=missing,
     )
 

@@ -15,7 +15,7 @@ from tutelage.judges._base import Part, Rollout, Unavailable, Verdict, unscorabl
 from tutelage.judges._fence import code_of
 from tutelage.judges._http import Refused, Servers
 from tutelage.judges._labels import label_ids, label_of
-from tutelage.judges._marks import part_from_logs, verdict_from_text, verdict_of
+from tutelage.judges._marks import part_of, verdict_from_text, verdict_of
 from tutelage.judges._rubric import (
     Criterion,
     Labels,
@@ -146,8 +146,7 @@ class Marker:
         missing = unseen * math.exp(min(listed.values())) if unseen else 0.0
         if self.way == "token_ids" and len(listed) > len(self.ids) + 1:
             missing = 1.0  # a list that was not asked for: the next one may lack a label
-        logs = {label: math.log(p) for label, p in found.items() if p > 0}
-        return part_from_logs(criterion, self.labels, logs, missing)
+        return part_of(criterion, self.labels, found, missing)
 
     def _by_questions(self, rollout: Rollout) -> Verdict:
         criteria = self.rubric.criteria

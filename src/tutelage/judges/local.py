@@ -11,7 +11,7 @@ from tutelage.errors import UserError
 from tutelage.judges._base import Correction, Keep, Rollout, Verdict, forget
 from tutelage.judges._fence import code_of
 from tutelage.judges._labels import label_ids
-from tutelage.judges._marks import part_from_logs, verdict_of
+from tutelage.judges._marks import part_of, verdict_of
 from tutelage.judges._reply import correction_of
 from tutelage.judges._rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
 from tutelage.recipe import Section
@@ -97,7 +97,7 @@ class Local:
                 for token, label in self._label_ids.items():
                     if label in found:
                         found[label] += float(p[token])
-                parts[one.name] = part_from_logs(one, labels, found)
+                parts[one.name] = part_of(one, labels, found)
             verdicts.append(verdict_of(parts))
         return verdicts
 

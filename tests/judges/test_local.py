@@ -1,0 +1,73 @@
+"""A chat model in this process: what is computed once gives the same marks as what is computed anew."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from chat_model import chat_model
+
+from tutelage.errors import UserError
+from tutelage.judges import open_judge, open_tutor
+from tutelage.judges._base import Rollout
+from tutelage.judges.local import Local
+
+STORIES = [
+    Rollout(prompt="It was late,", text=f" and the boy {'ran and ' * n}went home to sleep.", ended=n != 2)
+    for n in range(5)
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return chat_model(tmp_path_factory.mktemp("chat"))
+
+
+def judge(model: str, **settings: Any) -> Local:
+    return Local(model=model, rubric="once_upon", device="cpu", **settings)
+
+
+def test_sharing_the_rubric_and_the_story_changes_the_work_and_not_the_marks(model: str) -> None:
+    shared, alone = judge(model, batch=3), judge(model, share=False)
+    for one, other in zip(shared.grade(STORIES), alone.grade(STORIES)):
+        assert one.parts.keys() == other.parts.keys()
+        for name, part in one.parts.items():
+            assert part.mass == pytest.approx(other.parts[name].mass, abs=1e-5)
+            assert dict(part.probabilities) == pytest.approx(dict(other.parts[name].probabilities), abs=1e-5)
+    assert alone.prefill.tokens == alone.prefill.alone == shared.prefill.alone
+    assert shared.prefill.tokens < shared.prefill.alone / 5
+
+
+def test_a_mark_is_the_expectation_of_the_models_own_next_token(model: str) -> None:
+    asked = judge(model)
+    [verdict] = asked.grade(STORIES[:1])
+    ids = torch.tensor([asked._questions(STORIES[0])[1]])
+    with torch.no_grad():
+        logits = asked.model(ids).logits[0, -1].double()
+    marks = {t: asked._label_ids[t] for t in asked._label_ids}
+    p = logits.softmax(-1)
+    mass = sum(float(p[t]) for t in marks)
+    expected = sum(int(label) * float(p[t]) for t, label in marks.items()) / mass / 3
+    assert verdict.parts["coherence"].score == pytest.approx(expected, abs=1e-5)
+    assert verdict.parts["coherence"].mass == pytest.approx(mass, abs=1e-5)
+
+
+def test_a_mark_of_two_tokens_is_refused_and_letters_do(model: str) -> None:
+    with pytest.raises(UserError, match="The mark 10 is more than one token"):
+        Local(model=model, rubric="marks_0_10", device="cpu").grade(STORIES[:1])
+    [verdict] = Local(model=model, rubric="marks_0_10", labels="letters", device="cpu").grade(STORIES[:1])
+    assert "".join(verdict.parts["overall"].probabilities) == "ABCDEFGHIJK"
+
+
+def test_a_verdict_is_replayed_without_the_model(model: str, tmp_path: Path) -> None:
+    said = open_judge("local", store=tmp_path / "s.sqlite", model=model, rubric="story", device="cpu").grade(STORIES)
+    other = open_judge("local", store=tmp_path / "s.sqlite", replay=True, model=model, rubric="story", device="cpu")
+    assert other.grade(STORIES) == said
+    assert "model" not in vars(other.reader)
+
+
+def test_a_tutor_writes_the_same_whoever_is_beside_it(model: str, tmp_path: Path) -> None:
+    asked = [open_tutor("local", store=tmp_path / f"{n}.sqlite", model=model, max_new=8, device="cpu") for n in (1, 2)]
+    together, alone = asked[0].correct(STORIES[:3]), [asked[1].correct([story])[0] for story in STORIES[:3]]
+    assert [(c.text, c.ended, c.said) for c in together] == [(c.text, c.ended, c.said) for c in alone]
+    assert any(not correction.ended for correction in together)
