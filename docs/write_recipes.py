@@ -42,7 +42,7 @@ def page() -> str:
     parts = [HEAD, "## Systems\n", *map(_recipe, systems), "## Toys\n"]
     parts += ["For the nursery, on a CPU.\n", *map(_recipe, toys), "## Studies\n"]
     parts += [*map(_study, studies), "## Settings of a training recipe\n", *_tables(Training)]
-    for room in ("objectives", "teachers"):
+    for room in ("objectives", "teachers", "judges"):
         for name in modules(room):
             if settings := _rows(settings_of(room, name)):
                 parts.append(f'### `[{room[:-1]}]` with `name = "{name}"`\n\n{settings}')
