@@ -16,7 +16,7 @@ from tutelage.run import read_json, read_rows
 from tutelage.train import checkpoint
 from tutelage.verbs import interact as verb
 from tutelage.verbs.interact import interact
-from tutelage.verbs.interaction import experience, rollouts
+from tutelage.verbs.interaction import experience, readers, rollouts
 
 MORE = ["rounds=3", "train.epochs=2", "save.every=3", "watch.held_out=1"]
 
@@ -72,7 +72,7 @@ def in_child(overrides, *death):
 DEATHS = {
     "in writing": (rollouts, "sample", 4),
     "before the texts are on the disk": (rollouts, "save_file", 2),
-    "in judging": (verb.Readers, "grade", 3),
+    "in judging": (readers.Readers, "grade", 3),
     "before the lesson is on the disk": (experience, "save_file", 2),
     "in the first round's updates": (verb.Run, "_after", 2),
     "in a later round's updates": (verb.Run, "_after", 9),

@@ -15,11 +15,9 @@ def compared(now: Sequence[Verdict], before: Sequence[Verdict], other: Sequence[
 
     other: what the judge that is never trained on says of the texts of now
     """
-    scores = _scores(now)
     return {
-        "score": fmean(scores) if scores else None,
-        "score_error": stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None,
-        **({"held_out_judge": fmean(_scores(other))} if other and _scores(other) else {}),
+        **_mean("score", now),
+        **(_mean("held_out_judge", other) if other is not None else {}),
         "win_rate": win_rate(now, before),
         "samples": len(now),
         "invalid": sum(verdict.status == "invalid" for verdict in now),
@@ -34,13 +32,19 @@ def win_rate(now: Sequence[Verdict], before: Sequence[Verdict]) -> float | None:
 
 
 def suspicious(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether over the last looks the mark rose and the other judge's fell: the student may have found a weakness."""
+    """Whether over the last looks the mark rose and the other judge's fell, each by more than chance.
+
+    The student may have found a weakness of its judge. Chance: two standard errors of a look.
+    """
     last = [row for row in rows if row.get("held_out_judge") is not None and row.get("score") is not None][-ALARM:]
     if len(last) < ALARM:
         return False
-    score_gain = last[-1]["score"] - last[0]["score"]
-    return score_gain > 0 and last[-1]["held_out_judge"] < last[0]["held_out_judge"]
+    gain, fall = (last[-1][name] - last[0][name] for name in ("score", "held_out_judge"))
+    return gain > 2 * last[-1]["score_error"] and fall < -2 * last[-1]["held_out_judge_error"]
 
 
-def _scores(verdicts: Sequence[Verdict]) -> list[float]:
-    return [verdict.score for verdict in verdicts if verdict.score is not None]
+def _mean(name: str, verdicts: Sequence[Verdict]) -> dict[str, float | None]:
+    """The mean mark and its standard error, of the verdicts that have one."""
+    scores = [verdict.score for verdict in verdicts if verdict.score is not None]
+    error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+    return {name: fmean(scores) if scores else None, f"{name}_error": error}
