@@ -67,7 +67,7 @@ class Servers:
         A reply that cannot be read is the server's failure, not the text's, and asked for again; but where we are
         `trying` what a server can do, it says that it cannot do this: Refused.
         """
-        tried = ""
+        tried = reason = ""
         for attempt in range(self.retries + 1):
             if attempt and self._stop.wait(self._pause(attempt)):
                 raise _Stopped

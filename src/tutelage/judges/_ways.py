@@ -43,7 +43,8 @@ class Marker:
     """Gets verdicts from servers, in the way that `find_way` found."""
 
     def __init__(self, servers: Servers, model: str, rubric: Rubric, labels: Labels) -> None:
-        self.servers, self.model, self.rubric, self.labels = servers, model, rubric, labels
+        self.servers, self.model, self.rubric = servers, model, rubric
+        self.labels: Labels = labels
         self.way: Way = "text"
         self.ids: list[int] = []  # of the labels, where a server told them
         self.trying = ""  # the server that is being tried
@@ -74,7 +75,7 @@ class Marker:
                 "Servers of one kind: marks got in different ways cannot be compared",
                 "Set judge.answers to a way that all of them have",
             )
-        [self.way] = set(found.values())
+        self.way = found[self.servers.urls[0]]
 
     def _way_of(self, url: str, wanted: Way | Literal["auto"]) -> Way:
         refusals = []
