@@ -68,7 +68,7 @@ class Marker:
 
     def find_way(self, wanted: Way | Literal["auto"]) -> None:
         """Try what the servers can do; all must do the same."""
-        found = {url: self._way_of(url, wanted) for url in self.servers.urls}
+        found: dict[str, Way] = {url: self._way_of(url, wanted) for url in self.servers.urls}
         if len(set(found.values())) > 1:
             raise UserError(
                 f"The servers answer in different ways: {', '.join(f'{url} {way}' for url, way in found.items())}",
