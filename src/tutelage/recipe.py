@@ -60,6 +60,11 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
+def verb_of(name: str) -> str:
+    """The verb that runs a recipe."""
+    return str(read_toml(find_recipe(name)).get("verb", "train"))
+
+
 def find_recipe(name: str, beside: Path = Path()) -> Path:
     """The file of a shipped recipe, or of a path to somebody's own .toml, as seen from the folder `beside`."""
     own, shipped = beside / name, RECIPES / f"{name}.toml"

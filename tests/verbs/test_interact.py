@@ -6,6 +6,8 @@ import pytest
 from interacting import small
 from toys import tiny
 
+from tutelage import budget
+from tutelage.errors import UserError
 from tutelage.recipe import RECIPES, read_toml, recipes
 from tutelage.run import read_json, read_rows
 from tutelage.verbs.interact import interact
@@ -50,3 +52,77 @@ def test_every_recipe_runs_two_rounds_at_toy_size(name, plain, writer, tmp_path)
     assert [row["round"] for row in rounds] == [1, 2]
     assert facts["ledger"]["student_wrote"] == rounds[-1]["student_wrote"] > 0
     assert any(row["kind"] == "train" for row in rows)
+
+
+def test_windows_of_the_corpus_beside_rewards_are_learnt_and_counted_as_shown(plain, writer, tmp_path):
+    options = [*small(plain, writer, tmp_path / "alone"), "rounds=1"]
+    alone = interact("rloo_toy", options, quiet=True)
+    mixed = interact(
+        "rloo_toy", [*options, f"run={tmp_path / 'mixed'}", "train.lm_weight=0.5", "train.lm_batch=5"], quiet=True
+    )
+    shown = [read_json(run / "run.json")["ledger"]["shown"] for run in (alone, mixed)]
+    updates = [row for row in read_rows(mixed / "metrics.jsonl") if row["kind"] == "train"]
+    assert all(2 < row["lm"] < 6 and row["loss"] == pytest.approx(row["policy"] + 0.5 * row["lm"]) for row in updates)
+    assert shown[1] > shown[0]
+
+
+def bad(match, plain, writer, run, *changes, recipe="rloo_toy"):
+    with pytest.raises(UserError, match=match):
+        interact(recipe, [*small(plain, writer, run), *changes], quiet=True)
+    assert not run.exists()
+
+
+def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain, writer, tmp_path):
+    run = tmp_path / "run"
+    bad("top_p is 0.9.*another distribution", plain, writer, run, "sample.top_p=0.9")
+    bad("sample.temperature is 0.7", plain, writer, run, "sample.temperature=0.7")
+    bad(
+        "a single mark makes no pair",
+        plain,
+        writer,
+        run,
+        *taught("simpo_judge", writer),
+        "sample.n=1",
+        recipe="simpo_judge",
+    )
+    bad("4000 of them are to be held out", plain, writer, run, "prompts.held_out=4000")
+    bad("prompts are fixed", plain, writer, run, "prompts.source=fixed")
+    bad("There is no file", plain, writer, run, "prompts={source='file', file='none.txt'}")
+    bad(
+        "pairs have the objective's own",
+        plain,
+        writer,
+        run,
+        *taught("simpo_toy", writer),
+        "train.lm_weight=1",
+        recipe="simpo_toy",
+    )
+
+
+def test_drop_out_is_found_out_before_the_first_update(plain, writer, tmp_path):
+    with pytest.raises(UserError, match=r"nats a token from the reference.*student\.dropout=0"):
+        interact("rloo_toy", [*small(plain, writer, tmp_path / "run"), "student.dropout=0.2"], quiet=True)
+
+
+def test_the_budget_of_a_track_stops_the_run_before_it_could_be_broken(plain, writer, tmp_path, monkeypatch):
+    # A round can come to 360 words; two do not fit.
+    limit = budget.Track(corpus=10**6, shown=10**6, wrote=500, asked=budget.TEACHERS)
+    monkeypatch.setitem(budget.RULES, "interaction", limit)
+    options = [*small(plain, writer, tmp_path / "run"), "track=interaction"]
+    facts = read_json(interact("rloo_toy", options, quiet=True) / "run.json")
+    assert facts["rounds"] == 1 and 0 < facts["ledger"]["student_wrote"] <= 500
+    events = read_rows(tmp_path / "run" / "events.jsonl")
+    assert "might break the budget of interaction" in events[-1]["text"]
+    assert facts["validity"]["interaction"] == []
+
+
+def test_a_judge_from_outside_is_allowed_by_name_and_by_one_track_only(plain, writer, tmp_path):
+    asked = [
+        *small(plain, writer, tmp_path / "run"),
+        "judge={name='endpoint', model='meta-llama/Llama-3.2-3B-Instruct'}",
+    ]
+    interact("rloo_toy", [*asked, "track=interaction"], quiet=True, dry_run=True)
+    with pytest.raises(UserError, match="only the interaction track"):
+        interact("rloo_toy", [*asked, "track=strict"], quiet=True, dry_run=True)
+    with pytest.raises(UserError, match="gpt-5 is not among the judges"):
+        interact("rloo_toy", [*asked, "judge.model=gpt-5", "track=interaction"], quiet=True, dry_run=True)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ class Fakes:
     def __init__(self, failing: str = "", stopping: str = "") -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.failing, self.stopping = failing, stopping
-        self.verbs = Verbs(prepare=self.prepare, train=self.train, evaluate=self.evaluate, sample=self.sample)
+        self.verbs = Verbs(
+            prepare=self.prepare, train=self.train, interact=self.train, evaluate=self.evaluate, sample=self.sample
+        )
 
     def prepare(self, sources: list[str], *, out: Path, **settings: Any) -> Path:
         self.calls.append(("prepare", str(out), {"sources": sources, **settings}))
@@ -203,7 +206,7 @@ def test_a_failure_stops_only_what_needs_it(here: Path):
 
 def test_an_error_of_our_own_is_kept_apart_too(here: Path, no_page: None, capsys: pytest.CaptureFixture[str]):
     fakes = Fakes()
-    broken = Verbs(prepare=fakes.prepare, train=fakes.train, evaluate=lambda *a, **k: 1 / 0, sample=fakes.sample)
+    broken = replace(fakes.verbs, evaluate=lambda *a, **k: 1 / 0)
     with pytest.raises(UserError, match=r"4 of 13 jobs failed.*ZeroDivisionError"):
         verb.study("asked.toml", verbs=broken)
     assert "Traceback" in capsys.readouterr().err and len(fakes.names("sample")) == 4

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.recipe import verb_of
 from tutelage.run import fingerprint, read_json, write_atomically
 from tutelage.verbs._plan import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verbs:
-    """The four verbs that a study calls."""
+    """The verbs that a study calls."""
 
     prepare: Callable[..., Any]
     train: Callable[..., Any]
+    interact: Callable[..., Any]
     evaluate: Callable[..., Any]
     sample: Callable[..., Any]
 
@@ -25,11 +27,12 @@ class Verbs:
 def real_verbs() -> Verbs:
     """The verbs themselves. Imports torch."""
     from tutelage.verbs.evaluate import evaluate
+    from tutelage.verbs.interact import interact
     from tutelage.verbs.prepare import prepare
     from tutelage.verbs.sample import sample
     from tutelage.verbs.train import train
 
-    return Verbs(prepare=prepare, train=train, evaluate=evaluate, sample=sample)
+    return Verbs(prepare=prepare, train=train, interact=interact, evaluate=evaluate, sample=sample)
 
 
 def done(job: Job) -> bool:
@@ -56,7 +59,8 @@ def _prepare(job: Job, verbs: Verbs) -> None:
 
 
 def _train(job: Job, verbs: Verbs) -> None:
-    verbs.train(job.arguments["recipe"], job.arguments["overrides"])
+    run = verbs.interact if verb_of(job.arguments["recipe"]) == "interact" else verbs.train
+    run(job.arguments["recipe"], job.arguments["overrides"])
     if _status(job.folder) != "done":
         raise Interrupted(f"{job.name} stopped before its end")
 

@@ -31,6 +31,7 @@ from tutelage.verbs import _record as record
 from tutelage.verbs._assemble import Corpus
 from tutelage.verbs.interaction.forecast import Forecast
 from tutelage.verbs.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error, reads_rewards
+from tutelage.verbs.interaction.mixed import Mixed, MixedBatch
 from tutelage.verbs.interaction.prompts import Pool
 
 STAGES = ("sample", "judge", "update")
@@ -48,14 +49,16 @@ class Made:
     kl_weight: KLWeight
 
 
-class PlainOr:
-    """Next-token prediction where a batch is plain text, the recipe's objective where it is more."""
+class ByKind:
+    """Next-token prediction where a batch is plain text, beside the recipe's objective where it is mixed."""
 
-    def __init__(self, objective: Any) -> None:
-        self.objective, self.plain = objective, CrossEntropy()
+    def __init__(self, objective: Any, lm_weight: float) -> None:
+        self.objective, self.plain, self.mixed = objective, CrossEntropy(), Mixed(objective, lm_weight)
 
     def __call__(self, student: Any, batch: Any) -> Loss:
-        return self.plain(student, batch) if isinstance(batch, TokenBatch) else self.objective(student, batch)
+        if isinstance(batch, TokenBatch):
+            return self.plain(student, batch)
+        return self.mixed(student, batch) if isinstance(batch, MixedBatch) else self.objective(student, batch)
 
 
 def as_training(recipe: Interaction) -> settings.Training:
@@ -112,6 +115,12 @@ def _require_fitting(recipe: Interaction, objective: Any) -> None:
     """Refuse, before anything is written, texts from which this objective could not learn rightly."""
     sample, name = recipe.sample, recipe.objective.name
     if not reads_rewards(objective):
+        if recipe.train.lm_weight:
+            raise UserError(
+                f"train.lm_weight is {recipe.train.lm_weight}, and {name} learns from pairs",
+                "Windows of the corpus beside rewards only; pairs have the objective's own lm_weight",
+                "Set objective.lm_weight in its place",
+            )
         if recipe.tutor.name or sample.n > 1:
             return
         raise UserError(
@@ -146,7 +155,7 @@ def build_loop(
     """The loop at step 0, with no update to make before the first lesson."""
     return Loop(
         student=made.student,
-        objective=PlainOr(made.objective),
+        objective=ByKind(made.objective, recipe.train.lm_weight),
         batch_at=batch_at,
         optimizers=build_optimizers(made.student, recipe.optimizer),
         lr_factor=lr_factor,

@@ -65,7 +65,9 @@ class Forecast:
         wrote = self.texts() * longest
         said = self.texts() * longest if settings.tutor.name else 0
         if self.rewards:
-            return (prompt + longest) * self.texts() * settings.train.epochs, wrote, said
+            mixed = self._updates_a_round() * settings.train.lm_batch * settings.data.window
+            beside = mixed if settings.train.lm_weight else 0
+            return (prompt + longest) * self.texts() * settings.train.epochs + beside, wrote, said
         text, pair = prompt + longest, prompt + 2 * longest
         return self._rows() * (text * settings.train.lm_epochs + pair * settings.train.epochs), wrote, said
 

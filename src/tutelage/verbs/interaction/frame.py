@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from tutelage import budget
+from tutelage.data.rollouts import RolloutBatch
 from tutelage.errors import Interrupted
 from tutelage.judges._base import Unavailable
 from tutelage.run import fingerprint, require_space
@@ -20,6 +21,7 @@ from tutelage.verbs._progress import Progress
 from tutelage.verbs._watch import Clock, Sinks, StopWish
 from tutelage.verbs.interaction import build
 from tutelage.verbs.interaction.experience import Experience
+from tutelage.verbs.interaction.mixed import MixedBatch
 from tutelage.verbs.interaction.prompts import pool
 from tutelage.verbs.interaction.readers import Readers, owed
 from tutelage.verbs.interaction.state import Costs, Where
@@ -90,7 +92,11 @@ class Frame(ABC):
 
     def _batch_at(self, step: int) -> Any:
         assert self.where.first is not None
-        return self.lesson.batch_at(step - self.where.first)
+        batch = self.lesson.batch_at(step - self.where.first)
+        if not self.settings.train.lm_weight:
+            return batch
+        assert isinstance(batch, RolloutBatch)
+        return MixedBatch(texts=batch, windows=self.corpus.batch_at(step))
 
     def _lr_factor(self, step: int) -> float:
         """By how much of the rounds is over: a round with few pairs is not a shorter part of the schedule."""
