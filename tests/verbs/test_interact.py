@@ -106,11 +106,11 @@ def test_drop_out_is_found_out_before_the_first_update(plain, writer, tmp_path):
 
 def test_the_budget_of_a_track_stops_the_run_before_it_could_be_broken(plain, writer, tmp_path, monkeypatch):
     # A round can come to 360 words; two do not fit.
-    limit = budget.Track(corpus=10**6, shown=10**6, wrote=500, asked=budget.TEACHERS)
+    limit = budget.Track(corpus=10**6, shown=10**6, wrote=400, asked=budget.TEACHERS)
     monkeypatch.setitem(budget.RULES, "interaction", limit)
     options = [*small(plain, writer, tmp_path / "run"), "track=interaction"]
     facts = read_json(interact("rloo_toy", options, quiet=True) / "run.json")
-    assert facts["rounds"] == 1 and 0 < facts["ledger"]["student_wrote"] <= 500
+    assert facts["rounds"] == 1 and 0 < facts["ledger"]["student_wrote"] <= 400
     events = read_rows(tmp_path / "run" / "events.jsonl")
     assert "might break the budget of interaction" in events[-1]["text"]
     assert facts["validity"]["interaction"] == []
