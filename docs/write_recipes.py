@@ -8,7 +8,9 @@ import tomli_w
 
 from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
 from tutelage.settings import Training
+from tutelage.settings_interact import Interaction
 from tutelage.verbs._schema import Beside, Evaluation, Page, Prepare, Run, Samples, Study
+from tutelage.verbs.show import SCHEMAS
 
 PAGE = Path(__file__).parent / "recipes.md"
 HEAD = """\
@@ -28,20 +30,21 @@ about = "The same student, more of the teacher."
 alpha = 0.25
 ```
 
-Save it as `mine.toml` and run `tutelage train mine.toml`. The base may be a file of your own too, named as seen from the
-folder of the file that names it. An unknown key, a wrong type and a value out of range are refused before anything is
-loaded.
+Save it as `mine.toml` and run `tutelage train mine.toml`. The base may be a file of your own too, named as seen from
+the folder of the file that names it. An unknown key, a wrong type and a value out of range are refused before anything
+is loaded.
 """
 
 
 def page() -> str:
     """The whole file."""
-    toys = [name for name in recipes() if name.endswith("_toy") and _verb(name) == "train"]
-    systems = [name for name in recipes() if name not in toys and _verb(name) == "train"]
+    toys = [name for name in recipes() if name.endswith("_toy")]
+    systems = [name for name in recipes() if name not in toys and _verb(name) in SCHEMAS]
     studies = [name for name in recipes() if _verb(name) == "study"]
     parts = [HEAD, "## Systems\n", *map(_recipe, systems), "## Toys\n"]
     parts += ["For the nursery, on a CPU.\n", *map(_recipe, toys), "## Studies\n"]
     parts += [*map(_study, studies), "## Settings of a training recipe\n", *_tables(Training)]
+    parts += ["## Settings of an interaction recipe\n", *_tables(Interaction)]
     for room in ("objectives", "teachers", "judges"):
         for name in modules(room):
             if settings := _rows(settings_of(room, name)):
@@ -61,10 +64,11 @@ def _verb(name: str) -> str:
 
 
 def _recipe(name: str) -> str:
-    """A training recipe: what it is, and every setting that it or a recipe below it writes."""
-    raw = _written(read_toml(RECIPES / f"{name}.toml", Training))
+    """A recipe: what it is, and every setting that it or a recipe below it writes."""
+    raw = _written(read_toml(RECIPES / f"{name}.toml", SCHEMAS[_verb(name)]))
     about = raw.pop("about")
-    raw.pop("verb", None)
+    if raw.get("verb") == "train":
+        del raw["verb"]
     return f"### {name}\n\n{about}\n\n```toml\n{tomli_w.dumps(raw)}```\n"
 
 
@@ -86,7 +90,7 @@ def _tables(schema: type[Section]) -> Iterator[str]:
     """A table of the plain settings, then one for each section."""
     yield _rows(schema)
     for key, info in schema.model_fields.items():
-        if schema is Training and isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+        if schema in SCHEMAS.values() and isinstance(info.annotation, type) and issubclass(info.annotation, Section):
             yield f"### `[{key}]`\n\n{(info.annotation.__doc__ or '').strip()}\n\n{_rows(info.annotation)}"
 
 

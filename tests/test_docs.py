@@ -12,6 +12,7 @@ import typer
 from tutelage.cli import app
 from tutelage.recipe import RECIPES, read, read_toml, recipes
 from tutelage.settings import Training
+from tutelage.settings_interact import Interaction
 from tutelage.verbs._plan import plan
 from tutelage.verbs._schema import Study
 
@@ -52,6 +53,8 @@ def test_every_command_in_the_documents_is_one(page: str, words: list[str]) -> N
             read(Training, recipe, parsed["overrides"] or [])
         else:
             assert recipe in recipes() or recipe.endswith(".toml")
+    if name == "interact":
+        read(Interaction, parsed["recipe"], parsed["overrides"] or [])
     if name == "study" and parsed["name"] in recipes():
         read(Study, parsed["name"], parsed["overrides"] or [])
 
