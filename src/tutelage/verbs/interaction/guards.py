@@ -37,8 +37,8 @@ def copied(text: str, prompt: str) -> bool:
 
 def flatters(text: str) -> bool:
     """Whether a text speaks to its judge: a heuristic, whose share is to be watched rather than trusted."""
-    found = sum(1 for _ in FLATTERY.finditer(text))
-    return found >= 2 and found / max(len(text.split()), 1) > FLATTERY_DENSITY
+    found = [match[0].lower() for match in FLATTERY.finditer(text)]
+    return len(set(found)) >= 2 and len(found) / max(len(text.split()), 1) > FLATTERY_DENSITY
 
 
 def near_duplicates(texts: Sequence[str]) -> list[bool]:
