@@ -142,3 +142,9 @@ def test_what_was_not_measured_is_said_to_be_so(benchmark: Loader) -> None:
     render = benchmark("render")
     for name, table in render.TABLES.items():
         assert render.MISSING in table({}), name
+
+
+def test_rounds_are_measured_by_stage(benchmark: Loader, tmp_path: Path) -> None:
+    benchmark("interact").main(["--quick", "--out", str(tmp_path / "interact.json")])
+    for found in json.loads((tmp_path / "interact.json").read_text())["recipes"]:
+        assert found["updates"] in (4, 9) and set(found["seconds"]) == {"sample", "judge", "update"}
