@@ -1,0 +1,31 @@
+"""The one application, and what its commands share."""
+
+from typing import Annotated
+
+import typer
+
+from tutelage.errors import UserError
+
+app = typer.Typer(
+    name="tutelage",
+    help="Train small language models under a teacher, on as many words as a child hears.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Recipe = Annotated[str, typer.Argument(help="A shipped recipe (`tutelage list recipes`) or a .toml file")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings to change, as in optimizer.lr=1e-3 data=data/mine")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Whole numbers with commas between."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"{option} is {text!r}", "Whole numbers with commas between, as in 1,2,3") from error

@@ -1,0 +1,119 @@
+"""Commands in which something is learnt: corpora, runs, studies of them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tutelage.cli._app import Overrides, Quiet, Recipe, app, numbers
+
+
+@app.command()
+def prepare(
+    out: Annotated[Path, typer.Option(help="Where the prepared corpus goes")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, Hub data sets, or nursery:words=200000,seed=1; and teacher=RUN targets=hidden for "
+            "a teacher's targets, without sources for the corpus that is there"
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram: trained on the corpus")
+    ] = "gpt2",
+    vocabulary: Annotated[int | None, typer.Option(help="Ids of a trained tokenizer")] = None,
+    valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
+    valid_share: Annotated[
+        float | None, typer.Option(help="Share of documents drawn for validation; 0.05 where no --valid is named")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which documents are drawn")] = 1,
+    newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep")] = "space",
+    join: Annotated[
+        str, typer.Option(help="Between documents: space, none, or eot for an end-of-text token")
+    ] = "space",
+    documents: Annotated[
+        str | None,
+        typer.Option(help="What a document of a text file is: file, blank-line, title or line; chosen if not given"),
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
+    max_words: Annotated[int | None, typer.Option(help="Stop reading after so many words")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Text in, tokenizer and token stream out; a teacher's targets for it, where they are asked for."""
+    from tutelage.verbs.prepare import prepare
+
+    prepare(
+        sources or [],
+        out=out,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        valid=valid or [],
+        valid_share=valid_share,
+        seed=seed,
+        newlines=newlines,  # pyright: ignore[reportArgumentType]
+        join=join,  # pyright: ignore[reportArgumentType]
+        documents=documents,  # pyright: ignore[reportArgumentType]
+        text_field=text_field,
+        max_words=max_words,
+        force=force,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def train(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say steps, words, memory and disk; do nothing")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe, or resume it: the same command goes on where it stopped."""
+    from tutelage.recipe import read
+    from tutelage.settings import Training
+
+    read(Training, recipe, overrides or [])  # a mistyped recipe is answered before torch is imported
+    from tutelage.verbs.train import train
+
+    train(recipe, overrides or [], quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
+
+
+@app.command()
+def interact(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say texts, words, judgements, disk; do nothing")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let the student write, be judged or corrected, and learn from it; the same command goes on where it stopped."""
+    from tutelage.recipe import read
+    from tutelage.settings_interact import Interaction
+
+    read(Interaction, recipe, overrides or [])  # a mistyped recipe is answered before torch is imported
+    from tutelage.verbs.interact import interact
+
+    interact(recipe, overrides or [], quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A shipped study or a .toml file")],
+    overrides: Overrides = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated; the study's own if not given")] = "",
+    out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what of it is done")] = False,
+) -> None:
+    """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
+    from tutelage.verbs.study import study
+
+    page = study(
+        name, seeds=numbers(seeds, "--seeds") if seeds else None, out=out, overrides=overrides or [], dry_run=dry_run
+    )
+    if not dry_run:
+        typer.echo(f"The report: {page}")
