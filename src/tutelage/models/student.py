@@ -2,39 +2,24 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import (
-    AttentionInterface,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
 from tutelage.errors import UserError
+from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.shapes import with_dropout
 from tutelage.run import fingerprint, folder_atomically, hash_file
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
-
-# Attention of full windows: causal, and no mask is ever made. transformers' own way to find out that none is needed
-# reads a number from the device at every forward pass, and where it cannot read one (compiled, or recorded as a CUDA
-# graph) makes a [B, 1, T, T] mask that rules flash attention out.
-UNMASKED = "tutelage_unmasked"
-AttentionInterface.register(UNMASKED, sdpa_attention_forward)
-CAUSAL_ALONE = ("gpt2", "llama")  # model types whose attention is causal and nothing else: no window, no bias
 
 
 class Student(nn.Module):
@@ -46,6 +31,7 @@ class Student(nn.Module):
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
         _require_plain_head(model)
+        _fuse_gelu(model)
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
         _resize(model, -(-self.vocab // pad_to) * pad_to)
@@ -53,19 +39,8 @@ class Student(nn.Module):
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
         """Hidden states after the last norm: what the head is applied to."""
-        with self._unmasked():
+        with unmasked(self.model.config):
             return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-
-    @contextmanager
-    def _unmasked(self) -> Iterator[None]:
-        """Windows are full. Others, who call the model with a mask, find it as it was."""
-        config, before = self.model.config, self.model.config._attn_implementation
-        if before == "sdpa" and config.model_type in CAUSAL_ALONE:
-            config._attn_implementation = UNMASKED
-        try:
-            yield
-        finally:
-            config._attn_implementation = before
 
     def compile_body(self, backend: str = "inductor") -> None:
         """Compile everything but the head and its loss, for every shape that comes: there are few."""
@@ -151,6 +126,14 @@ def _require_plain_head(model: Any) -> None:
             "A causal LM with a plain head, such as GPT-2, Llama, OPT, Qwen or Mistral",
             "",
         )
+
+
+def _fuse_gelu(model: nn.Module) -> None:
+    """GPT-2's activation as one operation of torch; transformers spells it out in eight, each a pass over memory."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 def _resize(model: Any, rows: int) -> None:

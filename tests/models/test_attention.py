@@ -1,0 +1,80 @@
+"""Attention of full windows on a CPU: what bfloat16 rounds is all that differs from float64."""
+
+import pytest
+import torch
+from toys import toy_batches, toy_student
+
+from tutelage.models import attention
+from tutelage.models.attention import by_products
+
+SHAPES = ("gpt2-tiny", "llama-tiny")
+
+
+def heads(dtype: torch.dtype, *, tokens: int = 37) -> list[torch.Tensor]:
+    made = torch.randn(3, 2, 4, tokens, 16, generator=torch.Generator().manual_seed(0))
+    return [x.to(dtype).requires_grad_() for x in made.to(torch.bfloat16)]
+
+
+def test_products_in_float64_are_torchs_attention_and_so_are_their_gradients():
+    found, expected = heads(torch.float64), heads(torch.float64)
+    ours = by_products(*found, dropout=0.0, scale=0.3)
+    theirs = torch.nn.functional.scaled_dot_product_attention(*expected, is_causal=True, scale=0.3)
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-13)
+    for one in (ours, theirs):
+        one.square().sum().backward()
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=0, atol=1e-12)
+
+
+def test_bfloat16_is_off_by_its_own_rounding():
+    exact = by_products(*heads(torch.float64), dropout=0.0, scale=0.25)
+    rounded = by_products(*heads(torch.bfloat16), dropout=0.0, scale=0.25)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).norm() / exact.norm() < 2**-7
+
+
+def test_no_token_sees_what_is_behind_it():
+    query, key, value = heads(torch.bfloat16)
+    before = by_products(query, key, value, dropout=0.0, scale=0.25)
+    with torch.no_grad():
+        key[:, :, 20:], value[:, :, 20:] = 9.0, -9.0
+    after = by_products(query, key, value, dropout=0.0, scale=0.25)
+    assert torch.equal(before[:, :, :20], after[:, :, :20])
+    assert not torch.equal(before[:, :, 20:], after[:, :, 20:])
+
+
+def test_dropout_leaves_out_shares_and_keeps_their_mean():
+    query, key, value = heads(torch.float64)
+    ones = torch.ones_like(value)
+    torch.manual_seed(0)
+    found = by_products(query, key, ones, dropout=0.25, scale=0.0)[..., 0]  # equal shares of ones
+    last = found[:, :, -1]
+    assert len(last.unique()) > 1
+    assert found.mean().item() == pytest.approx(1, abs=0.05)
+    assert found[0, 0, 0].item() in (0.0, pytest.approx(4 / 3))  # the first token has one share, itself
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("short", [True, False])
+def test_a_student_in_bfloat16_has_the_hidden_states_of_the_model_by_itself(monkeypatch, shape, short):
+    monkeypatch.setattr(attention, "SHORT", 512 if short else 1)
+    student, ids = toy_student(shape=shape), toy_batches()(0).ids
+    exact = student.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    with torch.autocast("cpu", torch.bfloat16):
+        found = student.backbone(ids)
+    assert (found - exact).norm() / exact.norm() < 0.02
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_products_are_for_bfloat16_only(monkeypatch, half):
+    seen = []
+    monkeypatch.setattr(attention, "by_products", lambda *a, **k: seen.append(1) or by_products(*a, **k))
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        toy_student().backbone(toy_batches()(0).ids)
+    assert bool(seen) == half
+
+
+def test_an_activation_in_one_operation_is_the_one_that_is_saved():
+    student = toy_student()
+    assert not [m for m in student.modules() if type(m).__name__ == "NewGELUActivation"]
+    assert student.config.activation_function == "gelu_new"
