@@ -75,6 +75,13 @@ def test_a_milestone_is_crossed_once_and_several_can_be_crossed_in_a_step():
     assert crossed([10, 20, 30], 10, 30) == [20, 30]
 
 
+def test_a_run_that_ends_just_before_a_milestone_has_it_at_its_end():
+    ten_times = 10 * 9_949_728  # which the budget of 100M words does not let go on
+    assert crossed(challenge_milestones("strict-small"), ten_times - 9000, ten_times) == []
+    assert crossed(challenge_milestones("strict-small"), ten_times - 9000, ten_times, ends=True) == [100 * M]
+    assert crossed([10_000], 9_000, 9_800, ends=True) == []
+
+
 def test_a_ledger_comes_back_as_it_was():
     ledger, other = Ledger(shown=3, teacher_wrote=2), Ledger()
     other.load_state_dict(ledger.state_dict())

@@ -35,7 +35,7 @@ class Forecast:
         return [] if wanted == "none" else list(wanted)
 
     def _milestones_reached(self) -> int:
-        return len(budget.crossed(self.milestones(), 0, self.words()))
+        return len(budget.crossed(self.milestones(), 0, self.words(), ends=True))
 
     def disk(self, student: Student) -> int:
         """Bytes: checkpoints with their moments (one more while it is written), best models, milestones."""

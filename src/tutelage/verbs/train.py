@@ -180,7 +180,7 @@ class Run:
         if last or step.index % self.settings.log.every == 0:
             loop.look()
             self._log_step(step, progress)
-        for words in budget.crossed(self.forecast.milestones(), words_before, self.ledger.shown):
+        for words in budget.crossed(self.forecast.milestones(), words_before, self.ledger.shown, ends=last):
             loop.look()
             self._save_model(student, self.path / budget.milestone_name(words))
         valid_every = self.settings.valid.every or max(self.corpus.order.windows // self.settings.train.batch, 1)
