@@ -8,7 +8,7 @@ import pytest
 from report.made import evaluations, lines, make_run, write
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.recipe import RECIPES
+from tutelage.recipe import RECIPES, verb_of
 from tutelage.verbs import study as verb
 from tutelage.verbs._job import Verbs, packed, unpacked
 from tutelage.verbs._plan import Plan, plan
@@ -228,7 +228,7 @@ def test_a_dry_run_prints_every_job_and_makes_nothing(here: Path, capsys: pytest
     assert not (here / "runs").exists()
 
 
-def test_independent_runs_go_side_by_side_each_on_its_own_device(
+def test_independent_runs_go_side_by_side_each_in_its_own_lane(
     here: Path, no_page: None, monkeypatch: pytest.MonkeyPatch
 ):
     import threading
@@ -237,18 +237,19 @@ def test_independent_runs_go_side_by_side_each_on_its_own_device(
     fakes = Fakes(failing="kd-alpha0.0")
 
     def fake_process(job: Any, free: Any, logs: Path) -> None:
-        device = free.get()
+        lane = free.get()
         if job.name.startswith("kd-") and job.kind == "train":
             meeting.wait()  # both are here at once, or this breaks
-            seen.append((job.name, device))
+            seen.append((job.name, lane["CUDA_VISIBLE_DEVICES"]))
         try:
             verb.run_job(unpacked(packed(job)), fakes.verbs)
         finally:
-            free.put(device)
+            free.put(lane)
 
     monkeypatch.setattr(verb, "_in_a_process", fake_process)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with pytest.raises(UserError, match="1 of 13 jobs failed"):
-        verb.study("asked.toml", devices=["0", "1"], verbs=fakes.verbs)
+        verb.study("asked.toml", at_once=2, verbs=fakes.verbs)
     assert sorted(name for name, _ in seen) == ["kd-alpha0.0-s1", "kd-alpha0.5-s1"]
     assert len({device for _, device in seen}) == 2
     assert fakes.names("evaluate").count("kd-alpha0.5-s1") == 1
@@ -257,13 +258,26 @@ def test_independent_runs_go_side_by_side_each_on_its_own_device(
 def test_a_process_that_fails_says_why(here: Path, monkeypatch: pytest.MonkeyPatch):
     job = plan("asked.toml", seeds=[1], out=Path("runs"), overrides=[]).jobs[0]
     queue: Any = verb.SimpleQueue()
-    queue.put("7")
+    queue.put({"CUDA_VISIBLE_DEVICES": "7"})
     monkeypatch.setattr(verb.sys, "executable", shutil.which("sh"))
     monkeypatch.setattr(verb, "packed", lambda job: "x")
     write(here / "bin.sh", "")
     with pytest.raises(UserError, match=r"All of it is in runs/logs/nursery\.log"):
         verb._in_a_process(job, queue, Path("runs/logs"))
-    assert queue.get_nowait() == "7"  # the device is free again
+    assert queue.get_nowait() == {"CUDA_VISIBLE_DEVICES": "7"}  # the lane is free again
+
+
+def test_lanes_are_gpus_or_shares_of_the_processor(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert verb._lanes(0) == []
+    assert verb._lanes(3) == [{"OMP_NUM_THREADS": "2"}] * 3
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert verb._lanes(0) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+    assert [lane["CUDA_VISIBLE_DEVICES"] for lane in verb._lanes(4)] == ["0", "1", "0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [lane["CUDA_VISIBLE_DEVICES"] for lane in verb._lanes(0)] == ["5", "7"]
 
 
 @pytest.mark.parametrize("name", ["demo", "toy", "weekly"])
@@ -277,8 +291,11 @@ def test_shipped_studies_can_be_planned_and_their_recipes_exist(here: Path, name
 def test_settings_of_shipped_studies_fit_their_recipes(here: Path):
     from tutelage.recipe import read
     from tutelage.settings import Training
+    from tutelage.settings_interact import Interaction
 
     for name in ("demo", "toy", "weekly"):
         for job in plan(name, seeds=[1], out=Path("runs"), overrides=["data=texts"]).jobs:
             if job.kind == "train":
-                assert read(Training, job.arguments["recipe"], job.arguments["overrides"]).run == str(job.folder)
+                recipe = job.arguments["recipe"]
+                schema = Interaction if verb_of(recipe) == "interact" else Training
+                assert read(schema, recipe, job.arguments["overrides"]).run == str(job.folder)

@@ -107,13 +107,21 @@ def study(
     overrides: Overrides = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated; the study's own if not given")] = "",
     out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
+    at_once: Annotated[
+        int, typer.Option(min=0, help="Independent jobs side by side; 0 is one a GPU, or one at all")
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what of it is done")] = False,
 ) -> None:
     """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
     from tutelage.verbs.study import study
 
     page = study(
-        name, seeds=numbers(seeds, "--seeds") if seeds else None, out=out, overrides=overrides or [], dry_run=dry_run
+        name,
+        seeds=numbers(seeds, "--seeds") if seeds else None,
+        out=out,
+        overrides=overrides or [],
+        dry_run=dry_run,
+        at_once=at_once,
     )
     if not dry_run:
         typer.echo(f"The report: {page}")

@@ -18,6 +18,9 @@ from tutelage.verbs._job import Verbs, done, packed, real_verbs, run_job
 from tutelage.verbs._plan import Job, Plan, plan
 from tutelage.verbs.report import report
 
+Lane = dict[str, str]
+"""What a job's environment has of its own: its GPU, or how many threads it may start."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -35,15 +38,14 @@ def study(
     out: Path = Path("runs"),
     overrides: list[str] | None = None,
     dry_run: bool = False,
-    devices: list[str] | None = None,
+    at_once: int = 0,
     verbs: Verbs | None = None,
 ) -> Path:
     """Run a study and give its page back. What is done is skipped, what broke is resumed.
 
-    seeds: in place of the study's own. devices: GPUs for independent runs side by side, by default all visible ones; on
-    fewer than two everything happens in this process. A job that fails stops only what needs it; a UserError at the end
-    names it, and the page shows the rest.
-    """  # fmt: skip
+    seeds: in place of the study's own. at_once: independent jobs side by side; 0 is one a GPU, or one at all. A job
+    that fails stops only what needs it; a UserError at the end names it, and the page shows the rest.
+    """
     overrides = list(overrides or [])
     made = plan(name_or_path, seeds=seeds, out=Path(out), overrides=overrides)
     if dry_run:
@@ -51,7 +53,7 @@ def study(
         return made.folder
     command = _command(name_or_path, made, Path(out), overrides)
     _record(made, command, Outcome())
-    lanes = _visible_devices() if devices is None and verbs is None else devices or []
+    lanes = [] if verbs and not at_once else _lanes(at_once)
     try:
         outcome = _side_by_side(made, lanes) if len(lanes) > 1 else _in_turn(made, verbs or real_verbs())
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -115,18 +117,18 @@ def _blocked(job: Job, outcome: Outcome) -> bool:
     return bool(missing)
 
 
-def _side_by_side(made: Plan, devices: list[str]) -> Outcome:
-    """Independent jobs at once, each in a process of its own on one of the devices."""
+def _side_by_side(made: Plan, lanes: list[Lane]) -> Outcome:
+    """Independent jobs at once, each in a process of its own in one of the lanes."""
     outcome, left = Outcome(), list(made.jobs)
-    free: SimpleQueue[str] = SimpleQueue()
-    for device in devices:
-        free.put(device)
+    free: SimpleQueue[Lane] = SimpleQueue()
+    for lane in lanes:
+        free.put(lane)
     busy: dict[Future[None], Job] = {}
-    with ThreadPoolExecutor(len(devices)) as pool:
+    with ThreadPoolExecutor(len(lanes)) as pool:
         while left or busy:
             left = [job for job in left if not _blocked(job, outcome)]
             ready = [job for job in left if set(job.needs) <= set(outcome.finished)]
-            for job in ready[: len(devices) - len(busy)]:
+            for job in ready[: len(lanes) - len(busy)]:
                 _say(_title(job))
                 busy[pool.submit(_in_a_process, job, free, made.folder / "logs")] = job
                 left.remove(job)
@@ -135,19 +137,18 @@ def _side_by_side(made: Plan, devices: list[str]) -> Outcome:
     return outcome
 
 
-def _in_a_process(job: Job, free: "SimpleQueue[str]", logs: Path) -> None:
-    device = free.get()
+def _in_a_process(job: Job, free: "SimpleQueue[Lane]", logs: Path) -> None:
+    lane = free.get()
     log = logs / f"{job.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("w") as file:
             command = [sys.executable, "-m", "tutelage.verbs._job", packed(job)]
-            environment = os.environ | {"CUDA_VISIBLE_DEVICES": device}
             code = subprocess.run(
-                command, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+                command, env=os.environ | lane, stdout=file, stderr=subprocess.STDOUT, check=False
             ).returncode
     finally:
-        free.put(device)
+        free.put(lane)
     last = next((line for line in reversed(log.read_text(errors="replace").splitlines()) if line.strip()), "")
     if code == 3:
         raise Interrupted(last)
@@ -155,13 +156,17 @@ def _in_a_process(job: Job, free: "SimpleQueue[str]", logs: Path) -> None:
         raise UserError(last or f"ended with code {code}", "", f"All of it is in {log}")
 
 
-def _visible_devices() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+def _lanes(at_once: int) -> list[Lane]:
+    """Where jobs run side by side: a GPU each, or as many shares of the processor."""
     import torch
 
     listed = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     there = torch.cuda.device_count()
-    return listed[:there] if listed else [str(k) for k in range(there)]
+    gpus = listed[:there] if listed else [str(k) for k in range(there)]
+    if gpus:
+        return [{"CUDA_VISIBLE_DEVICES": gpus[k % there]} for k in range(at_once or there)]
+    # Two threads of one small step wait for each other more than two steps of one thread each.
+    return [{"OMP_NUM_THREADS": str(max(torch.get_num_threads() // at_once, 1))}] * at_once if at_once else []
 
 
 def _command(name: str, made: Plan, out: Path, overrides: list[str]) -> str:
