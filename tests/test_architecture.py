@@ -109,6 +109,7 @@ def modules_after(*arguments: str) -> tuple[set[str], str]:
         (["show", "student_kd"], ""),
         (["train", "student_kd", "optimizer.lrr=1"], "unknown key optimizer.lrr (did you mean 'lr'?)"),
         (["train", "studend_kd"], "did you mean 'student_kd'?"),
+        (["evaluate", "runs/none", "judge=ruels"], "did you mean 'rules'?"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )

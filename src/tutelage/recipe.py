@@ -111,15 +111,24 @@ def _without_voids(raw: dict[str, Any]) -> dict[str, Any]:
 
 def read(schema: type[S], name: str, overrides: typing.Sequence[str] = ()) -> S:
     """The recipe `name` with `key=value` overrides, checked against `schema`."""
-    raw = read_toml(find_recipe(name), schema)
-    for override in overrides:
-        raw = _laid_over(raw, _wrapped(schema, _parsed(override)))
+    raw = _overridden(schema, read_toml(find_recipe(name), schema), overrides)
     verb = schema.model_fields["verb"].default
     if raw.get("verb", verb) != verb:
         raise UserError(
             f"{name} is a recipe of the verb `{raw['verb']}`", f"A recipe of `{verb}`", f"tutelage {raw['verb']} {name}"
         )
     return validated(schema, _without_voids(raw), f"recipe {Path(name).stem}")
+
+
+def given(schema: type[S], settings: typing.Sequence[str], where: str) -> S:
+    """What `key=value` settings alone come to, checked against `schema`."""
+    return validated(schema, _overridden(schema, {}, settings), where)
+
+
+def _overridden(schema: type[Section], raw: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        raw = _laid_over(raw, _wrapped(schema, _parsed(override)))
+    return raw
 
 
 def _parsed(override: str) -> dict[str, Any]:

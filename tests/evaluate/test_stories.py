@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,11 @@ from tutelage.errors import UserError
 from tutelage.evaluate import stories
 from tutelage.evaluate._base import Asked, Tools
 from tutelage.evaluate._diversity import distinct, longest_run, repetition, self_bleu, words_of
+from tutelage.evaluate._marks import mark_rows, mark_warnings, said
 from tutelage.evaluate._openings import OPENINGS
 from tutelage.evaluate._scorer import Scorer
+from tutelage.judges._base import Part, Rollout, Unavailable, Verdict, unscorable, weighted
+from tutelage.run import fingerprint
 
 
 def texts(*of: str) -> list[list[str]]:
@@ -105,3 +110,99 @@ def test_a_model_with_little_room_writes_less_and_it_is_said():
     assert outcome.warnings == ["The model has room for 20 new tokens behind an opening, where 100 are usual"]
     with pytest.raises(UserError, match="do not fit into the model's"):
         run(gpt2(positions=longest))
+
+
+VERDICTS = [
+    weighted({"plot": Part(score=0.25), "style": Part(score=0.75)}),
+    weighted({"plot": Part(score=0.75), "style": Part(score=1.0)}),
+    Verdict(status="invalid", score=0.0, reason="empty"),
+    unscorable("it said nice", parts={"plot": Part(score=1.0)}),
+]
+
+
+class Judge:
+    """Finds that long texts are good, and stays away as long as it is told to."""
+
+    name, fingerprint, about = "patient", "0123456789abcdef", "somebody patient"
+
+    def __init__(self, away: bool = False) -> None:
+        self.away, self.read = away, list[Rollout]()
+
+    def identity(self) -> dict[str, str]:
+        return {"version": "7"} if self.read else {}
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        if self.away:
+            raise Unavailable("Nobody is there")
+        self.read += rollouts
+        return [weighted({"length": Part(score=min(1, len(one.text) / 1000))}) for one in rollouts]
+
+
+def marked(model, judge: Judge, scratch: Path | None = None):
+    tok = tokenizer()
+    tools = Tools(tokenizer=tok, scorer=Scorer(model, tok), scratch=scratch, judge=judge)
+    return stories.task(Asked(judge=judge)).run(model, tools)
+
+
+def test_a_mark_is_a_mean_with_nothing_for_no_text_and_without_what_cannot_be_read():
+    rows = {row.metric: row for row in mark_rows(VERDICTS, "here")}
+    assert list(rows) == ["mark", "mark_plot", "mark_style", "invalid", "unscorable"]
+    assert (rows["mark"].value, rows["mark"].n) == (pytest.approx((0.5 + 0.875 + 0) / 3), 3)
+    assert rows["mark"].error == pytest.approx(np.std([0.5, 0.875, 0], ddof=1) / math.sqrt(3))
+    assert (rows["mark_plot"].value, rows["mark_plot"].n) == (0.5, 2), (
+        "what could not be read is no mark in part either"
+    )
+    assert [(r.group, r.value, r.n) for r in rows.values()][3:] == [("count", 1, 4), ("count", 1, 4)]
+
+
+def test_without_a_verdict_that_can_be_read_there_is_no_mark():
+    nothing = [unscorable("it said nice")] * 2
+    assert [row.metric for row in mark_rows(nothing, "here")] == ["invalid", "unscorable"]
+    assert said(nothing[0]) == {"score": None, "status": "unscorable", "parts": {}, "reason": "it said nice"}
+
+
+def test_whose_marks_they_are_is_said_and_what_they_leave_out():
+    assert mark_warnings(VERDICTS, "rules, no model: shape") == [
+        "Marks by rules, no model: shape.",
+        "1 of 4 texts are no text at all (the first: empty). They count as 0.",
+        "1 of 4 verdicts cannot be read (the first: it said nice). They are left out of the mean.",
+    ]
+    assert mark_warnings(VERDICTS[:2], "rules") == ["Marks by rules."]
+
+
+def test_a_judge_reads_every_text_and_the_other_figures_stay_what_they_are():
+    model, judge = gpt2(positions=256), Judge()
+    plain, outcome = run(model), marked(model, judge)
+    figures = [(row.metric, row.value, row.error) for row in outcome.rows]
+    assert figures[: len(plain.rows)] == [(row.metric, row.value, row.error) for row in plain.rows]
+    assert [row[0] for row in figures[len(plain.rows) :]] == ["mark", "mark_length", "invalid", "unscorable"]
+    assert [(one.prompt, one.text) for one in judge.read] == [(p["prompt"], p["text"]) for p in plain.predictions]
+    assert [one.ended for one in judge.read] == [bool(p["ended"]) for p in plain.predictions]
+    for row, before in zip(outcome.predictions, plain.predictions, strict=True):
+        score = min(1, len(row["text"]) / 1000)
+        assert row == before | {"score": score, "status": "scored", "parts": {"length": score}}
+    assert outcome.warnings == ["Marks by somebody patient."]
+    json.dumps(outcome.predictions)
+
+
+def test_who_marks_is_a_setting_and_without_anybody_settings_are_what_they_were():
+    alone = stories.task(Asked())
+    assert (alone.name, alone.settings) == ("openings", {"openings": fingerprint(OPENINGS), **stories.DRAWN})
+    judge = Judge()
+    task = stories.task(Asked(judge=judge))
+    assert task.name == "openings-patient-012345" and task.keeps == alone.settings
+    who = {"name": "patient", "fingerprint": "0123456789abcdef", "identity": {}}
+    assert task.settings == alone.settings | {"judge": who}
+    judge.grade([Rollout(prompt="", text="", ended=True)])
+    assert task.settings["judge"]["identity"] == {"version": "7"}
+
+
+def test_a_judge_that_stays_away_is_asked_about_the_same_texts_when_it_is_back(tmp_path):
+    judge = Judge(away=True)
+    with pytest.raises(Unavailable):
+        marked(gpt2(positions=256), judge, tmp_path)
+    judge.away = False
+    assert (
+        marked(gpt2(positions=256, seed=1), judge, tmp_path).predictions
+        == marked(gpt2(positions=256), Judge()).predictions
+    ), "they were kept, and no model was asked to write them again"

@@ -11,7 +11,12 @@ from tutelage.errors import UserError
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str] | None, typer.Argument(help="Runs, milestones, folders or Hub names")] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Runs, milestones, folders or Hub names; and judge=rules judge.language=nursery for marks of stories"
+        ),
+    ] = None,
     tasks: Annotated[
         str, typer.Option(help="Comma-separated: perplexity, minimal_pairs, blimp, ...; official: all of the challenge")
     ] = "perplexity",
@@ -40,7 +45,9 @@ def evaluate(
 ) -> None:
     """Judge models: perplexity, minimal pairs, the challenge's own evaluation."""
     from tutelage.recipe import module_path
+    from tutelage.verbs._judge import judge_among
 
+    models, judge = judge_among(models or [])
     if not models and not get:
         raise UserError("No model is named", "Runs, milestones, folders or Hub names", "tutelage evaluate RUN")
     names = [task.strip() for task in tasks.split(",")]
@@ -50,7 +57,7 @@ def evaluate(
     from tutelage.verbs.evaluate import evaluate
 
     evaluate(
-        models or [],
+        models,
         tasks=names,
         data=data,
         pairs=pairs,
@@ -65,6 +72,7 @@ def evaluate(
         milestones=milestones,
         seeds=numbers(glue_seeds, "--glue-seeds"),
         parts=[part.strip() for part in glue_parts.split(",") if part.strip()],
+        judge=judge,
         batch=batch,
         device=device,
         out=out,

@@ -1,7 +1,7 @@
 """What every task shares: what it is asked, what it may use, the rows it gives, and their standard errors."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -12,10 +12,11 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.evaluate._missing import Missing
 from tutelage.evaluate._scorer import Scorer
+from tutelage.judges._base import Rollout, Verdict
 
 __all__ = [
-    "Asked", "Finetune", "Milestone", "Missing", "Outcome", "Profile", "Result", "Row", "Task", "Tools", "Track",
-    "mean_of", "ratio", "share",
+    "Asked", "Finetune", "Judge", "Milestone", "Missing", "Outcome", "Profile", "Result", "Row", "Task", "Tools",
+    "Track", "mean_of", "mean_row", "ratio", "share",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -32,6 +33,31 @@ class Milestone:
     folder: Path
 
 
+class Judge(Protocol):
+    """Who marks what a model wrote, handed in. Verdicts are stored: nobody is asked twice.
+
+    name:        as it was called: rules, endpoint
+    fingerprint: of all that is asked; known without asking
+    about:       one line for people, to stand wherever its marks do
+    """
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """What was found out about it when it was first asked; empty before."""
+        ...
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """A verdict for each, in their order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the user asked for. A task takes from it what concerns it.
@@ -42,6 +68,7 @@ class Asked:
     milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
     seeds:      of fine-tuning; several give a spread
     parts:      which parts of a task that has some (GLUE: rte, wsc); empty for all of them
+    judge:      who is to mark what a model writes: its name and fingerprint are settings of a task
     """
 
     data: Path | None = None
@@ -56,6 +83,7 @@ class Asked:
     milestones: tuple[Milestone, ...] = ()
     seeds: tuple[int, ...] = (42,)
     parts: tuple[str, ...] = ()
+    judge: Judge | None = None
 
 
 class Finetune(Protocol):
@@ -89,6 +117,7 @@ class Tools:
              may be trained. On the same device, in evaluation mode.
     scratch: a folder for what a long task finishes on the way, its own for these weights and what the task `keeps` by
     finetune: the training loop
+    judge:   who was asked for, to be asked now
     """
 
     tokenizer: Tokenizer
@@ -96,6 +125,7 @@ class Tools:
     load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
     scratch: Path | None = None
     finetune: Finetune | None = None
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +219,15 @@ def share(credits: np.ndarray) -> tuple[float, float]:
     (0.75, 0.21650635094610965)
     """
     return float(credits.mean()), float(credits.std() / math.sqrt(len(credits)))
+
+
+def mean_row(metric: str, name: str, values: Sequence[float | None]) -> Row | None:
+    """The mean over the texts that have a value, with its standard error; None where none has."""
+    there = np.array([value for value in values if value is not None], float)
+    if len(there) == 0:
+        return None
+    error = float(there.std(ddof=1) / math.sqrt(len(there))) if len(there) > 1 else None
+    return Row(metric=metric, name=name, value=float(there.mean()), error=error, n=len(there))
 
 
 def mean_of(parts: list[tuple[float, float]]) -> tuple[float, float]:

@@ -1,26 +1,49 @@
-"""Stories: what a model writes when it is given an opening, how varied it is, and how much it repeats itself."""
+"""Stories: what a model writes when it is given an opening, how varied it is, and what a judge makes of it."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.evaluate._base import Asked, Outcome, Row, Tools
+from tutelage.evaluate._base import Asked, Judge, Outcome, Row, Tools, mean_row
 from tutelage.evaluate._diversity import distinct, longest_run, repetition, self_bleu, words_of
+from tutelage.evaluate._marks import mark_rows, mark_warnings, said
 from tutelage.evaluate._openings import OPENINGS
+from tutelage.judges._base import Rollout
 from tutelage.models.sampling import sample
-from tutelage.run import fingerprint
+from tutelage.run import fingerprint, read_json, write_atomically
 
 DRAWN = {"samples": 2, "max_new": 100, "temperature": 1.0, "top_p": 0.95, "seed": 1}
 ROWS = 36  # written at the same time
 
 
 def task(asked: Asked) -> "Stories":
-    """The shipped openings; nothing is to be named."""
-    return Stories()
+    """The shipped openings; nothing is to be named but, for marks, who gives them."""
+    return Stories(asked.judge)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A continuation. opening, sample: which it is; ended: it came to an end by itself."""
+
+    opening: int
+    sample: int
+    text: str
+    ended: bool
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The text behind its opening."""
+        return {"prompt": OPENINGS[self.opening], "text": self.text}
+
+    @property
+    def rollout(self) -> Rollout:
+        """As a judge reads it."""
+        return Rollout(**self.shown, ended=self.ended)
 
 
 class Stories:
@@ -28,56 +51,78 @@ class Stories:
 
     distinct_1 to distinct_3, self_bleu: variety among the texts (more, and less, is better). repetition: share of a
     text's trigrams that it had before, longest_run: most often that a word follows itself, words: length, ended: share
-    that came to an end by themselves. Errors: over texts, which the openings make nearly independent.
+    that came to an end by themselves. mark, mark_...: a judge's, 0 to 1, where there is one. Errors: over texts, which
+    the openings make nearly independent.
     """
 
-    name, source = "openings", "tutelage"
-    settings = {"openings": fingerprint(OPENINGS), **DRAWN}
+    source = "tutelage"
+
+    def __init__(self, judge: Judge | None = None) -> None:
+        # Named by what the judge is asked, so that marks of two judges are two results and never one column.
+        self.name = f"openings-{judge.name}-{judge.fingerprint[:6]}" if judge else "openings"
+        self.keeps: dict[str, Any] = {"openings": fingerprint(OPENINGS), **DRAWN}
+        self._judge = judge
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the texts and, where they are marked, who marks; what the judge is, once it was asked."""
+        if self._judge is None:
+            return self.keeps
+        who = {"name": self._judge.name, "fingerprint": self._judge.fingerprint}
+        return self.keeps | {"judge": {**who, "identity": dict(self._judge.identity())}}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """The figures, and the texts."""
         prompts = [prompt_ids(tools.tokenizer, opening) for opening in OPENINGS]
         limit = getattr(model.config, "max_position_embeddings", None) or math.inf
         room = int(max(1, min(DRAWN["max_new"], limit - max(map(len, prompts)))))
-        eos = tools.tokenizer.eos_token_id
-        assert eos is None or isinstance(eos, int), eos
-        written = sample(model, prompts, **{**DRAWN, "max_new": room}, eos=eos, batch=ROWS)
-        texts = [str(tools.tokenizer.decode(one.ids, skip_special_tokens=True)) for one in written]
-        words = [words_of(text) for text in texts]
-        of_each = {
+        stories = self._written(model, tools, prompts, room)
+        words = [words_of(story.text) for story in stories]
+        of_each: dict[str, Sequence[float | None]] = {
             "self_bleu": self_bleu(words),
             "repetition": [repetition(one) for one in words],
             "longest_run": [longest_run(one) for one in words],
             "words": [len(one) for one in words],
-            "ended": [float(one.ended) for one in written],
+            "ended": [float(story.ended) for story in stories],
         }
         predictions: list[dict[str, Any]] = [
-            {"id": f"{one.prompt}_{one.sample}", "prompt": OPENINGS[one.prompt], "text": text, "seed": DRAWN["seed"]}
+            {"id": f"{one.opening}_{one.sample}", **one.shown, "seed": DRAWN["seed"]}
             | {name: values[i] for name, values in of_each.items()}
-            for i, (one, text) in enumerate(zip(written, texts))
+            for i, one in enumerate(stories)
         ]
+        rows = [*self._variety(words), *(mean_row(metric, self.name, values) for metric, values in of_each.items())]
         short = f"The model has room for {room} new tokens behind an opening, where {DRAWN['max_new']} are usual"
-        return Outcome(
-            rows=[*self._variety(words), *(row for pair in of_each.items() if (row := self._mean(*pair)))],
-            predictions=predictions,
-            warnings=[short] if room < DRAWN["max_new"] else [],
-        )
+        warnings = [short] if room < DRAWN["max_new"] else []
+        if self._judge is not None:
+            assert tools.judge is not None, "the judge who was asked for is among the tools"
+            verdicts = tools.judge.grade([story.rollout for story in stories])
+            rows += mark_rows(verdicts, self.name)
+            predictions = [row | said(verdict) for row, verdict in zip(predictions, verdicts, strict=True)]
+            warnings += mark_warnings(verdicts, tools.judge.about)
+        return Outcome(rows=[row for row in rows if row], predictions=predictions, warnings=warnings)
 
-    def _variety(self, words: list[list[str]]) -> list[Row]:
-        found = {n: distinct(words, n) for n in (1, 2, 3)}
-        return [
-            Row(metric=f"distinct_{n}", name=self.name, value=pair[0], error=pair[1], n=len(words))
-            for n, pair in found.items()
-            if pair
+    def _written(self, model: PreTrainedModel, tools: Tools, prompts: list[list[int]], room: int) -> list[Story]:
+        """The continuations. Those that a judge reads are kept: one that stays away is asked about the same texts."""
+        place = tools.scratch / "texts.json" if self._judge and tools.scratch else None
+        if place and place.exists():
+            return [Story(**row) for row in read_json(place)]
+        eos = tools.tokenizer.eos_token_id
+        assert eos is None or isinstance(eos, int), eos
+        written = sample(model, prompts, **{**DRAWN, "max_new": room}, eos=eos, batch=ROWS)
+        texts = [str(tools.tokenizer.decode(one.ids, skip_special_tokens=True)) for one in written]
+        stories = [
+            Story(opening=one.prompt, sample=one.sample, text=text, ended=one.ended)
+            for one, text in zip(written, texts, strict=True)
         ]
+        if place:
+            write_atomically(place, json.dumps([asdict(story) for story in stories], ensure_ascii=False))
+        return stories
 
-    def _mean(self, metric: str, values: Sequence[float | None]) -> Row | None:
-        """Over the texts that have one, with its standard error."""
-        there = np.array([value for value in values if value is not None], float)
-        if len(there) == 0:
-            return None
-        error = float(there.std(ddof=1) / math.sqrt(len(there))) if len(there) > 1 else None
-        return Row(metric=metric, name=self.name, value=float(there.mean()), error=error, n=len(there))
+    def _variety(self, words: list[list[str]]) -> Iterator[Row]:
+        found = {n: distinct(words, n) for n in (1, 2, 3)}
+        for n, pair in found.items():
+            if pair:
+                yield Row(metric=f"distinct_{n}", name=self.name, value=pair[0], error=pair[1], n=len(words))
 
 
 def prompt_ids(tokenizer: Tokenizer, text: str) -> list[int]:

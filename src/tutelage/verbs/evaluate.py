@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -23,6 +23,7 @@ from tutelage.run import fingerprint
 from tutelage.train.parallel import start
 from tutelage.verbs._fetch import fetch
 from tutelage.verbs._finetune import finetune
+from tutelage.verbs._judge import Opener, reader_of, require_judged
 from tutelage.verbs._results import home_of, keep, keep_missing, kept, milestones_of, place_of, run_of
 from tutelage.verbs._scoreboard import Measured, show
 
@@ -48,6 +49,7 @@ def evaluate(
     milestones: bool = False,
     seeds: Sequence[int] = (42,),
     parts: Sequence[str] = (),
+    judge: Mapping[str, Any] | None = None,
     batch: int | None = None,
     device: str = "auto",
     out: Path | None = None,
@@ -68,6 +70,7 @@ def evaluate(
     milestones: measure every milestone of each run before the run itself: of official tasks the small sets, which is
             what the challenge wants of them
     seeds:  of fine-tuning; parts: of GLUE, all seven where none is named
+    judge:  who marks stories: the name and settings of a judge, as {"name": "rules", "language": "nursery"}
     batch:  sequences a forward; None (or 0) for as many as suit the device
     A result that is there already for the same weights, data and settings is not computed again, and told so. A task
     whose data are missing is reported so, and the others go on; where all are missing, that is an error.
@@ -76,6 +79,9 @@ def evaluate(
         raise UserError("Both data and a text are named", "One of them", "Run the command once for each")
     if profile not in get_args(Profile):
         raise UserError(f"There is no profile {profile!r}", f"One of {', '.join(get_args(Profile))}")
+    if judge:
+        require_judged(tasks)
+    opener = Opener(reader_of(judge)) if judge else None
     console = Console(quiet=quiet, highlight=False)
     asked = Asked(
         data=data,
@@ -101,6 +107,8 @@ def evaluate(
         own = replace(asked_of, window=window or trained.get("window", WINDOW), milestones=milestones_of(model))
         if data is None and text is None and "path" in trained:
             own = replace(own, data=Path(trained["path"]))
+        if opener:
+            own = replace(own, judge=opener.beside(home))
         measured += _one(model, names, own, home, _Loader(start(device), batch or None, console))
     show(measured, console)
     results = [result for result, _ in measured]
@@ -160,7 +168,7 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
             task: Task = load_module("evaluate", module).task(asked)
             data, source = task.name, task.source
             place = place_of(home, short, data, source)
-            key = fingerprint([FORMAT, short, dict(task.settings), weights])
+            key = _key(short, task.settings, weights)
             if old := kept(place, key, name):
                 there = f"{name}: {short} on {old.name} is there already ({place}), not computed again"
                 loader.console.print(there, soft_wrap=True)
@@ -168,8 +176,9 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
                 continue
             if model is None or tools is None:
                 model, tools = loader(name)
-            kept_by = fingerprint([FORMAT, short, dict(getattr(task, "keeps", task.settings)), weights])
-            outcome = task.run(model, replace(tools, scratch=home / "parts" / f"{short}-{kept_by}"))
+            kept_by = _key(short, getattr(task, "keeps", task.settings), weights)
+            scratch = home / "parts" / f"{short}-{kept_by}"
+            outcome = task.run(model, replace(tools, scratch=scratch, judge=asked.judge))
         except Missing as missing:
             place = place_of(home, short, data, source)
             result = _result(short, place, source, name, missing=[str(missing)])
@@ -181,7 +190,7 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
             place,
             source,
             name,
-            fingerprint=key,
+            fingerprint=_key(short, task.settings, weights),  # a judge is known better once it was asked
             settings=dict(task.settings),
             rows=outcome.rows,
             warnings=outcome.warnings,
@@ -191,6 +200,10 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
         yield result, place
     if tools is not None and tools.scorer.apart:
         loader.console.print(f"{name}: what texts begin with in common is read with each anew: {tools.scorer.apart}")
+
+
+def _key(task: str, settings: Mapping[str, Any], weights: Sequence[str]) -> str:
+    return fingerprint([FORMAT, task, dict(settings), weights])
 
 
 def _result(task: str, place: Path, source: str, model: str, **found: Any) -> Result:
