@@ -10,8 +10,8 @@ from report.made import evaluations, lines, make_run, write
 from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import RECIPES, verb_of
 from tutelage.verbs import study as verb
-from tutelage.verbs._job import Verbs, packed, unpacked
-from tutelage.verbs._plan import Plan, plan
+from tutelage.verbs._job import Verbs, packed, run_job, unpacked
+from tutelage.verbs._plan import Job, Plan, plan
 
 STUDY = """
 about = "A question."
@@ -190,6 +190,40 @@ def test_a_second_time_nothing_is_sampled_again(here: Path, no_page: None):
     verb.study("asked.toml", overrides=["sample.n=2"], verbs=changed.verbs)
     assert len(changed.names("sample")) == 4
     assert len((here / "runs/asked/teacher-s1/samples.jsonl").read_text().splitlines()) == 1
+
+
+JUDGED = 'verb="study"\n[run.a]\nrecipe="student_ce"\n[evaluate]\ntasks=["{}"]\njudge='
+
+
+def test_a_study_names_the_judge_of_its_stories(here: Path, no_page: None):
+    def job(judge: str, *overrides: str) -> Job:
+        return next(
+            job
+            for job in planned(JUDGED.format("stories") + judge, overrides=[*overrides]).jobs
+            if job.kind == "evaluate"
+        )
+
+    rules = {"name": "rules", "language": "nursery"}
+    assert job('{ name = "rules", language = "nursery" }').arguments["judge"] == rules
+    assert job("{}", "evaluate.judge.name=rules", "evaluate.judge.language=nursery").arguments["judge"] == rules
+    assert job('{ name = "local", model = "@a" }').arguments["judge"]["model"] == "runs/other/a-s1"
+    fakes = Fakes()
+    for judge in ('"rules"', "{}"):
+        run_job(job(judge), fakes.verbs)
+    assert [asked.get("judge") for _, _, asked in fakes.calls] == [{"name": "rules"}, None]
+
+
+@pytest.mark.parametrize(
+    ("task", "judge", "message"),
+    [
+        ("stories", '"ruels"', r"no judge 'ruels' .did you mean 'rules'"),
+        ("stories", '{ name = "rules", langauge = "any" }', r"unknown key langauge .did you mean 'language'"),
+        ("perplexity", '"rules"', "perplexity has nothing to be marked"),
+    ],
+)
+def test_a_judge_that_cannot_be_is_refused_before_a_study_starts(here: Path, task: str, judge: str, message: str):
+    with pytest.raises(UserError, match=message):
+        planned(JUDGED.format(task) + judge)
 
 
 def test_a_failure_stops_only_what_needs_it(here: Path):

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from tutelage.errors import UserError
 from tutelage.recipe import Section, did_you_mean, read, validated
+from tutelage.verbs._judge import reader_of, require_judged
 from tutelage.verbs._schema import Beside, Prepare, Run, Study
 
 S = TypeVar("S", bound=Section)
@@ -58,6 +59,9 @@ def plan(name: str, *, seeds: list[int] | None, out: Path, overrides: list[str],
     """The jobs of a study. seeds: in place of its own; data: below it prepared corpora are written."""
     study, label = read(Study, name, overrides), Path(name).stem
     chosen = tuple(dict.fromkeys(seeds or study.seeds))
+    if study.evaluate and study.evaluate.judge:
+        reader_of(study.evaluate.judge, f"study {label}, evaluate")
+        require_judged(study.evaluate.tasks)
     return _Planner(
         study=study,
         label=label,
@@ -162,17 +166,13 @@ class _Planner:
     def _evaluate(self, name: str, folder: Path, model: str, need: str, about: str) -> None:
         common = {"model": model, "name": name, "about": about, "beside": folder.parent.name == "evaluations"}
         base = (need,) if need else ()
-        if self.study.evaluate:
-            settings, needs = {}, base
-            for key in ("data", "pairs"):
-                settings[key], more = self._resolved(getattr(self.study.evaluate, key), None, f"evaluate.{key}")
-                needs += more
-            asked = self.study.evaluate
+        if asked := self.study.evaluate:
+            settings, needs = self._resolved_all({"data": asked.data, "pairs": asked.pairs}, "evaluate")
+            judge, more = self._resolved_all(asked.judge, "evaluate.judge")
             windows = {"window": asked.window, "stride": asked.stride or None}
-            arguments = {**common, **settings, **windows, "tasks": list(asked.tasks)}
-            self._add(
-                Job(name=f"evaluate {name}", kind="evaluate", folder=folder, needs=_once(needs), arguments=arguments)
-            )
+            arguments = {**common, **settings, **windows, "tasks": list(asked.tasks), "judge": judge}
+            needs = _once(base + needs + more)
+            self._add(Job(name=f"evaluate {name}", kind="evaluate", folder=folder, needs=needs, arguments=arguments))
         if self.study.sample and self.study.sample.prompts:
             arguments = common | self.study.sample.model_dump() | {"prompts": list(self.study.sample.prompts)}
             self._add(Job(name=f"sample {name}", kind="sample", folder=folder, needs=base, arguments=arguments))
@@ -183,6 +183,10 @@ class _Planner:
                 f"study {self.label} would make {job.name} twice", "Every run and grid point has a name of its own"
             )
         self.jobs[job.name] = job
+
+    def _resolved_all(self, values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+        found = {key: self._resolved(value, None, f"{where}.{key}") for key, value in values.items()}
+        return {key: value for key, (value, _) in found.items()}, tuple(n for _, needs in found.values() for n in needs)
 
     def _resolved(self, value: Any, seed: int | None, where: str) -> tuple[Any, tuple[str, ...]]:
         """`value` with its references as paths, and the names of the jobs behind them."""

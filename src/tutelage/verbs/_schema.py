@@ -1,10 +1,12 @@
 """What a study's recipe may say: corpora, runs with seeds and grids, models beside them, what they are asked."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tutelage.recipe import Section
+
+Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
 
 
 class Prepare(Section):
@@ -67,6 +69,8 @@ class Evaluation(Section):
     """Tokens a window of the perplexity."""
     stride: int = Field(0, ge=0)
     """0 for windows side by side, else how far a sliding window moves."""
+    judge: Judge = Field(default_factory=dict)
+    """Who marks stories: a judge's name, or its name and settings; nobody where it is empty."""
 
 
 class Samples(Section):
