@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from report.html import Page
-from report.made import make_run, make_study, write
+from report.made import make_run, make_study, result, write
 
 from tutelage.report.collect import collect
 from tutelage.report.page import page, sections_of
@@ -107,6 +107,21 @@ def test_the_best_of_each_group_is_marked(study: Path):
         ("teacher", "Teachers and references"),
         ("student_kd", "Students"),
     ]
+
+
+def test_marks_of_stories_stand_with_the_words_of_whose_they_are(tmp_path: Path):
+    make_run(tmp_path / "d-s1")
+    for name, mark, judge in (("a", 0.25, "x"), ("b", 0.75, "x"), ("c", 0.5, "y")):
+        run = make_run(tmp_path / f"{name}-s1")
+        rows = [{"metric": "mark", "group": "overall", "name": "openings", "value": mark, "error": 0.1, "n": 72}]
+        kept = result("stories", name, rows) | {"name": "openings-rules-1f", "warnings": [f"Marks by rules {judge}."]}
+        write(run / "evaluations" / "stories-openings-rules-1f.json", json.dumps(kept))
+    table = systems_table(collect([tmp_path]))
+    place = [column.label for column in table.columns].index("Mark of stories")
+    cells = {row.head: row.cells[place] for row in table.rows}
+    assert [cells[name].text for name in "abc"] == ["0.250", "0.750", "0.500"] and cells["b"].best
+    assert cells["d"].missing
+    assert table.caption.endswith(" a-s1, b-s1: Marks by rules x. c-s1: Marks by rules y.")
 
 
 def test_only_settings_that_differ_are_listed(study: Path):

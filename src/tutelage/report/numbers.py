@@ -47,7 +47,7 @@ def mean(values: Sequence[float], own: bool = False) -> Value:
 
 
 def measures(collection: Collection) -> list[Measure]:
-    """What the systems are compared by: perplexities per text, minimal pairs per suite, in a fixed order."""
+    """What the systems are compared by: perplexities by text, minimal pairs by suite, marks by judge, in that order."""
     texts = _data_of(collection, "perplexity")
     out = []
     for place, text in enumerate(texts or [""]):
@@ -65,7 +65,24 @@ def measures(collection: Collection) -> list[Measure]:
         out.append(
             Measure(key=f"pairs:{suite}", label=label, hint="% correct", better="high", digits=1, of=_pairs(suite))
         )
+    marked = stories_marked(collection)
+    for data in marked:
+        label = "Mark of stories" + (f", {data}" if len(marked) > 1 else "")
+        out.append(Measure(key=f"mark:{data}", label=label, hint="0 to 1", better="high", digits=3, of=_mark(data)))
     return out
+
+
+def stories_marked(collection: Collection) -> list[str]:
+    """Names of the stories that a judge has marked, one for each judge."""
+    scores = (score for model in collection.models for score in model.scores)
+    return list(dict.fromkeys(s.data for s in scores if (s.task, s.metric) == ("stories", "mark")))
+
+
+def _mark(data: str) -> Callable[[Model], float | None]:
+    def of(model: Model) -> float | None:
+        return next((s.value for s in model.scores if _is(s, "stories", data) and s.metric == "mark"), None)
+
+    return of
 
 
 def _perplexity(

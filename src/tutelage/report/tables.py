@@ -8,7 +8,7 @@ from typing import Any
 
 from tutelage.report.blocks import Cell, Column, Row, Table
 from tutelage.report.collect import Collection, Model, System, flat
-from tutelage.report.numbers import Measure, Value, best_of, measures, short
+from tutelage.report.numbers import Measure, Value, best_of, measures, short, stories_marked
 from tutelage.run import duration, gigabytes
 
 REFERENCES, STUDENTS = "Teachers and references", "Students"
@@ -49,6 +49,7 @@ def systems_table(collection: Collection) -> Table:
         + ("The best of each group is marked. " if any(groups.values()) else "The best of each column is marked. ")
         + "Loss and perplexity per token compare only models that share a tokenizer; per word and per byte compare all."
         + (" † the run's own lowest validation loss; it was not evaluated apart." if own else "")
+        + "".join(f" {sentence}" for sentence in _said_of_marks(collection))
     )
     return Table(
         corner="System",
@@ -61,6 +62,18 @@ def systems_table(collection: Collection) -> Table:
         rows=rows,
         caption=caption,
     )
+
+
+def _said_of_marks(collection: Collection) -> list[str]:
+    """Whose marks of stories these are, and what they leave out; with names where it is not true of all."""
+    marked = set(stories_marked(collection))
+    found: dict[str, list[str]] = {}
+    for model in collection.models:
+        for note in model.notes:
+            if note.task == "stories" and note.data in marked:
+                found.setdefault(note.text.rstrip(".") + ".", []).append(model.name)
+    everybody = {name for names in found.values() for name in names}
+    return [text if set(names) == everybody else f"{', '.join(names)}: {text}" for text, names in found.items()]
 
 
 def _hint(measure: Measure) -> str:
