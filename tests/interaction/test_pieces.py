@@ -96,17 +96,32 @@ class Words:
 def test_only_a_correction_that_came_to_an_end_is_taught_to_end():
     texts = [wrote("it ran", ids=(2, 3)) for _ in range(5)]
     said = [
-        Correction(text="the dog slept", ended=True),
-        Correction(text="the dog slept", ended=False),
-        Correction(text="a b c d e f", ended=True),
+        Correction(text=" the dog slept", ended=True),
+        Correction(text=" the dog slept", ended=False),
+        Correction(text=" a b c d e f", ended=True),
         Correction(text=None, reason="refused"),
-        Correction(text="it ran", ended=True),
+        Correction(text=" it ran", ended=True),
     ]
     right = corrected(texts, said, tokenizer=Words(), longest=4)
     assert [p.chosen for p in right.pairs] == [(3, 3, 5, 99), (3, 3, 5), (1, 1, 1, 1)]
     assert right.dropped == {"refused": 1, "unchanged": 1}
     published = corrected(texts, said, tokenizer=Words(), longest=4, faithful=True)
     assert [p.chosen[-1] for p in published.pairs] == [p.rejected[-1] for p in published.pairs] == [99] * 4
+
+
+class Marks:
+    """A tokenizer whose tokens are characters, white space among them."""
+
+    eos_token_id = None
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(mark) for mark in text]}
+
+
+@pytest.mark.parametrize("text", ["\tWhere is it?", "s ran.", " It ran.\t"])
+def test_a_correction_goes_on_where_its_prompt_ends_as_the_tutor_wrote_it(text):
+    [pair] = corrected([wrote("it ran")], [Correction(text=text, ended=False)], tokenizer=Marks(), longest=99).pairs
+    assert "".join(map(chr, pair.chosen)) == text
 
 
 def test_a_reward_is_the_sum_of_its_parts_and_no_mark_is_no_reward():

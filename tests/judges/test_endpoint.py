@@ -260,8 +260,9 @@ CORRECTED = "and the boy went home to his good old mother."
 @pytest.mark.parametrize(
     ("said", "text", "reason"),
     [
-        (f" {CORRECTED}\n", CORRECTED, ""),
-        (f"It was late, {CORRECTED}", CORRECTED, ""),
+        (f" {CORRECTED}\n", f" {CORRECTED}", ""),
+        (f"It was late, {CORRECTED}", f" {CORRECTED}", ""),
+        (f", {CORRECTED}", f", {CORRECTED}", ""),
         (f"Sure! Here is the corrected version: {CORRECTED}", None, "remark"),
         (f"Corrected continuation: {CORRECTED}", None, "remark"),
         (f"{CORRECTED}\n\nNote: I fixed the grammar.", None, "remark"),

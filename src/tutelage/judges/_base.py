@@ -71,7 +71,8 @@ class Verdict:
 class Correction:
     """What a tutor would have written in the student's place.
 
-    text:   the continuation behind the prompt; None where the reply was none, and `reason` says why
+    text:   the continuation, space before it included where there is one: prompt + text is the whole; None where the
+            reply was none, and `reason` says why
     ended:  the tutor came to an end; otherwise it was cut at its length limit
     said:   the whole reply, where it was refused
     """

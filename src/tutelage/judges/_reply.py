@@ -32,7 +32,12 @@ def correction_of(rollout: Rollout, said: str, *, ended: bool) -> Correction:
     text = text.strip()
     if reason := _fault(rollout, text):
         return Correction(text=None, ended=ended, reason=reason, said=said)
-    return Correction(text=text, ended=ended)
+    return Correction(text=" " * _begins_a_word(rollout.prompt, text) + text, ended=ended)
+
+
+def _begins_a_word(prompt: str, text: str) -> bool:
+    """Whether a reply goes behind the prompt with a space, which chat models leave out."""
+    return not prompt[-1:].isspace() and (text[0].isalnum() or text[0] in "\"'“‘(*<")
 
 
 def _fault(rollout: Rollout, text: str) -> str:

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from pydantic import Field
 
+from tutelage.data.seam import text_behind
 from tutelage.errors import UserError
 from tutelage.judges._base import Correction, Keep, Rollout, forget
 from tutelage.models.sampling import sample
@@ -80,7 +81,7 @@ class Plain:
                 numbers=[crc32(f"{one.prompt}\n{one.text}".encode()) for one in some],
             )
             for place, one in enumerate(drawn, start):
-                text = str(tokenizer.decode(one.ids, skip_special_tokens=True))
+                text = text_behind(prompts[one.prompt], one.ids, tokenizer)
                 corrections.append(Correction(text=text, ended=one.ended))
                 keep(place, corrections[-1])
         return corrections

@@ -10,6 +10,7 @@ from itertools import groupby
 
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.seam import ids_behind
 from tutelage.judges._base import Correction, Verdict
 from tutelage.settings_interact import Pairs
 from tutelage.verbs.interaction import guards
@@ -64,10 +65,10 @@ def _ids(
     one: Written, correction: Correction, tokenizer: Tokenizer, longest: int, faithful: bool
 ) -> tuple[int, ...] | None:
     """A correction in the student's tokens."""
-    if not (text := (correction.text or "").strip()):
+    text = correction.text or ""
+    if not text.strip():
         return None
-    apart = not one.prompt.text[-1:].isspace() and (text[0].isalnum() or text[0] in "\"'“‘(*<")
-    ids = list(tokenizer(" " * apart + text, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]
+    ids = ids_behind(one.prompt.text, text, tokenizer)
     cut = len(ids) > longest
     if faithful or (correction.ended and not cut):
         return _ended(ids[:longest], tokenizer)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.seam import text_behind
 from tutelage.errors import UserError
 from tutelage.judges._base import Rollout
 from tutelage.models.sampling import sample
@@ -106,16 +107,9 @@ def _gathered(mine: dict[int, Any]) -> dict[int, Any]:
 
 
 def _written(place: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Written:
-    return Written(place=place, prompt=prompt, ids=tuple(ids), text=continuation(prompt, ids, tokenizer), ended=ended)
-
-
-def continuation(prompt: Prompt, ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    """The text behind the prompt. Read together with it: the space between them may belong to either."""
-    before = str(tokenizer.decode(list(prompt.ids), skip_special_tokens=True))
-    whole = str(tokenizer.decode([*prompt.ids, *ids], skip_special_tokens=True))
-    return whole.removeprefix(before) if whole.startswith(before) else str(
-        tokenizer.decode(list(ids), skip_special_tokens=True)
-    )  # fmt: skip
+    return Written(
+        place=place, prompt=prompt, ids=tuple(ids), text=text_behind(prompt.ids, ids, tokenizer), ended=ended
+    )
 
 
 def keep(folder: Path, written: Sequence[Written], made_by: str) -> None:

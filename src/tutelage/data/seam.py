@@ -1,0 +1,28 @@
+"""A text that goes on where another ends, as characters and as tokens.
+
+Neither can be made of the second part alone: a tokenizer writes the space before a word into the word's token, and may
+put one before the first word of whatever it is given.
+"""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+
+def text_behind(before: Sequence[int], ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    """The text of `ids` behind `before`, special tokens left out."""
+    head = str(tokenizer.decode(list(before), skip_special_tokens=True))
+    whole = str(tokenizer.decode([*before, *ids], skip_special_tokens=True))
+    if whole.startswith(head):
+        return whole.removeprefix(head)
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def ids_behind(before: str, text: str, tokenizer: Tokenizer) -> list[int]:
+    """The tokens of `text` behind `before`; those of the text by itself where a token would hold some of both."""
+    head, whole, alone = (_ids(part, tokenizer) for part in (before, before + text, text))
+    return whole[len(head) :] if whole[: len(head)] == head else alone
+
+
+def _ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,37 @@
+"""A text behind another: whatever a tokenizer does at its beginning, its tokens are those a model would write."""
+
+import pytest
+
+from tutelage.data.seam import ids_behind, text_behind
+from tutelage.data.tokenizer import train_bpe, train_unigram
+
+TEXTS = ["The cow is in the barn. *MOT:\tWhere is the cow now? *CHI:\tIn the farm, she ran and ran."] * 40
+SEAMS = [" is in the barn.", ". *MOT:\tWhere", "\tWhere is", ": \tThe cow", "s ran", ", she", "Where is the cow?"]
+
+
+@pytest.fixture(scope="module", params=["bpe", "unigram"])
+def tokenizer(request):
+    return (train_bpe if request.param == "bpe" else train_unigram)(TEXTS, 330)
+
+
+@pytest.mark.parametrize("before", ["The cow", "*MOT:", "*MOT:\t", " The barn"])
+@pytest.mark.parametrize("text", SEAMS)
+def test_what_was_encoded_behind_a_text_is_read_behind_it_as_it_was(tokenizer, before, text):
+    head = tokenizer(before, add_special_tokens=False)["input_ids"]
+    whole = tokenizer(before + text, add_special_tokens=False)["input_ids"]
+    if whole[: len(head)] != head:
+        pytest.skip("the seam lies within a token")
+    found = ids_behind(before, text, tokenizer)
+    assert found == whole[len(head) :]
+    assert text_behind(head, found, tokenizer) == tokenizer.decode(whole).removeprefix(tokenizer.decode(head))
+
+
+def test_a_text_behind_white_space_gets_no_space_of_its_own():
+    tokenizer = train_bpe(TEXTS, 330)
+    assert tokenizer.decode(tokenizer("Where")["input_ids"]) == " Where"
+    assert tokenizer.decode(ids_behind("*MOT:\t", "Where", tokenizer)) == "Where"
+
+
+def test_a_token_that_holds_some_of_both_is_not_taken_apart(tokenizer):
+    found = ids_behind("The b", "arn.", tokenizer)
+    assert tokenizer.decode(found).strip() == "arn."
