@@ -134,6 +134,17 @@ def test_several_teachers_are_a_list(here: Path):
     )
 
 
+def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path, no_page: None):
+    write(
+        Path("official.toml"),
+        'verb="study"\n[run.a]\nrecipe="student_ce_toy"\n[evaluate]\ntasks=["blimp"]\nofficial="eval"\nfast=true\nprofile="2025"\n',
+    )
+    fakes = Fakes()
+    verb.study("official.toml", verbs=fakes.verbs)
+    [asked] = [settings for kind, _, settings in fakes.calls if kind == "evaluate"]
+    assert (asked["official"], asked["fast"], asked["profile"]) == (Path("eval"), True, "2025")
+
+
 X = 'recipe="x"\n'
 REFUSED = {
     r"is called 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',

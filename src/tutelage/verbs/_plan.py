@@ -167,10 +167,10 @@ class _Planner:
         common = {"model": model, "name": name, "about": about, "beside": folder.parent.name == "evaluations"}
         base = (need,) if need else ()
         if asked := self.study.evaluate:
-            settings, needs = self._resolved_all({"data": asked.data, "pairs": asked.pairs}, "evaluate")
+            settings, needs = self._resolved_all(asked.model_dump(include={"data", "pairs", "official"}), "evaluate")
             judge, more = self._resolved_all(asked.judge, "evaluate.judge")
-            windows = {"window": asked.window, "stride": asked.stride or None}
-            arguments = {**common, **settings, **windows, "tasks": list(asked.tasks), "judge": judge}
+            plain = asked.model_dump(include={"window", "profile", "fast"}) | {"stride": asked.stride or None}
+            arguments = {**common, **settings, **plain, "tasks": list(asked.tasks), "judge": judge}
             needs = _once(base + needs + more)
             self._add(Job(name=f"evaluate {name}", kind="evaluate", folder=folder, needs=needs, arguments=arguments))
         if self.study.sample and self.study.sample.prompts:

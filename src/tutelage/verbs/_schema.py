@@ -69,6 +69,12 @@ class Evaluation(Section):
     """Tokens a window of the perplexity."""
     stride: int = Field(0, ge=0)
     """0 for windows side by side, else how far a sliding window moves."""
+    official: str = ""
+    """The folder that holds the challenge's full_eval/ and fast_eval/; empty is what TUTELAGE_EVAL names."""
+    profile: Literal["2025", "2026"] = "2026"
+    """The year whose procedure the challenge's tasks follow."""
+    fast: bool = False
+    """The challenge's small sets."""
     judge: Judge = Field(default_factory=dict)
     """Who marks stories: a judge's name, or its name and settings; nobody where it is empty."""
 
