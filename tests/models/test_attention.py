@@ -3,9 +3,12 @@
 import pytest
 import torch
 from toys import toy_batches, toy_student
+from transformers import GPT2LMHeadModel
+from transformers.activations import NewGELUActivation
 
 from tutelage.models import attention
 from tutelage.models.attention import by_products
+from tutelage.models.student import load_model
 
 SHAPES = ("gpt2-tiny", "llama-tiny")
 
@@ -74,7 +77,10 @@ def test_products_are_for_bfloat16_only(monkeypatch, half):
     assert bool(seen) == half
 
 
-def test_an_activation_in_one_operation_is_the_one_that_is_saved():
-    student = toy_student()
-    assert not [m for m in student.modules() if type(m).__name__ == "NewGELUActivation"]
-    assert student.config.activation_function == "gelu_new"
+def test_gpt2s_activation_is_one_operation_and_saved_under_its_name(tmp_path):
+    student, ids = toy_student(), toy_batches()(0).ids
+    student.model.save_pretrained(tmp_path, state_dict=student._outside())
+    loaded, plain = load_model(str(tmp_path)), GPT2LMHeadModel.from_pretrained(tmp_path)
+    spelled_out = [[m for m in model.modules() if isinstance(m, NewGELUActivation)] for model in (student, loaded)]
+    assert spelled_out == [[], []] and plain.config.activation_function == "gelu_new"
+    assert torch.allclose(loaded(ids).logits, plain(ids).logits, atol=1e-6)

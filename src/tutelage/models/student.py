@@ -178,6 +178,7 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
     model = _from_hub(
         AutoModelForCausalLM, place, name, config=config, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
     )
+    _fuse_gelu(model)
     return model.eval()
 
 
