@@ -1,6 +1,8 @@
 """Judgements a second, many requests under way against one; prompt tokens of a local judge with and without sharing.
 
-python benchmarks/judge.py      # a stand-in server on loopback that takes 50 ms for a reply; a model of random weights
+    python benchmarks/judge.py     writes benchmarks/results/judge.json
+
+The server is a stand-in on loopback that takes 50 ms for a reply; the local judge is a small Llama with random weights.
 """
 
 import argparse
@@ -8,6 +10,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import _bench
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -35,22 +40,32 @@ def throughput(n: int, concurrency: int, latency: float) -> float:
         return n / (time.perf_counter() - began)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stories", type=int, default=96)
-    parser.add_argument("--latency", type=float, default=0.05)
-    asked = parser.parse_args()
-    for concurrency in (1, 8, 64):
-        rate = throughput(asked.stories if concurrency > 1 else max(asked.stories // 8, 1), concurrency, asked.latency)
-        print(f"{concurrency:3} under way: {rate:8.1f} judgements/s (three requests each, {asked.latency:g} s a reply)")
+def local(n: int, *, share: bool) -> dict[str, Any]:
+    """Tokens that a judge in this process computes for n stories, and would have computed without sharing."""
     with tempfile.TemporaryDirectory() as folder:
-        for share in (False, True):
-            judge = Local(model=chat_model(Path(folder)), rubric="once_upon", device="cpu", share=share)
-            began = time.perf_counter()
-            judge.grade(stories(asked.stories // 4))
-            seconds = time.perf_counter() - began
-            told = f"{judge.prefill.tokens:,} of {judge.prefill.alone:,} prompt tokens computed, {seconds:.1f} s"
-            print(f"local, {'shared' if share else 'alone'}: {told}")
+        judge = Local(model=chat_model(Path(folder)), rubric="once_upon", device="cpu", share=share)
+        began = time.perf_counter()
+        judge.grade(stories(n))
+        seconds = time.perf_counter() - began
+    return {"share": share, "tokens": judge.prefill.tokens, "alone": judge.prefill.alone, "seconds": seconds}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stories", type=int, default=96)
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds until the server replies")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "judge.json")
+    asked = parser.parse_args(arguments)
+    rates = {}
+    for concurrency in (1, 8, 64):
+        # One at a time takes long, and is the same for every story.
+        n = asked.stories if concurrency > 1 else max(asked.stories // 8, 1)
+        rates[concurrency] = throughput(n, concurrency, asked.latency)
+        print(f"{concurrency:3} under way: {rates[concurrency]:8.1f} judgements/s", flush=True)
+    found = {"what": __doc__, "latency": asked.latency, "stories": asked.stories, "judgements_per_second": rates}
+    found["local"] = [local(asked.stories // 4, share=share) for share in (False, True)]
+    _bench.save(asked.out, {**found, "machine": _bench.machine(), "versions": _bench.versions("torch", "transformers")})
 
 
 if __name__ == "__main__":

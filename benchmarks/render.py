@@ -7,16 +7,16 @@ Between `<!-- table: NAME -->` and `<!-- end -->` stands what the measurement sa
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
+
+from _goals import goals
+from _tables import MISSING, Result, part_of, table, where
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-MISSING = "not yet measured"
-Result = dict[str, Any]
 
 
 def rendered(page: str, results: Mapping[str, Result]) -> str:
@@ -26,21 +26,6 @@ def rendered(page: str, results: Mapping[str, Result]) -> str:
 
 def results_in(folder: Path) -> dict[str, Result]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The first column is words, the others are numbers."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def where(result: Result) -> str:
-    """The machine and the versions under a table."""
-    machine, versions = result["machine"], result["versions"]
-    kinds = f" ({', '.join(machine['bf16'])})" if machine.get("bf16") else ""
-    place = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads{kinds}"
-    used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"\n{place}; load {machine['load']} at the start; {used}.\n"
 
 
 # --- one function a table -----------------------------------------------------------------------------------------
@@ -135,18 +120,18 @@ def time_to_loss(results: Mapping[str, Result]) -> str:
 def gpu(results: Mapping[str, Result]) -> str:
     if (result := results.get("h100")) is None:
         return f"{MISSING}\n"
-    most = _of(result, "ceilings").get("floating_point_per_second")
+    most = part_of(result, "ceilings").get("floating_point_per_second")
     parts = []
     for part in ("steps", "port", "peers"):
-        found = _of(result, part)
+        found = part_of(result, part)
         entries = {"BabyLlama port, compiled, its largest": found} if part == "port" else found
         parts += [[name, *_rate(x, most)] for name, x in entries.items()]
     text = table(["", "tokens/s", "ms a step", "GB", "of the product's speed"], parts)
-    if waits := {k: v for k, v in _of(result, "waits").items() if isinstance(v, dict)}:
+    if waits := {k: v for k, v in part_of(result, "waits").items() if isinstance(v, dict)}:
         text += "\nWaits for the card in a step: " + _listed(waits, lambda x: f"{x['waits'] / x['steps']:g}") + ".\n"
-    if sizes := {k: v for k, v in _of(result, "largest").items() if isinstance(v, dict) and "tokens" in v}:
+    if sizes := {k: v for k, v in part_of(result, "largest").items() if isinstance(v, dict) and "tokens" in v}:
         text += "\nLargest step in one micro-batch, tokens: " + _listed(sizes, lambda x: f"{x['tokens']:,}") + ".\n"
-    for found in _of(result, "head").get("comparisons", []):
+    for found in part_of(result, "head").get("comparisons", []):
         text += "\n" + _head_table(found).rstrip("\n") + "\n"
     return text + where(result)
 
@@ -178,36 +163,52 @@ def _beside_plain(result: Result | None) -> str:
     return f"{table(columns, rows)}\n{about}{where(result)}"
 
 
-def contexts(results: Mapping[str, Result]) -> str:
-    """Validation losses at equal steps by what the teacher read."""
-    if (result := results.get("contexts")) is None:
+def sampling(results: Mapping[str, Result]) -> str:
+    """Tokens a second of writing."""
+    if (result := results.get("sampling")) is None:
         return f"{MISSING}\n"
-    found: dict[str, list[Result]] = {}
-    for row in result["rows"]:
-        found.setdefault(row["taught"], []).append(row)
-    plain = fmean(row["loss"] for row in found["none"])
-    rows = []
-    for taught, runs in found.items():
-        losses = [row["loss"] for row in runs]
-        spread = f"{stdev(losses):.4f}" if len(losses) > 1 else ""
-        training, preparing = (fmean(row[key] for row in runs) for key in ("seconds", "preparing"))
-        rows.append([
-            taught, f"{fmean(losses):.4f}", spread, f"{plain - fmean(losses):+.4f}", f"{training:.0f}",
-            f"{preparing:.0f}",
-        ])  # fmt: skip
-    settings, teacher = result["settings"], result["teacher"]
+    who = list(result["rows"][0]["tokens_per_second"])
+    rows = [
+        [f"{x['rows']:,}", *(f"{x['tokens_per_second'][name]:,.0f}" for name in who),
+         f"{x['tokens_per_second']['ours'] / x['tokens_per_second']['generate']:.2f}"]
+        for x in result["rows"]
+    ]  # fmt: skip
     about = (
-        f"{len(found['none'])} seeds, {settings['steps']:,} steps, windows of {settings['window']}; a student of "
-        f"{result['rows'][0]['parameters']:,} parameters, a teacher of {teacher['parameters']:,} with a loss of "
-        f"{teacher['loss']:.4f}.\n"
+        f"{result['new']} tokens behind {result['prompt']}; {result['equal_greedy']:.1%} of greedy tokens are equal.\n"
     )
-    columns = ["teacher's targets", "loss", "spread", "below none", "training s", "preparing s"]
-    return f"{table(columns, rows)}\n{about}{where(result)}"
+    return table(["texts at once", *who, "ours / generate"], rows) + f"\n{about}" + where(result)
 
 
-def _of(result: Result, part: str) -> Result:
-    found = result.get(part, {}).get("found", {})
-    return found if isinstance(found, dict) and not {"failed", "skipped"} & set(found) else {}
+def interact(results: Mapping[str, Result]) -> str:
+    """A round by stage."""
+    if (result := results.get("interact")) is None:
+        return f"{MISSING}\n"
+    rows = [
+        [
+            x["recipe"], f"{x['parameters']:,}", f"{x['texts']:,}", f"{x['tokens']:,}", f"{x['updates']:,}",
+            *(f"{x['seconds'][stage]:.1f}" for stage in ("sample", "judge", "update")), f"{x['peak_memory'] / 1e9:.1f}",
+        ]
+        for x in result["recipes"]
+    ]  # fmt: skip
+    columns = ["", "parameters", "texts", "tokens", "updates", "writing s", "reading s", "learning s", "GB"]
+    return table(columns, rows) + where(result)
+
+
+def judge(results: Mapping[str, Result]) -> str:
+    """Judgements a second by requests under way, and what a local judge computes."""
+    if (result := results.get("judge")) is None:
+        return f"{MISSING}\n"
+    alone = result["judgements_per_second"]["1"]
+    rows = [
+        [f"{n} under way", f"{rate:.1f}", f"{rate / alone:.1f}"] for n, rate in result["judgements_per_second"].items()
+    ]
+    text = table(["", "judgements/s", "of one at a time"], rows)
+    text += f"\nA server that takes {result['latency']:g} s for a reply, three requests a judgement.\n\n"
+    shares = [
+        ["shared" if x["share"] else "each text by itself", f"{x['tokens']:,}", f"{x['seconds']:.1f}"]
+        for x in result["local"]
+    ]
+    return text + table(["local judge", "prompt tokens computed", "s"], shares) + where(result)
 
 
 def _rate(x: Result, most: float | None) -> list[str]:
@@ -221,70 +222,9 @@ def _listed(found: Mapping[str, Any], text: Callable[[Any], str]) -> str:
     return "; ".join(f"{name} {text(x)}" for name, x in found.items())
 
 
-# --- what was asked for -------------------------------------------------------------------------------------------
-
-
-LEAST, MOST = "at least", "at most"
-Goal = tuple[str, str, float, float | None]
-
-
-def goals(results: Mapping[str, Result]) -> str:
-    """What was asked for, beside what was measured; ratios are of medians."""
-    rows = []
-    for text, kind, bound, measured in [*_of_a_cpu(results), *_of_a_card(results.get("h100", {}))]:
-        met = shown = ""
-        if measured is not None:
-            met = "yes" if (measured >= bound if kind == LEAST else measured <= bound) else "no"
-            shown = f"{measured:,.0f}" if measured > 1000 else f"{measured:.2f}"
-        rows.append([text, f"{kind} {bound:,}", shown or MISSING, met])
-    return table(["", "asked", "measured", "met"], rows)
-
-
-def _of_a_cpu(results: Mapping[str, Result]) -> Iterator[Goal]:
-    half, whole = _head_of(results, "bfloat16", 1024), _head_of(results, "float32", 768)
-    yield "CPU, head bf16, 1,024 rows: naive / ours", LEAST, 1.9, _ratio(half, "naive", "ours")
-    yield "CPU, head bf16, 1,024 rows: Liger / ours", LEAST, 1.4, _ratio(half, "liger", "ours")
-    yield "CPU, head fp32, 768 rows: naive / ours", LEAST, 1.25, _ratio(whole, "naive", "ours")
-    yield "CPU, head fp32, 768 rows: Liger / ours", LEAST, 1.25, _ratio(whole, "liger", "ours")
-    flat = list(results.get("head", {}).get("extra_bytes_of_ours", {}).values())
-    yield "CPU, head: extra memory, 8,192 rows / 512", MOST, 1.1, flat[-1] / flat[0] if flat else None
-    ce, stored = _steps_of(results, "ce"), _steps_of(results, "cached")
-    plain, hidden = "ours, cross-entropy", "ours, hidden states"
-    yield "CPU, step: plain training, ours / Trainer", MOST, 1.0, _ratio(ce, "ours", "transformers Trainer")
-    yield "CPU, step: hidden states / plain training", MOST, 1.25, _ratio(stored, hidden, plain)
-    yield "CPU, step: draws / plain training", MOST, 1.12, _ratio(stored, "ours, 64 draws", plain)
-    yield "CPU, step: naive online / hidden states", LEAST, 2.0, _ratio(stored, "BabyLlama port", hidden)
-
-
-def _of_a_card(card: Result) -> Iterator[Goal]:
-    rates = {name: x.get("tokens_per_second") for name, x in _of(card, "steps").items()}
-    for kind, least, text in (("ce", 500_000, "plain"), ("hidden", 430_000, "hidden"), ("online", 170_000, "online")):
-        yield f"H100, 32k tokens a step, {text}: tokens/s", LEAST, least, rates.get(f"{kind}, 32768 tokens, compiled")
-    mine, port = rates.get("hidden, 32768 tokens, compiled"), _of(card, "port").get("tokens_per_second")
-    yield "H100: hidden states / BabyLlama port, compiled", LEAST, 3.3, mine / port if mine and port else None
-    heads = [x for x in _of(card, "head").get("comparisons", []) if (x["kind"], x["rows"]) == ("kd", 16384)]
-    share = heads[0]["share_of_products"].get("ours") if heads else None
-    yield "H100, head, 16,384 rows: products alone / ours", LEAST, 0.7, share
-    largest = _of(card, "largest").get("ce, ours", {})
-    yield "H100: tokens of the largest step", LEAST, 65_536, largest.get("tokens")
-
-
-def _ratio(timings: Mapping[str, Result], above: str, below: str) -> float | None:
-    return timings[above]["median"] / timings[below]["median"] if {above, below} <= set(timings) else None
-
-
-def _head_of(results: Mapping[str, Result], dtype: str, rows: int) -> Mapping[str, Result]:
-    found = results.get("head", {}).get("comparisons", [])
-    return next((x["timings"] for x in found if (x["kind"], x["dtype"], x["rows"]) == ("kd", dtype, rows)), {})
-
-
-def _steps_of(results: Mapping[str, Result], name: str) -> Mapping[str, Result]:
-    return next((x["timings"] for x in results.get("step", {}).get("comparisons", []) if x["comparison"] == name), {})
-
-
 TABLES: dict[str, Callable[[Mapping[str, Result]], str]] = {
     "goals": goals, "head": head, "step": step, "batch": batch, "time_to_loss": time_to_loss, "gpu": gpu,
-    "contexts": contexts, "evaluation": evaluation, "reading": reading,
+    "evaluation": evaluation, "reading": reading, "sampling": sampling, "interact": interact, "judge": judge,
 }  # fmt: skip
 
 

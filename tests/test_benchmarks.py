@@ -84,6 +84,7 @@ def test_writing_is_timed_only_where_greedy_text_agrees(benchmark: Loader, tmp_p
     assert found["equal_greedy"] >= 0.97
     assert [row["rows"] for row in found["rows"]] == [1, 3]
     assert all(set(row["tokens_per_second"]) == {"ours", "generate"} for row in found["rows"])
+    assert "tokens behind 17" in benchmark("render").sampling({"sampling": found})
 
 
 def test_the_script_for_a_gpu_runs_dry(benchmark: Loader, tmp_path: Path) -> None:
@@ -105,19 +106,6 @@ def test_a_part_that_fails_says_why_and_the_others_go_on(benchmark: Loader, monk
 
 
 MADE = {"machine": {"processor": "one", "threads": 2, "load": 0.0}, "versions": {"torch": "2.13.0"}}
-
-
-def test_contexts_are_compared_with_learning_from_the_text_alone(benchmark: Loader) -> None:
-    rows = [
-        {"taught": taught, "seed": seed, "loss": loss, "parameters": 1_000_000, "seconds": 60.0, "preparing": 5.0}
-        for taught, losses in (("none", (3.0, 3.2)), ("sliding", (2.9, 2.9)))
-        for seed, loss in enumerate(losses, 1)
-    ]
-    settings, teacher = {"steps": 300, "window": 64}, {"parameters": 4_000_000, "loss": 2.5}
-    page = benchmark("render").contexts({"contexts": MADE | {"rows": rows, "settings": settings, "teacher": teacher}})
-    assert "| none | 3.1000 | 0.1414 | +0.0000 | 60 | 5 |" in page
-    assert "| sliding | 2.9000 | 0.0000 | +0.2000 | 60 | 5 |" in page
-    assert "2 seeds, 300 steps, windows of 64; a student of 1,000,000 parameters" in page
 
 
 @pytest.mark.parametrize("name", ["evaluation", "reading"])
@@ -146,5 +134,16 @@ def test_what_was_not_measured_is_said_to_be_so(benchmark: Loader) -> None:
 
 def test_rounds_are_measured_by_stage(benchmark: Loader, tmp_path: Path) -> None:
     benchmark("interact").main(["--quick", "--out", str(tmp_path / "interact.json")])
-    for found in json.loads((tmp_path / "interact.json").read_text())["recipes"]:
+    result = json.loads((tmp_path / "interact.json").read_text())
+    assert "| ppo_story |" in benchmark("render").interact({"interact": result})
+    for found in result["recipes"]:
         assert found["updates"] in (4, 9) and set(found["seconds"]) == {"sample", "judge", "update"}
+
+
+def test_judgements_are_counted_and_shared_tokens_too(benchmark: Loader, tmp_path: Path) -> None:
+    out = tmp_path / "judge.json"
+    benchmark("judge").main(["--stories", "8", "--latency", "0", "--out", str(out)])
+    found = json.loads(out.read_text())
+    alone, shared = found["local"]
+    assert alone["tokens"] == alone["alone"] == shared["alone"] > shared["tokens"]
+    assert "| 64 under way |" in benchmark("render").judge({"judge": found})

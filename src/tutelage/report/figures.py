@@ -66,6 +66,7 @@ def _svg(salt: str, plot: Callable[["Axes", bool], float], narrow: bool, colours
 
     style: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.size": 10, "text.color": INK,
+        "font.sans-serif": ["DejaVu Sans", "Verdana"],  # what widths are measured in, and what comes near it
         "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8,
         "axes.spines.top": False, "axes.spines.right": False,
         "xtick.color": MUTED, "ytick.color": MUTED, "xtick.major.size": 0, "ytick.major.size": 0,
@@ -91,7 +92,13 @@ def _saved(drawing: "Drawing", salt: str) -> str:
     text = text[text.index("<svg") :]  # no XML prologue, no DOCTYPE that names another host
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{salt}-", text)  # several drawings share the page
-    return text.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    return _lean(text.replace("<svg ", '<svg aria-hidden="true" ', 1))
+
+
+def _lean(text: str) -> str:
+    """Half the size, for a page with many figures: coordinates to a hundredth of a point, no indentation."""
+    rounded = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+    return re.sub(r"\n\s*", "\n", rounded)
 
 
 def loss_figure(collection: Collection) -> Figure | None:

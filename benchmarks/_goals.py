@@ -1,0 +1,62 @@
+"""What was asked of the speed, beside what was measured."""
+
+from collections.abc import Iterator, Mapping
+
+from _tables import MISSING, Result, part_of, table
+
+LEAST, MOST = "at least", "at most"
+Goal = tuple[str, str, float, float | None]
+
+
+def goals(results: Mapping[str, Result]) -> str:
+    """What was asked for, beside what was measured; ratios are of medians."""
+    rows = []
+    for text, kind, bound, measured in [*_of_a_cpu(results), *_of_a_card(results.get("h100", {}))]:
+        met = shown = ""
+        if measured is not None:
+            met = "yes" if (measured >= bound if kind == LEAST else measured <= bound) else "no"
+            shown = f"{measured:,.0f}" if measured > 1000 else f"{measured:.2f}"
+        rows.append([text, f"{kind} {bound:,}", shown or MISSING, met])
+    return table(["", "asked", "measured", "met"], rows)
+
+
+def _of_a_cpu(results: Mapping[str, Result]) -> Iterator[Goal]:
+    half, whole = _head_of(results, "bfloat16", 1024), _head_of(results, "float32", 768)
+    yield "CPU, head bf16, 1,024 rows: naive / ours", LEAST, 1.9, _ratio(half, "naive", "ours")
+    yield "CPU, head bf16, 1,024 rows: Liger / ours", LEAST, 1.4, _ratio(half, "liger", "ours")
+    yield "CPU, head fp32, 768 rows: naive / ours", LEAST, 1.25, _ratio(whole, "naive", "ours")
+    yield "CPU, head fp32, 768 rows: Liger / ours", LEAST, 1.25, _ratio(whole, "liger", "ours")
+    flat = list(results.get("head", {}).get("extra_bytes_of_ours", {}).values())
+    yield "CPU, head: extra memory, 8,192 rows / 512", MOST, 1.1, flat[-1] / flat[0] if flat else None
+    ce, stored = _steps_of(results, "ce"), _steps_of(results, "cached")
+    plain, hidden = "ours, cross-entropy", "ours, hidden states"
+    yield "CPU, step: plain training, ours / Trainer", MOST, 1.0, _ratio(ce, "ours", "transformers Trainer")
+    yield "CPU, step: hidden states / plain training", MOST, 1.25, _ratio(stored, hidden, plain)
+    yield "CPU, step: draws / plain training", MOST, 1.12, _ratio(stored, "ours, 64 draws", plain)
+    yield "CPU, step: naive online / hidden states", LEAST, 2.0, _ratio(stored, "BabyLlama port", hidden)
+
+
+def _of_a_card(card: Result) -> Iterator[Goal]:
+    rates = {name: x.get("tokens_per_second") for name, x in part_of(card, "steps").items()}
+    for kind, least, text in (("ce", 500_000, "plain"), ("hidden", 430_000, "hidden"), ("online", 170_000, "online")):
+        yield f"H100, 32k tokens a step, {text}: tokens/s", LEAST, least, rates.get(f"{kind}, 32768 tokens, compiled")
+    mine, port = rates.get("hidden, 32768 tokens, compiled"), part_of(card, "port").get("tokens_per_second")
+    yield "H100: hidden states / BabyLlama port, compiled", LEAST, 3.3, mine / port if mine and port else None
+    heads = [x for x in part_of(card, "head").get("comparisons", []) if (x["kind"], x["rows"]) == ("kd", 16384)]
+    share = heads[0]["share_of_products"].get("ours") if heads else None
+    yield "H100, head, 16,384 rows: products alone / ours", LEAST, 0.7, share
+    largest = part_of(card, "largest").get("ce, ours", {})
+    yield "H100: tokens of the largest step", LEAST, 65_536, largest.get("tokens")
+
+
+def _ratio(timings: Mapping[str, Result], above: str, below: str) -> float | None:
+    return timings[above]["median"] / timings[below]["median"] if {above, below} <= set(timings) else None
+
+
+def _head_of(results: Mapping[str, Result], dtype: str, rows: int) -> Mapping[str, Result]:
+    found = results.get("head", {}).get("comparisons", [])
+    return next((x["timings"] for x in found if (x["kind"], x["dtype"], x["rows"]) == ("kd", dtype, rows)), {})
+
+
+def _steps_of(results: Mapping[str, Result], name: str) -> Mapping[str, Result]:
+    return next((x["timings"] for x in results.get("step", {}).get("comparisons", []) if x["comparison"] == name), {})
