@@ -3,10 +3,10 @@
     python benchmarks/interact.py     writes benchmarks/results/interact.json
 
 `ppo_story`: one batch, 360 stories of 90 tokens by GPT-2 Small with a vocabulary of 16,000, one of its four epochs.
-`simpo`: one round cut to 16 windows of 256 + 256 tokens, a two-layer Llama for a tutor, one of seven epochs of prediction
-and one of two of SimPO; the others are like the first. Marks are drawn by lot, so that the judge costs nothing: what a judge costs is in judge.json. The corpus is the
-nursery's; most of 16,000 ids stand for no text there, which makes texts short and changes no tensor. Peak memory is the
-process's: with --only it is one recipe's.
+`simpo`: one round cut to 16 windows of 256 + 256 tokens, a two-layer Llama for a tutor, one of seven epochs of
+prediction and one of two of SimPO; the others are like the first. Marks are drawn by lot, so that the judge costs
+nothing: what a judge costs is in judge.json. The corpus is the nursery's; most of 16,000 ids stand for no text there,
+which makes texts short and changes no tensor. Peak memory is the process's: with --only it is one recipe's.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """A text behind another: whatever a tokenizer does at its beginning, its tokens are those a model would write."""
 
 import pytest
+from scored import made
 
-from tutelage.data.seam import ids_behind, text_behind
+from tutelage.data.seam import beginning, ids_behind, text_behind
 from tutelage.data.tokenizer import train_bpe, train_unigram
 
 TEXTS = ["The cow is in the barn. *MOT:\tWhere is the cow now? *CHI:\tIn the farm, she ran and ran."] * 40
@@ -35,3 +36,9 @@ def test_a_text_behind_white_space_gets_no_space_of_its_own():
 def test_a_token_that_holds_some_of_both_is_not_taken_apart(tokenizer):
     found = ids_behind("The b", "arn.", tokenizer)
     assert tokenizer.decode(found).strip() == "arn."
+
+
+def test_an_eos_that_a_tokenizer_puts_behind_a_text_is_no_part_of_a_beginning():
+    assert beginning("The cat", made("eos")) == made("bos")("The cat")["input_ids"]
+    said = "The cat" + made("eos").eos_token
+    assert beginning(said, made("eos"))[-1] == made("eos").eos_token_id

@@ -9,6 +9,13 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
+def beginning(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The tokens of a text that is to go on: with the tokenizer's own special tokens, but for an EOS that it adds."""
+    ids, eos = list(tokenizer(text)["input_ids"]), tokenizer.eos_token_id  # pyright: ignore[reportArgumentType]
+    added = ids and eos is not None and ids[-1] == eos and not text.endswith(str(tokenizer.eos_token))
+    return ids[:-1] if added else ids
+
+
 def text_behind(before: Sequence[int], ids: Sequence[int], tokenizer: Tokenizer) -> str:
     """The text of `ids` behind `before`, special tokens left out."""
     head = str(tokenizer.decode(list(before), skip_special_tokens=True))

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformers import PreTrainedModel
-from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from tutelage.data.seam import beginning, text_behind
 from tutelage.evaluate._base import Asked, Judge, Outcome, Row, Tools, mean_row
 from tutelage.evaluate._diversity import distinct, longest_run, repetition, self_bleu, words_of
 from tutelage.evaluate._marks import mark_rows, mark_warnings, said
@@ -73,7 +73,7 @@ class Stories:
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """The figures, and the texts."""
-        prompts = [prompt_ids(tools.tokenizer, opening) for opening in OPENINGS]
+        prompts = [beginning(opening, tools.tokenizer) for opening in OPENINGS]
         limit = getattr(model.config, "max_position_embeddings", None) or math.inf
         room = int(max(1, min(DRAWN["max_new"], limit - max(map(len, prompts)))))
         stories = self._written(model, tools, prompts, room)
@@ -109,10 +109,14 @@ class Stories:
         eos = tools.tokenizer.eos_token_id
         assert eos is None or isinstance(eos, int), eos
         written = sample(model, prompts, **{**DRAWN, "max_new": room}, eos=eos, batch=ROWS)
-        texts = [str(tools.tokenizer.decode(one.ids, skip_special_tokens=True)) for one in written]
         stories = [
-            Story(opening=one.prompt, sample=one.sample, text=text, ended=one.ended)
-            for one, text in zip(written, texts, strict=True)
+            Story(
+                opening=one.prompt,
+                sample=one.sample,
+                text=text_behind(prompts[one.prompt], one.ids, tools.tokenizer),
+                ended=one.ended,
+            )
+            for one in written
         ]
         if place:
             write_atomically(place, json.dumps([asdict(story) for story in stories], ensure_ascii=False))
@@ -123,9 +127,3 @@ class Stories:
         for n, pair in found.items():
             if pair:
                 yield Row(metric=f"distinct_{n}", name=self.name, value=pair[0], error=pair[1], n=len(words))
-
-
-def prompt_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The text with the tokenizer's default special tokens, but for an EOS at its end: it is to go on."""
-    ids = list(tokenizer(text)["input_ids"])
-    return ids[:-1] if ids[-1] == tokenizer.eos_token_id else ids

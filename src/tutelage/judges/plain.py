@@ -11,7 +11,7 @@ from zlib import crc32
 
 from pydantic import Field
 
-from tutelage.data.seam import text_behind
+from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
 from tutelage.judges._base import Correction, Keep, Rollout, forget
 from tutelage.models.sampling import sample
@@ -68,7 +68,7 @@ class Plain:
         (model, tokenizer), settings, corrections = self._loaded, self.settings, []
         for start in range(0, len(rollouts), AT_ONCE):
             some = rollouts[start : start + AT_ONCE]
-            prompts = [tokenizer(one.prompt)["input_ids"] for one in some]
+            prompts = [beginning(one.prompt, tokenizer) for one in some]
             drawn = sample(
                 model,
                 prompts,

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
 from tutelage.models.sampling import sample as continuations
 from tutelage.models.student import load_model, load_tokenizer_of
@@ -45,7 +46,7 @@ def sample(
     assert eos is None or isinstance(eos, int), eos
     rows = []
     for one in continuations(network, ids, samples=n, eos=eos, seed=seed, **drawn):
-        text = str(tokenizer.decode(one.ids, skip_special_tokens=True))
+        text = text_behind(ids[one.prompt], one.ids, tokenizer)
         rows.append(
             {"prompt": prompts[one.prompt], "text": text, "seed": seed, "sample": one.sample}
             | drawn
@@ -60,10 +61,7 @@ def sample(
 
 
 def _ids(tokenizer: Any, prompt: str) -> list[int]:
-    """The prompt with the tokenizer's default special tokens, but for an EOS at its end: the text is to go on."""
-    ids = list(tokenizer(prompt)["input_ids"])
-    if ids and ids[-1] == tokenizer.eos_token_id and not prompt.endswith(tokenizer.eos_token):
-        ids.pop()
+    ids = beginning(prompt, tokenizer)
     if not ids:
         raise UserError("The prompt is empty", "At least a word to continue", "--prompt 'Once upon a time'")
     return ids

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.seam import beginning
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.settings_interact import Interaction, Prompts
@@ -117,10 +118,7 @@ def _prompt(ids: list[int], tokenizer: Tokenizer) -> Prompt:
 
 
 def _of_text(text: str, tokenizer: Tokenizer) -> Prompt:
-    """A text with the tokenizer's own special tokens, but for an EOS at its end: it is to go on."""
-    ids = list(tokenizer(text)["input_ids"])  # pyright: ignore[reportArgumentType]
-    if ids and ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
+    ids = beginning(text, tokenizer)
     if not ids:
         raise UserError("A prompt is empty", "At least a word to continue", "")
     return Prompt(ids=tuple(ids), text=text)
