@@ -60,6 +60,12 @@ def test_a_base_lies_beside_the_recipe_that_names_it(tmp_path):
     assert (recipe.optimizer.lr, recipe.train.batch, recipe.data.window) == (1e-3, 8, 128)
 
 
+def test_a_name_does_not_undo_what_was_set_beside_it():
+    for order in (["teacher=a", "teacher.name=cache"], ["teacher.name=cache", "teacher=a"]):
+        recipe = read(Training, "student_kd", order)
+        assert (recipe.teacher.name, recipe.teacher.models) == ("cache", ("a",))
+
+
 def test_another_objective_does_not_inherit_the_settings_of_the_last():
     assert read(Training, "student_kd", ["objective=cross_entropy"]).objective.settings() == {}
 

@@ -126,9 +126,11 @@ def given(schema: type[S], settings: typing.Sequence[str], where: str) -> S:
 
 
 def _overridden(schema: type[Section], raw: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    """The overrides first among themselves: in `teacher=RUN teacher.name=live` the name does not undo the run."""
+    above: dict[str, Any] = {}
     for override in overrides:
-        raw = _laid_over(raw, _wrapped(schema, _parsed(override)))
-    return raw
+        above = _laid_over(above, _wrapped(schema, _parsed(override)))
+    return _laid_over(raw, above)
 
 
 def _parsed(override: str) -> dict[str, Any]:
