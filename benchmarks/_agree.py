@@ -9,10 +9,10 @@ from _world import World
 from torch import Tensor
 
 from tutelage.models.head import IGNORED, FrozenHead
-from tutelage.teachers._base import Targets
+from tutelage.runs import build as assemble
+from tutelage.teachers.common.base import Targets
 from tutelage.train import parallel
 from tutelage.train.loop import HALF
-from tutelage.verbs import _assemble as assemble
 
 LOSS, COSINE = 1e-3, 0.999
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from tutelage.run import write_atomically
+from tutelage.files import write_atomically
 
 
 def real_data() -> Path:

@@ -17,11 +17,11 @@ from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_token
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
-from tutelage.settings import Training
+from tutelage.runs import build as assemble
+from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
 from tutelage.train import parallel
 from tutelage.train.loop import HALF
-from tutelage.verbs import _assemble as assemble
 
 STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
 

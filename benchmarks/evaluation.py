@@ -20,12 +20,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import load_tokenizer
-from tutelage.evaluate._base import Asked
-from tutelage.evaluate._choice import Item
-from tutelage.evaluate._forest import plant
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate.blimp import Blimp
-from tutelage.evaluate.blimp_supplement import Supplement
+from tutelage.evaluate.base import Asked
+from tutelage.evaluate.choice import Item
+from tutelage.evaluate.prefix_tree import plant
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.blimp import Blimp
+from tutelage.evaluate.tasks.blimp_supplement import Supplement
 
 CLOSE = 1e-3  # nats a sentence of random weights, whose logits are small
 BATCH = 64

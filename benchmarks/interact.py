@@ -17,9 +17,9 @@ from typing import Any
 
 import _bench
 
+from tutelage.files import read_json, read_rows
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import new_student
-from tutelage.run import read_json, read_rows
 from tutelage.verbs.interact import interact
 from tutelage.verbs.prepare import prepare
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from chat_model import chat_model
 from judge_server import judge_server
 
-from tutelage.judges._base import Rollout
+from tutelage.judges.common.base import Rollout
 from tutelage.judges.endpoint import Endpoint
 from tutelage.judges.local import Local
 

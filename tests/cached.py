@@ -11,11 +11,11 @@ from toys import tiny
 
 from tutelage.data.stream import TokenStream
 from tutelage.recipe import read
-from tutelage.settings import Training
-from tutelage.teachers._grid import Reads
+from tutelage.runs import build as assemble
+from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
+from tutelage.teachers.cached.windows import Reads
 from tutelage.train import parallel
-from tutelage.verbs import _assemble as assemble
 from tutelage.verbs.prepare import prepare
 
 WINDOW = 16

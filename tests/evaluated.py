@@ -8,9 +8,9 @@ from typing import Any
 
 from report.made import make_run, write
 
-from tutelage.budget import challenge_milestones, milestone_name
-from tutelage.evaluate._official import tasks_of
-from tutelage.evaluate._sizes import AOA, PIQA, sizes
+from tutelage.challenge.budget import challenge_milestones, milestone_name
+from tutelage.challenge.sizes import AOA, PIQA, sizes
+from tutelage.evaluate.official import tasks_of
 
 RIGHT = 4  # of five items the model is right on four
 

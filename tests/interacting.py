@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tutelage.run import read_rows
+from tutelage.files import read_rows
 
 
 def small(corpus: Path, student: Path, run: Path) -> list[str]:

@@ -10,7 +10,7 @@ from tutelage.data.layout import text_batch
 from tutelage.data.pairs import pair_batch
 from tutelage.data.rollouts import rollout_batch
 from tutelage.models.student import Student
-from tutelage.objectives._replies import read
+from tutelage.objectives.common.log_probs import read
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.dpo import DPO
 from tutelage.objectives.ppo import PPO

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.data.rollouts import RolloutBatch, rollout_batch
-from tutelage.objectives._base import Loss
+from tutelage.objectives.common.base import Loss
 
 
 class Says(nn.Module):

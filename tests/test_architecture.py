@@ -1,4 +1,4 @@
-"""Imports go down only, rooms meet only in verbs, and what must answer at once loads nothing heavy."""
+"""The law of the house: imports go down, verbs hold one function each, plug-in folders hold plug-ins, no circles."""
 
 import ast
 import json
@@ -12,60 +12,100 @@ import pytest
 import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
-GROUND = {"errors", "budget", "recipe", "run", "settings", "settings_interact"}
-ROOMS = {"train", "objectives", "teachers", "judges", "evaluate"}
-# Who may import whom, rooms' own modules apart. A `_base` holds only types: it may be named from any other room.
+GROUND = {"errors", "files", "recipe", "text"}
+PLUG_INS = {"objectives", "teachers", "judges"}
+BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "models"}
+BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"train"}
+# Who may import whom, a room's own modules apart. A room's types (`common/base.py`) may be named from any room above
+# the models.
 ALLOWED = {
     "errors": set(),
-    "run": {"errors"},
-    "budget": {"errors"},
+    "text": set(),
+    "files": {"errors"},
     "recipe": {"errors"},
-    "settings": {"errors", "budget", "recipe"},
-    "settings_interact": {"budget", "recipe", "settings"},
-    "data": GROUND,
-    "models": GROUND | {"data"},
-    **{room: GROUND | {"data", "models"} for room in ROOMS},
-    "report": {"errors", "budget", "recipe", "run"},
-    "verbs": GROUND | ROOMS | {"data", "models", "report"},
-    "cli": GROUND | {"verbs"},
+    "challenge": {"errors"},
+    "nursery": {"errors"},
+    "settings": {"errors", "challenge", "recipe"},
+    "report": {"errors", "files", "challenge", "recipe", "text"},
+    "data": GROUND | {"settings", "nursery"},
+    "models": GROUND | {"settings", "data"},
+    **{room: BELOW_TRAIN for room in PLUG_INS},
+    "train": BELOW_TRAIN,
+    "evaluate": BELOW_TRAIN | {"train"},
+    "runs": BELOW_RUNS,
+    "interaction": BELOW_RUNS | {"runs", "evaluate"},
+    "study": GROUND | {"challenge", "settings"},
+    "publish": BELOW_RUNS | {"report", "evaluate", "runs"},
+    "verbs": BELOW_RUNS | {"report", "evaluate", "runs", "interaction", "study", "publish"},
+    "cli": GROUND | {"settings", "verbs"},
     "__main__": {"cli"},
     "__init__": set(),
 }
+TYPES = {f"{room}.common.base" for room in PLUG_INS} | {"evaluate.base"}
+KNOW_TYPES = PLUG_INS | {"train", "evaluate"}
+# Each folder of plug-ins, and what makes a module one: a public function of this name, or one public class.
+FOLDERS = {"objectives": "", "teachers": "", "judges": "", "evaluate/tasks": "task"}
+TORCH_FREE = ("report", "challenge", "settings", "recipe", "study", "nursery", "errors", "files")
+LONGEST, WIDEST = 300, 8
 HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepiece", "tokenizers")
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# What does not keep the law yet. A name leaves this list with the change that mends it.
+PENDING = {
+    "upward": {"cli/looking.py", "evaluate/judge.py", "nursery/pairs.py", "study/job.py", "study/plan.py"},
+    "verbs": {
+        "doctor", "evaluate", "export", "interact", "prepare", "sample", "show", "study", "submission", "train"
+    },
+    "plug-ins": {"teachers/cache.py", "judges/rules.py"},
+    "short": {
+        "data/_encode.py", "data/request.py", "evaluate/base.py", "evaluate/glue/finetune.py", "models/head/linear.py",
+        "models/head/rows.py", "models/head/products.py", "models/sampling.py", "verbs/evaluate.py", "verbs/prepare.py",
+        "verbs/sample.py", "verbs/submission.py",
+    },
+    "underscore": {"evaluate.fetch", "verbs.prepare"},
+    "circle": {"data.corpus", "models.head.kernel"},
+    "torch": {"study.job"},
+}  # fmt: skip
+
+
+def named(path: Path) -> str:
+    """`data/stream.py` as data.stream, a package by its folder."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names of the tutelage modules or objects that a file imports, wherever in it."""
+    """Dotted names below tutelage that a file imports, wherever in it."""
     here = ("tutelage", *path.relative_to(PACKAGE).with_suffix("").parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "tutelage")
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = [*here[: -node.level]] if node.level else []
             module = ".".join([*start, *([node.module] if node.module else [])])
-            if module.split(".")[0] == "tutelage":
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.partition(".")[2] for name in names if name.split(".")[0] == "tutelage")
 
 
 def upward(path: Path) -> list[str]:
     """The imports of a file that its place in the house does not allow."""
     own = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    assert own in ALLOWED, f"{path.name}: a new part of the house needs a line in ALLOWED"
-    found = []
-    for name in imports(path):
-        other, *rest = [*name.split(".")[1:], ""]
-        if other in ("", "__version__", own) or other in ALLOWED[own]:
-            continue
-        if own in ROOMS and other in ROOMS and rest[0] == "_base":
-            continue
-        found.append(name)
-    return found
+    assert own in ALLOWED, f"{path.name}: a new room needs a line in ALLOWED"
+    allowed = ALLOWED[own] | {own, "", "__version__"}
+    wrong = [name for name in imports(path) if name.split(".")[0] not in allowed]
+    types = TYPES if own in KNOW_TYPES else set()
+    return [name for name in wrong if not any(name.startswith(f"{module}.") for module in types)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
-    assert upward(path) == []
+    wrong = upward(path)
+    assert wrong == [] or str(path.relative_to(PACKAGE)) in PENDING["upward"], wrong
 
 
 def test_the_rule_notices_an_import_that_goes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +114,7 @@ def test_the_rule_notices_an_import_that_goes_up(tmp_path: Path, monkeypatch: py
         "data/x.py": "from tutelage.models.student import Student",
         "objectives/x.py": "def f():\n    from ..train import loop",
         "report/x.py": "import tutelage.settings",
-        "run.py": "from tutelage import recipe",
+        "files.py": "from tutelage import recipe",
     }.items():
         file = tmp_path / place
         file.parent.mkdir(exist_ok=True)
@@ -82,9 +122,80 @@ def test_the_rule_notices_an_import_that_goes_up(tmp_path: Path, monkeypatch: py
         assert upward(file), line
 
 
-def test_the_report_never_names_torch() -> None:
-    for path in (PACKAGE / "report").glob("*.py"):
-        assert "torch" not in path.read_text(encoding="utf-8").split(), path.name
+def module_of(name: str) -> str:
+    """The module that an imported name lies in: data.stream.Order is in data.stream."""
+    while name and not (PACKAGE / (name.replace(".", "/") + ".py")).exists():
+        if (PACKAGE / name.replace(".", "/") / "__init__.py").exists():
+            return name
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_a_name_with_an_underscore_is_used_in_its_own_folder_only() -> None:
+    wrong = []
+    for path in MODULES:
+        folder = ".".join(path.relative_to(PACKAGE).parent.parts)
+        for name in imports(path):
+            parts = name.split(".")
+            hidden = next((i for i, part in enumerate(parts) if part.startswith("_") and part != "__version__"), None)
+            if hidden is not None and ".".join(parts[:hidden]) not in (folder, named(path)):
+                wrong.append(f"{named(path)} imports {name}") if named(path) not in PENDING["underscore"] else None
+    assert wrong == []
+
+
+def test_no_circle() -> None:
+    """Also inside a room, and also through an import in a function."""
+    graph = {named(path): {module_of(name) for name in imports(path)} - {"", named(path)} for path in MODULES}
+    graph = {name: others for name, others in graph.items() if name not in PENDING["circle"]}
+    done: set[str] = set()
+
+    def walk(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail[trail.index(module) :], module])
+        if module in done:
+            return
+        for other in sorted(graph.get(module, ())):
+            walk(other, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+def public(path: Path) -> list[ast.stmt]:
+    """The public functions and classes of a module, Settings apart."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in tree_of(path).body if isinstance(node, kinds)]
+    return [node for node in nodes if not node.name.startswith("_") and node.name != "Settings"]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "verbs").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_a_verb_is_one_function(path: Path) -> None:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    defined = [node.name for node in tree_of(path).body if isinstance(node, kinds)]
+    assert defined == [path.stem] or path.stem in PENDING["verbs"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_of_plug_ins_holds_plug_ins_alone(folder: str) -> None:
+    for path in (PACKAGE / folder).glob("*.py"):
+        if path.stem == "__init__" or str(path.relative_to(PACKAGE)) in PENDING["plug-ins"]:
+            continue
+        names = [node.name for node in public(path) if not FOLDERS[folder] or node.name == FOLDERS[folder]]
+        assert not path.stem.startswith("_") and len(names) == 1, f"{path.name}: {names}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_and_signatures_are_short(path: Path) -> None:
+    """Options of a command are its parameters, by typer's design; a Triton kernel takes pointers and strides."""
+    place = str(path.relative_to(PACKAGE))
+    if place in PENDING["short"] or place.startswith("cli/") or place == "models/head/kernel.py":
+        return
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
+            assert len(names) <= WIDEST, f"{node.name} has {len(names)} parameters"
 
 
 def modules_after(*arguments: str) -> tuple[set[str], str]:
@@ -120,7 +231,14 @@ def test_what_should_answer_at_once_imports_nothing_heavy(arguments: list[str], 
     assert "tutelage" in loaded
 
 
-def test_the_report_imports_no_torch() -> None:
-    program = "import sys, tutelage.verbs.report; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+def test_rooms_without_torch_import_none() -> None:
+    names = [f"tutelage.{named(path)}" for path in MODULES if named(path).split(".")[0] in TORCH_FREE]
+    names = [name for name in names if name.removeprefix("tutelage.") not in PENDING["torch"]]
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "import tutelage.verbs.report\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tutelage.budget import (
+from tutelage.challenge.budget import (
     Ledger,
     M,
     Provenance,

@@ -8,7 +8,7 @@ import pytest
 from toys import tiny
 from two_processes import free_port
 
-from tutelage.run import read_json
+from tutelage.files import read_json
 
 
 def tutelage(*words, cwd=None, code=0):

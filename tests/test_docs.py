@@ -11,10 +11,10 @@ import typer
 
 from tutelage.cli import app
 from tutelage.recipe import RECIPES, read, read_toml, recipes
-from tutelage.settings import Training
-from tutelage.settings_interact import Interaction
-from tutelage.verbs._plan import plan
-from tutelage.verbs._schema import Study
+from tutelage.settings.interact import Interaction
+from tutelage.settings.study import Study
+from tutelage.settings.train import Training
+from tutelage.study.plan import plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

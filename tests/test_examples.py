@@ -12,7 +12,7 @@ from toys import toy_batches, toy_loop, toy_student
 
 from tutelage.data.batch import TokenBatch
 from tutelage.objectives.distillation import Distillation
-from tutelage.settings import Optimizer
+from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

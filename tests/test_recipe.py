@@ -7,7 +7,7 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.recipe import RECIPES, load_class, read, read_toml, recipes, settings_of, to_toml
-from tutelage.settings import Training
+from tutelage.settings.train import Training
 
 TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
 
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 
 def test_settings_of_a_module_are_read_without_importing_torch():
     program = (
-        "import sys; from tutelage.recipe import read, settings_of; from tutelage.settings import Training;"
+        "import sys; from tutelage.recipe import read, settings_of; from tutelage.settings.train import Training;"
         "read(Training, 'student_kd'); settings_of('objectives', 'distillation'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tutelage import run
+from tutelage import files as run
 from tutelage.errors import UserError
 
 

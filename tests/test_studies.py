@@ -11,7 +11,7 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.recipe import read
-from tutelage.settings import Training
+from tutelage.settings.train import Training
 
 STUDIES = Path(__file__).parents[1] / "benchmarks" / "studies"
 NAMES = ("headline", "ablations", "best_10m")

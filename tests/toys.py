@@ -10,7 +10,7 @@ from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.cross_entropy import CrossEntropy
-from tutelage.settings import Optimizer
+from tutelage.settings.train import Optimizer
 from tutelage.train.loop import Loop
 from tutelage.train.optim import build_optimizers, lr_factor
 from tutelage.train.scaling import MicroBatch

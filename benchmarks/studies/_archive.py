@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.run import hash_file, read_json, write_atomically
+from tutelage.files import hash_file, read_json, write_atomically
 
 INDEX, FORMAT = "index.json", 1
 MAKE = "Make it with benchmarks/studies/pack.py"

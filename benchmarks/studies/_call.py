@@ -19,9 +19,9 @@ from _study import SPEED, Costs, Run, stored
 from study_tables import figure
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.files import read_json, read_rows
 from tutelage.recipe import read
-from tutelage.run import read_json, read_rows
-from tutelage.settings import Training
+from tutelage.settings.train import Training
 from tutelage.verbs.evaluate import evaluate
 from tutelage.verbs.prepare import prepare
 from tutelage.verbs.train import train

@@ -16,9 +16,9 @@ from _archive import index_of
 from _study import SPEED, Costs, Study, calls, fits
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.files import fingerprint
 from tutelage.recipe import explained, read
-from tutelage.run import fingerprint
-from tutelage.settings import Training
+from tutelage.settings.train import Training
 
 RESULTS = Path(__file__).parents[1] / "results" / "studies"
 ROOM = 48e9  # bytes that make a folder in memory better than one on a disk

@@ -17,7 +17,7 @@ from _work import body_of, head_of  # pyright: ignore[reportMissingImports]
 from tutelage.errors import UserError
 from tutelage.models.shapes import SHAPES
 from tutelage.recipe import did_you_mean, read
-from tutelage.settings import Training
+from tutelage.settings.train import Training
 
 HERE = Path(__file__).parent
 # Operations a second that the targets of docs/performance.md come to: plain training of GPT-2 Small, 500,000 tokens a

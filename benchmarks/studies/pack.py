@@ -18,9 +18,9 @@ from typing import Any
 
 from _archive import files_below, pack
 
-from tutelage.data.nursery import write_pairs
 from tutelage.errors import UserError
-from tutelage.run import read_json
+from tutelage.files import read_json
+from tutelage.nursery import write_pairs
 from tutelage.verbs.prepare import prepare
 
 TOKENIZERS: dict[str, dict[str, Any]] = {

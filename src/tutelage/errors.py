@@ -1,5 +1,8 @@
 """The one error that users see: what was found, what was expected, what to do."""
 
+import importlib
+from typing import Any
+
 
 class UserError(Exception):
     """Something that the user can mend. The command line prints it without a traceback and exits with code 2.
@@ -24,3 +27,18 @@ class Interrupted(Exception):
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if text.endswith((".", "?", "!")) else text + "."
+
+
+class Missing(UserError):
+    """What a task needs is not there. Raised by `task(request)` or `run`, it is reported; other tasks go on."""
+
+
+def need(module: str, why: str) -> Any:
+    """A module of scipy or statsmodels: libraries of the extra `evaluation`, imported where they are first needed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise UserError(
+            f"{why} needs {name}, which is not installed", "", "pip install 'tutelage[evaluation]'"
+        ) from error

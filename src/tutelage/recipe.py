@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tutelage.errors import UserError
 
-KINDS = {"objectives": "objective", "teachers": "teacher", "judges": "judge", "evaluate": "task"}
+KINDS = {"objectives": "objective", "teachers": "teacher", "judges": "judge", "evaluate.tasks": "task"}
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -201,7 +201,11 @@ def did_you_mean(word: str, choices: typing.Iterable[str]) -> str:
 
 def modules(room: str) -> list[str]:
     """Names of a room's modules."""
-    return sorted(path.stem for path in (Path(__file__).parent / room).glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem
+        for path in Path(__file__).parent.joinpath(*room.split(".")).glob("*.py")
+        if not path.stem.startswith("_")
+    )
 
 
 def module_path(room: str, name: str) -> str:

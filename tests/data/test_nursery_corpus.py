@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from tutelage.data import nursery
-from tutelage.data.nursery.grammar import recognizer, tokens_of, written
-from tutelage.data.nursery.judge import sentences
-from tutelage.data.nursery.lexicon import ALL_NOUNS, HELD, VERB_CLASSES, categories, held_out
+from tutelage import nursery
+from tutelage.nursery.grammar import recognizer, tokens_of, written
+from tutelage.nursery.judge import sentences
+from tutelage.nursery.lexicon import ALL_NOUNS, HELD, VERB_CLASSES, categories, held_out
 
 
 def digest(words: int, seed: int, part: str = "all") -> str:

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tutelage.data import nursery
+from tutelage import nursery
 
 STORY = """= = = Anna and the Ball = = =
 Anna was a happy girl. She lived near the river with a dog. Anna put the red ball in the box.

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tutelage.data import nursery
-from tutelage.data.nursery.grammar import TOKEN
-from tutelage.data.nursery.judge import sentences
-from tutelage.data.nursery.pairs import SUITES
+from tutelage import nursery
 from tutelage.errors import UserError
+from tutelage.nursery.grammar import TOKEN
+from tutelage.nursery.judge import sentences
+from tutelage.nursery.pairs import SUITES
 
 Row = dict[str, Any]
 

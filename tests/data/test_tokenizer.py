@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tutelage.data import _encode, nursery
+from tutelage import nursery
+from tutelage.data import _encode
 from tutelage.data._encode import Encoded, Fast, Plain, encode, encoder_for
 from tutelage.data.corpus import Passage
 from tutelage.data.tokenizer import (

@@ -12,9 +12,9 @@ from scored import PAGE, gpt2, saved, slow, tokenizer
 
 from tutelage.data.tokenizer import train_bpe
 from tutelage.errors import UserError
-from tutelage.evaluate import _curves
-from tutelage.evaluate._base import Asked, Milestone, Missing, Tools
-from tutelage.evaluate._curves import (
+from tutelage.evaluate import curves as _curves
+from tutelage.evaluate.base import Asked, Milestone, Missing, Tools
+from tutelage.evaluate.curves import (
     MONTHS,
     NOTHING_BITS,
     NOTHING_NATS,
@@ -26,8 +26,8 @@ from tutelage.evaluate._curves import (
     model_aoa_2026,
     together,
 )
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate.aoa import read_children, subwords, task
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.aoa import read_children, subwords, task
 
 STEPS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]) * 1_000_000
 LOG_STEPS = np.log10(STEPS + 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tutelage.errors import UserError
-from tutelage.evaluate._compare import paired
+from tutelage.evaluate.compare import paired
 
 
 def predictions(right: np.ndarray, parts: list[str]) -> list[dict]:

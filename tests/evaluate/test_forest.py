@@ -6,8 +6,8 @@ import torch
 from scored import gpt2, tokenizer
 from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from tutelage.evaluate._forest import plant, sight, stacked
-from tutelage.evaluate._scorer import Scorer
+from tutelage.evaluate.prefix_tree import plant, sight, stacked
+from tutelage.evaluate.scorer import Scorer
 
 SMALL = {"vocab_size": 50, "hidden_size": 16, "initializer_range": 0.5, "bos_token_id": 0, "eos_token_id": 0}
 

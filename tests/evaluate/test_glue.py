@@ -12,13 +12,13 @@ import torch
 from glued import BELOW, QUICK, official, tools
 from scored import gpt2, saved, tokenizer
 
+from tutelage.challenge.sizes import sizes
 from tutelage.errors import UserError
-from tutelage.evaluate import glue
-from tutelage.evaluate._base import Asked, Missing
-from tutelage.evaluate._glue_data import PARTS, f1, majority, read, texts
-from tutelage.evaluate._glue_rows import Figures
-from tutelage.evaluate._glue_run import Fit, Fitted
-from tutelage.evaluate._sizes import sizes
+from tutelage.evaluate.base import Asked, Missing
+from tutelage.evaluate.glue.data import PARTS, f1, majority, read, texts
+from tutelage.evaluate.glue.figures import Figures
+from tutelage.evaluate.glue.fit import Fit, Fitted
+from tutelage.evaluate.tasks import glue
 from tutelage.train.loop import Loop
 from tutelage.verbs.evaluate import evaluate
 

@@ -11,10 +11,10 @@ from glued import BELOW, QUICK, llama, official, tools, without_dropout
 from scored import gpt2, tokenizer
 from torch import nn
 
-from tutelage.evaluate._classifier import Classification, Classifier, batch_of, is_causal, padding_moves_positions
-from tutelage.evaluate._glue_data import PARTS, Examples, Procedure, read
-from tutelage.evaluate._glue_run import Fit, lr_share, predictions
-from tutelage.verbs._finetune import finetune
+from tutelage.evaluate.glue.classifier import Classification, Classifier, batch_of, is_causal, padding_moves_positions
+from tutelage.evaluate.glue.data import PARTS, Examples, Procedure, read
+from tutelage.evaluate.glue.finetune import finetune
+from tutelage.evaluate.glue.fit import Fit, lr_share, predictions
 
 SEED = 7
 
@@ -133,7 +133,7 @@ def test_the_best_epoch_is_the_first_of_equals(monkeypatch):
     examples = Examples(ids=[np.arange(3) + i for i in range(16)], labels=np.arange(16) % 2)
     fit = fit_of(examples, epochs=4)
     given = iter([np.zeros(16, int), np.arange(16) % 2, np.arange(16) % 2, np.ones(16, int)])
-    monkeypatch.setattr("tutelage.evaluate._glue_run.predictions", lambda *a: next(given))
+    monkeypatch.setattr("tutelage.evaluate.glue.fit.predictions", lambda *a: next(given))
     model = gpt2()
     fitted = fit.run(model, tools(model))
     assert (fitted.epoch, fitted.scores, fitted.predictions) == (2, [0.5, 1, 1, 0.5], (np.arange(16) % 2).tolist())

@@ -10,10 +10,10 @@ import pytest
 from scored import PAIRS, gpt2, pairs, slow, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate._base import Asked, Tools, mean_of, share
-from tutelage.evaluate._choice import credit
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate.minimal_pairs import task
+from tutelage.evaluate.base import Asked, Tools, mean_of, share
+from tutelage.evaluate.choice import credit
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.minimal_pairs import task
 
 FULL = [
     {**PAIRS[0], "field": "morphology", "linguistics_term": "agreement"},

@@ -15,11 +15,11 @@ from official import MADE, average, every, official, score, write
 from scored import gpt2, made, tokenizer, uniform
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tutelage.challenge.sizes import FAST_EACH
 from tutelage.data.tokenizer import train_bpe
-from tutelage.evaluate._base import Asked, Missing, Outcome, Profile, Tools
-from tutelage.evaluate._choice import choice
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate._sizes import FAST_EACH
+from tutelage.evaluate.base import Asked, Missing, Outcome, Profile, Tools
+from tutelage.evaluate.choice import choice
+from tutelage.evaluate.scorer import Scorer
 from tutelage.recipe import load_module
 
 DATA = os.environ.get("TUTELAGE_DATA")
@@ -48,7 +48,7 @@ def model_of(architecture: str, vocab: int) -> Any:
 
 
 def measured(name: str, model: Any, tok: Any, folder: Path, profile: Profile = "2026", fast: bool = False) -> Outcome:
-    task = load_module("evaluate", name).task(Asked(official=folder, profile=profile, fast=fast))
+    task = load_module("evaluate.tasks", name).task(Asked(official=folder, profile=profile, fast=fast))
     return task.run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
 
 
@@ -146,11 +146,11 @@ def test_what_is_missing_says_where_it_goes_and_where_it_comes_from(tmp_path):
     official(tmp_path, "blimp")
     for name, expected in (("comps", "full_eval/comps"), ("ewok", "https://huggingface.co/datasets/ewok-core")):
         with pytest.raises(Missing, match=expected):
-            load_module("evaluate", name).task(Asked(official=tmp_path))
+            load_module("evaluate.tasks", name).task(Asked(official=tmp_path))
     with pytest.raises(Missing, match="no part of the evaluation of 2025"):
-        load_module("evaluate", "global_piqa_parallel").task(Asked(official=tmp_path, profile="2025"))
+        load_module("evaluate.tasks", "global_piqa_parallel").task(Asked(official=tmp_path, profile="2025"))
     with pytest.raises(Missing, match="no part of the fast evaluation"):
-        load_module("evaluate", "comps").task(Asked(official=tmp_path, fast=True))
+        load_module("evaluate.tasks", "comps").task(Asked(official=tmp_path, fast=True))
 
 
 REAL = [("gpt2", "bos"), ("gpt2", "bare"), ("gpt2", "space"), ("llama", "bos")]

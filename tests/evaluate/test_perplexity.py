@@ -12,10 +12,10 @@ from scored import PAGE, gpt2, prepared, tokenizer, uniform
 from tutelage.data.corpus import sources_of
 from tutelage.data.tokenizer import load_tokenizer, train_unigram
 from tutelage.errors import UserError
-from tutelage.evaluate._base import Asked, Tools, ratio
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate._tokens import bytes_by_id, tokens_of
-from tutelage.evaluate.perplexity import task, windows
+from tutelage.evaluate.base import Asked, Tools, ratio
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.perplexity import task, windows
+from tutelage.evaluate.tokens import bytes_by_id, tokens_of
 
 TEXTS = [
     "naïve – three\tof them 🐈‍⬛ ran",

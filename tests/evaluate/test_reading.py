@@ -14,11 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tutelage.data.tokenizer import train_bpe
 from tutelage.errors import UserError
-from tutelage.evaluate import _regression
-from tutelage.evaluate._base import Asked, Missing, Tools
-from tutelage.evaluate._regression import CONTROLS, EYES, SELF_PACED, SPILL, Explained, explained, formula, r_squared
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate.reading import NUMBERS, figures, read, task
+from tutelage.evaluate import regression as _regression
+from tutelage.evaluate.base import Asked, Missing, Tools
+from tutelage.evaluate.regression import CONTROLS, EYES, SELF_PACED, SPILL, Explained, explained, formula, r_squared
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.reading import NUMBERS, figures, read, task
 
 DATA = os.environ.get("TUTELAGE_DATA")
 WHO = ["cat", "girl", "boy", "snail"]

@@ -19,8 +19,9 @@ from transformers import (
 
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.evaluate import _logits, _scorer
-from tutelage.evaluate._scorer import Scorer
+from tutelage.evaluate import logits as _logits
+from tutelage.evaluate import scorer as _scorer
+from tutelage.evaluate.scorer import Scorer
 
 DATA = os.environ.get("TUTELAGE_DATA")
 TEXTS = [PAGE[a : a + n] for a, n in [(0, 9), (30, 80), (5, 40), (200, 41), (101, 3), (64, 120), (0, 1)]]

@@ -10,14 +10,14 @@ import pytest
 from scored import gpt2, made, tokenizer
 
 from tutelage.errors import UserError
-from tutelage.evaluate import stories
-from tutelage.evaluate._base import Asked, Tools
-from tutelage.evaluate._diversity import distinct, longest_run, repetition, self_bleu, words_of
-from tutelage.evaluate._marks import mark_rows, mark_warnings, said
-from tutelage.evaluate._openings import OPENINGS
-from tutelage.evaluate._scorer import Scorer
-from tutelage.judges._base import Part, Rollout, Unavailable, Verdict, unscorable, weighted
-from tutelage.run import fingerprint
+from tutelage.evaluate.base import Asked, Tools
+from tutelage.evaluate.marks import mark_rows, mark_warnings, said
+from tutelage.evaluate.openings import OPENINGS
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks import stories
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Part, Rollout, Unavailable, Verdict, unscorable, weighted
+from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
 
 def texts(*of: str) -> list[list[str]]:

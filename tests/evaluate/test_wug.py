@@ -11,10 +11,10 @@ from scipy import stats
 from scored import gpt2, slow, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate import wug_adj, wug_past
-from tutelage.evaluate._base import Asked, Missing, Tools
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate._wug import first_share, ranks, read, spearman
+from tutelage.evaluate.base import Asked, Missing, Tools
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks import wug_adj, wug_past
+from tutelage.evaluate.wug import first_share, ranks, read, spearman
 
 DATA = os.environ.get("TUTELAGE_DATA")
 ADJECTIVE = "Create a noun out of the following adjective: {0}. {0}"

@@ -2,15 +2,15 @@
 
 import pytest
 
-from tutelage.judges._base import Correction, Part, Verdict, unscorable
-from tutelage.settings_interact import Interaction, Pairs, Reward
-from tutelage.verbs.interaction import guards
-from tutelage.verbs.interaction.heldout import suspicious, win_rate
-from tutelage.verbs.interaction.pairs import best_against_worst, corrected
-from tutelage.verbs.interaction.prompts import Pool, Prompt, pool
-from tutelage.verbs.interaction.readers import words_of_verdicts
-from tutelage.verbs.interaction.rewards import rewards
-from tutelage.verbs.interaction.rollouts import Written
+from tutelage.interaction import guards
+from tutelage.interaction.heldout import suspicious, win_rate
+from tutelage.interaction.judging import words_of_verdicts
+from tutelage.interaction.pairs import best_against_worst, corrected
+from tutelage.interaction.prompts import Pool, Prompt, pool
+from tutelage.interaction.rewards import rewards
+from tutelage.interaction.rollouts import Written
+from tutelage.judges.common.base import Correction, Part, Verdict, unscorable
+from tutelage.settings.interact import Interaction, Pairs, Reward
 
 PROMPT = Prompt(ids=(1, 2), text="The old dog")
 

@@ -11,7 +11,7 @@ from judge_server import KEY, LOGS, Like, Server, judge_server
 
 from tutelage.errors import UserError
 from tutelage.judges import open_judge, open_tutor
-from tutelage.judges._base import Rollout, Unavailable
+from tutelage.judges.common.base import Rollout, Unavailable
 
 MASS = sum(math.exp(log) for log in LOGS.values())
 MARK = sum(int(label) * math.exp(log) for label, log in LOGS.items()) / MASS / 3

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.data import nursery
+from tutelage import nursery
 from tutelage.errors import UserError
-from tutelage.judges._base import Rollout
-from tutelage.judges._fence import filled, tamed
-from tutelage.judges._marks import expected
-from tutelage.judges._rubric import SHIPPED, Instructions, Rubric, conversations, load, turns
+from tutelage.judges.common.base import Rollout
+from tutelage.judges.common.escaping import filled, tamed
+from tutelage.judges.common.marks import expected
+from tutelage.judges.common.rubric import SHIPPED, Instructions, Rubric, conversations, load, turns
 from tutelage.judges.rules import Rules
 
 

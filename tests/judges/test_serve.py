@@ -14,7 +14,7 @@ from chat_model import chat_model
 from transformers.utils.import_utils import is_serve_available
 
 from tutelage.judges import open_judge, open_tutor
-from tutelage.judges._base import Rollout
+from tutelage.judges.common.base import Rollout
 
 pytestmark = [
     pytest.mark.slow,

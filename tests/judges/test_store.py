@@ -13,9 +13,9 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.judges import open_judge, open_tutor
-from tutelage.judges._base import Keep, Part, Rollout, Unavailable, Verdict, forget, unscorable, weighted
-from tutelage.judges._floor import fault
-from tutelage.judges._store import RECENT, StoredJudge
+from tutelage.judges.common.base import Keep, Part, Rollout, Unavailable, Verdict, forget, unscorable, weighted
+from tutelage.judges.common.store import RECENT, StoredJudge
+from tutelage.judges.common.validity import fault
 
 
 def story(n: int) -> Rollout:

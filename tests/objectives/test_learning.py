@@ -9,8 +9,8 @@ from tutelage.data.rollouts import rollout_batch
 from tutelage.models.sampling import Sample, sample
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import new_student
-from tutelage.objectives._kl import require_first_ratio, require_same
-from tutelage.objectives._replies import read
+from tutelage.objectives.common.kl import require_first_ratio, require_same
+from tutelage.objectives.common.log_probs import read
 from tutelage.objectives.ppo import PPO
 from tutelage.objectives.rloo import RLOO
 

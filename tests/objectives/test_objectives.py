@@ -11,7 +11,7 @@ from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.distillation import Distillation
-from tutelage.teachers._base import Sampled, Targets
+from tutelage.teachers.common.base import Sampled, Targets
 from tutelage.teachers.live import Live
 
 

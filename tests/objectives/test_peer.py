@@ -9,7 +9,7 @@ from said import Says, padded, per_unit
 
 from tutelage.data.pairs import pair_batch
 from tutelage.data.rollouts import rollout_batch
-from tutelage.objectives._replies import read
+from tutelage.objectives.common.log_probs import read
 from tutelage.objectives.rloo import RLOO
 from tutelage.objectives.simpo import SimPO
 

@@ -9,9 +9,9 @@ from toys import toy_student
 
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import rollout_batch
-from tutelage.objectives._advantages import explained_variance, gae, leave_one_out, token_rewards, whitened
-from tutelage.objectives._kl import KLWeight, kl_estimates, require_first_ratio, require_same
-from tutelage.objectives._replies import Reading, read
+from tutelage.objectives.common.advantages import explained_variance, gae, leave_one_out, token_rewards, whitened
+from tutelage.objectives.common.kl import KLWeight, kl_estimates, require_first_ratio, require_same
+from tutelage.objectives.common.log_probs import Reading, read
 from tutelage.objectives.ppo import PPO
 from tutelage.objectives.rloo import RLOO
 

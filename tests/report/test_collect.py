@@ -7,9 +7,9 @@ import pytest
 from report.made import make_model, make_run, make_study, write
 
 from tutelage.errors import UserError
+from tutelage.files import duration
 from tutelage.report.collect import collect
 from tutelage.report.numbers import accuracy, best_of, mean, own_loss, short
-from tutelage.run import duration
 
 
 def test_seeds_of_a_run_are_one_system(tmp_path: Path):

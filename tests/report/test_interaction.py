@@ -6,6 +6,7 @@ from report.html import Page
 from report.interacting import CRITERIA, OTHER, RULES, make_interaction
 from report.made import lines, make_run, write
 
+from tutelage.files import read_rows
 from tutelage.report.blocks import Folded, Table, Texts
 from tutelage.report.collect import collect
 from tutelage.report.figures_interaction import Measured, x_of
@@ -20,7 +21,6 @@ from tutelage.report.interaction import (
 from tutelage.report.markdown import markdown
 from tutelage.report.page import sections_of
 from tutelage.report.stories import story_blocks
-from tutelage.run import read_rows
 from tutelage.verbs.report import report
 
 EVIL = '</p><script>alert("x")</script><b style="--p:9">'

@@ -13,7 +13,9 @@ from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.models.student import load_student
-from tutelage.teachers import _grid, _part, _store
+from tutelage.teachers.cached import shards as _store
+from tutelage.teachers.cached import targets as _part
+from tutelage.teachers.cached import windows as _grid
 from tutelage.teachers.live import Live
 from tutelage.verbs.prepare import prepare
 

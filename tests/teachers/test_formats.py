@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.teachers._formats import Draws, Hidden, Int8, _uniform, channel_scales
+from tutelage.teachers.cached.formats import Draws, Hidden, Int8, _uniform, channel_scales
 
 
 def outliers(rows: int = 64, width: int = 256, vocab: int = 500) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tutelage.errors import UserError
-from tutelage.teachers import _grid
-from tutelage.teachers._grid import Grid, Reads, grid_for
+from tutelage.teachers.cached import windows as _grid
+from tutelage.teachers.cached.windows import Grid, Reads, grid_for
 
 LENGTHS = (5, 16, 17, 31, 100, 160, 163)
 

@@ -17,9 +17,10 @@ from toys import tiny
 from two_processes import free_port
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.run import read_json, read_rows
-from tutelage.teachers import _grid, _part
-from tutelage.verbs import _targets
+from tutelage.files import read_json, read_rows
+from tutelage.runs import targets as _targets
+from tutelage.teachers.cached import targets as _part
+from tutelage.teachers.cached import windows as _grid
 from tutelage.verbs.prepare import prepare
 from tutelage.verbs.train import train
 
@@ -193,7 +194,7 @@ def test_a_dry_run_says_what_is_missing_and_writes_nothing(
 def test_a_teacher_that_is_not_loaded_takes_no_memory(
     own: Path, teacher_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from tutelage.verbs import _assemble
+    from tutelage.runs import build as _assemble
 
     seen = []
     estimate = _assemble.memory.needs

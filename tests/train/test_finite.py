@@ -7,8 +7,8 @@ import pytest
 import torch
 from toys import toy_loop, toy_student
 
-from tutelage.objectives._base import Loss, Term
-from tutelage.settings import Optimizer
+from tutelage.objectives.common.base import Loss, Term
+from tutelage.settings.train import Optimizer
 from tutelage.train import loop as loops
 from tutelage.train.loop import Loop, NotFinite
 

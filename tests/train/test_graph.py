@@ -7,7 +7,7 @@ import torch
 from toys import V, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation
-from tutelage.teachers._base import Sampled, Targets
+from tutelage.teachers.common.base import Sampled, Targets
 from tutelage.teachers.live import Live
 from tutelage.train.graph import WARM_UP, Graphed, InPlace, Recording
 from tutelage.train.loop import Loop

@@ -7,9 +7,9 @@ import pytest
 import torch
 from toys import V, toy_batches, toy_loop, toy_student
 
-from tutelage.objectives._base import Loss, Term
+from tutelage.objectives.common.base import Loss, Term
 from tutelage.objectives.distillation import Distillation
-from tutelage.settings import Optimizer
+from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
 from tutelage.train.loop import NotFinite
 

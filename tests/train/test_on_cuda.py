@@ -7,7 +7,7 @@ import torch
 from toys import V, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation
-from tutelage.settings import Optimizer
+from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
 from tutelage.train.graph import WARM_UP
 from tutelage.train.loop import Loop, NotFinite

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toys import toy_loop, toy_student
 
-from tutelage.settings import Optimizer
+from tutelage.settings.train import Optimizer
 from tutelage.train.optim import build_optimizers, lr_factor
 
 

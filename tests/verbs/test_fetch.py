@@ -14,8 +14,8 @@ from hub_server import TOKEN, Hub, hub_server
 from huggingface_hub import constants
 
 from tutelage.errors import UserError
-from tutelage.evaluate._official import HUB_2026, PIQA
-from tutelage.verbs import _fetch
+from tutelage.evaluate import fetch as _fetch
+from tutelage.evaluate.official import HUB_2026, PIQA
 from tutelage.verbs.evaluate import evaluate
 
 PAIR = json.dumps({"sentence_good": "A cat.", "sentence_bad": "Cat a.", "UID": "order"}) + "\n"

@@ -6,10 +6,10 @@ import pytest
 from interacting import small
 from toys import tiny
 
-from tutelage import budget
+from tutelage.challenge import budget
 from tutelage.errors import UserError
+from tutelage.files import read_json, read_rows
 from tutelage.recipe import RECIPES, read_toml, recipes
-from tutelage.run import read_json, read_rows
 from tutelage.verbs.interact import interact
 
 INTERACTING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "interact"]

@@ -16,13 +16,14 @@ from toys import tiny
 from two_processes import free_port
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.judges._base import Unavailable
+from tutelage.files import read_json, read_rows
+from tutelage.interaction import experience, rollouts
+from tutelage.interaction import judging as readers
+from tutelage.judges.common.base import Unavailable
 from tutelage.judges.rules import Rules
-from tutelage.run import read_json, read_rows
 from tutelage.train import checkpoint
 from tutelage.verbs import interact as verb
 from tutelage.verbs.interact import interact
-from tutelage.verbs.interaction import experience, readers, rollouts
 
 MORE = ["rounds=3", "train.epochs=2", "save.every=3", "watch.held_out=1"]
 

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from tutelage.data import stream as streams
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
-from tutelage.run import read_json
+from tutelage.files import read_json
 from tutelage.verbs.prepare import prepare
 
 TEXT = "= = = Cats = = =\nCats purr and sleep .\n= = = Dogs = = =\nDogs bark at cats .\n"
@@ -209,7 +209,7 @@ def test_bad_input_is_named(texts: Path, tmp_path: Path):
 
 def test_a_disk_without_room_is_noticed_before_and_while_writing(texts: Path, monkeypatch: pytest.MonkeyPatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("tutelage.run.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("tutelage.files.shutil.disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"Preparing .*out needs 10 MB, and .* has 1.0 KB free"):
         made(texts)
     monkeypatch.undo()

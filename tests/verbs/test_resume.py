@@ -11,7 +11,7 @@ import pytest
 from toys import tiny
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.run import read_json, read_rows
+from tutelage.files import read_json, read_rows
 from tutelage.train import checkpoint
 from tutelage.verbs.train import train
 
@@ -153,7 +153,7 @@ def test_a_changed_recipe_or_corpus_refuses_and_says_what_changed(corpus, tmp_pa
 
 
 def test_changed_software_refuses_unless_it_is_accepted_and_that_is_written_down(corpus, tmp_path, monkeypatch):
-    from tutelage.verbs import _record
+    from tutelage.runs import record as _record
 
     run = half_done(corpus, tmp_path / "run", *SHORT, steps=6)
     monkeypatch.setattr(_record, "versions", lambda: {"torch": "9.9"})

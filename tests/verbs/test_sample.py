@@ -4,7 +4,7 @@ import pytest
 from scored import gpt2, prepared, run, saved
 
 from tutelage.errors import UserError
-from tutelage.run import read_rows
+from tutelage.files import read_rows
 from tutelage.verbs.sample import sample
 
 

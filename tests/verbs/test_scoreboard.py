@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tutelage.evaluate._base import Result, Row
-from tutelage.verbs._scoreboard import _pairs, show
+from tutelage.evaluate.base import Result, Row
+from tutelage.evaluate.scoreboard import _pairs, show
 
 
 def made(model: str, rows: Sequence[Row] = ()) -> Result:

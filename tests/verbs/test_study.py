@@ -9,9 +9,9 @@ from report.made import evaluations, lines, make_run, write
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import RECIPES, verb_of
+from tutelage.study.job import Verbs, packed, run_job, unpacked
+from tutelage.study.plan import Job, Plan, plan
 from tutelage.verbs import study as verb
-from tutelage.verbs._job import Verbs, packed, run_job, unpacked
-from tutelage.verbs._plan import Job, Plan, plan
 
 STUDY = """
 about = "A question."
@@ -335,8 +335,8 @@ def test_shipped_studies_can_be_planned_and_their_recipes_exist(here: Path, name
 
 def test_settings_of_shipped_studies_fit_their_recipes(here: Path):
     from tutelage.recipe import read
-    from tutelage.settings import Training
-    from tutelage.settings_interact import Interaction
+    from tutelage.settings.interact import Interaction
+    from tutelage.settings.train import Training
 
     for name in ("demo", "toy", "weekly"):
         for job in plan(name, seeds=[1], out=Path("runs"), overrides=["data=texts"]).jobs:

@@ -11,13 +11,13 @@ import pytest
 from evaluated import entered_run, evaluate_all, keep, predictions
 from scored import gpt2, pairs, tokenizer
 
-from tutelage.budget import challenge_milestones
+from tutelage.challenge.budget import challenge_milestones
+from tutelage.challenge.sizes import sizes
 from tutelage.errors import UserError
-from tutelage.evaluate._base import Asked, Tools
-from tutelage.evaluate._scorer import Scorer
-from tutelage.evaluate._sizes import sizes
-from tutelage.evaluate.blimp import task as blimp
-from tutelage.verbs import _collate
+from tutelage.evaluate.base import Asked, Tools
+from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluate.tasks.blimp import task as blimp
+from tutelage.publish import collate as _collate
 from tutelage.verbs.submission import CARD, FILE, submission
 
 DATA = os.environ.get("TUTELAGE_DATA")

@@ -13,8 +13,8 @@ from toys import tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tutelage.errors import UserError
+from tutelage.files import read_json, read_rows
 from tutelage.recipe import RECIPES, read_toml, recipes
-from tutelage.run import read_json, read_rows
 from tutelage.verbs.train import train
 
 TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
@@ -122,8 +122,8 @@ def test_a_track_refuses_a_student_under_a_pretrained_teacher(corpus, teacher_ru
 
 def test_a_track_stops_a_run_before_its_budget_is_broken(corpus, tmp_path, monkeypatch):
     """The forecast goes by averages; what counts is the ledger."""
-    from tutelage import budget
-    from tutelage.verbs._forecast import Forecast
+    from tutelage.challenge import budget
+    from tutelage.runs.forecast import Forecast
 
     words = {
         r["step"]: r["words"]
@@ -248,8 +248,8 @@ def test_metrics_are_rows_of_json(teacher_run):
 def test_training_windows_from_a_devices_memory_are_those_of_the_disk(corpus, tmp_path, targets):
     from tutelage.data.resident import Resident
     from tutelage.recipe import read
-    from tutelage.settings import Training
-    from tutelage.verbs._assemble import open_corpus
+    from tutelage.runs.build import open_corpus
+    from tutelage.settings.train import Training
 
     on_disk = open_corpus(read(Training, "student_ce", [*tiny(corpus, tmp_path / "run"), f"data.targets={targets}"]))
     held = replace(on_disk, resident=Resident(on_disk.train, torch.device("cpu")))

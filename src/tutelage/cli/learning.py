@@ -73,7 +73,7 @@ def train(
 ) -> None:
     """Train a recipe, or resume it: the same command goes on where it stopped."""
     from tutelage.recipe import read
-    from tutelage.settings import Training
+    from tutelage.settings.train import Training
 
     read(Training, recipe, overrides or [])  # a mistyped recipe is answered before torch is imported
     from tutelage.verbs.train import train
@@ -93,7 +93,7 @@ def interact(
 ) -> None:
     """Let the student write, be judged or corrected, and learn from it; the same command goes on where it stopped."""
     from tutelage.recipe import read
-    from tutelage.settings_interact import Interaction
+    from tutelage.settings.interact import Interaction
 
     read(Interaction, recipe, overrides or [])  # a mistyped recipe is answered before torch is imported
     from tutelage.verbs.interact import interact

@@ -44,8 +44,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge models: perplexity, minimal pairs, the challenge's own evaluation."""
+    from tutelage.evaluate.judge import judge_among
     from tutelage.recipe import module_path
-    from tutelage.verbs._judge import judge_among
 
     models, judge = judge_among(models or [])
     if not models and not get:
@@ -53,7 +53,7 @@ def evaluate(
     names = [task.strip() for task in tasks.split(",")]
     for name in names:
         if name != "official":
-            module_path("evaluate", name)
+            module_path("evaluate.tasks", name)
     from tutelage.verbs.evaluate import evaluate
 
     evaluate(

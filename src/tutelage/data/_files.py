@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from tutelage.data.corpus import BLOCK, Passage, Reading, Source, Tick, as_documents, passages_of
 from tutelage.errors import UserError
-from tutelage.run import hash_file
+from tutelage.files import hash_file
 
 TEXT = (".txt", ".train", ".dev", ".test")
 ROWS = (".jsonl",)
@@ -241,7 +241,7 @@ class Nursery:
 
     def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
         """Each story or dialogue is a document."""
-        from tutelage.data import nursery
+        from tutelage import nursery
 
         for text in nursery.documents(**dict(self.settings)):
             tick(len(text))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from tutelage.errors import UserError
-from tutelage.run import read_json
+from tutelage.files import read_json
 
 Offsets = Literal["none", "epoch", "window"]
 FORMAT = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import UserError
-from tutelage.run import fingerprint as digest
+from tutelage.files import fingerprint as digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

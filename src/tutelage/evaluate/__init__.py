@@ -1,1 +1,1 @@
-"""What a model is worth: one module a task, found by its name, rows out."""
+"""What a model is worth: how texts are scored and results are kept. The tasks themselves are in `tasks/`."""

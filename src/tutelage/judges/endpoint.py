@@ -9,13 +9,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tutelage.errors import UserError
-from tutelage.judges._base import Correction, Keep, Rollout, Verdict, forget
-from tutelage.judges._http import Refused, Servers
-from tutelage.judges._reply import correction_of
-from tutelage.judges._rubric import Instructions, Rubric, load, turns
-from tutelage.judges._ways import CONTINUE, Marker, seed_of, written
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Correction, Keep, Rollout, Verdict, forget
+from tutelage.judges.common.corrections import correction_of
+from tutelage.judges.common.http import Refused, Servers
+from tutelage.judges.common.protocols import CONTINUE, Marker, seed_of, written
+from tutelage.judges.common.rubric import Instructions, Rubric, load, turns
 from tutelage.recipe import Section
-from tutelage.run import fingerprint
 
 TRIES = 2  # of a tutor whose reply is no continuation
 

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tutelage.errors import UserError
-from tutelage.judges._base import Correction, Keep, Rollout, Verdict, forget
-from tutelage.judges._fence import code_of
-from tutelage.judges._labels import label_ids
-from tutelage.judges._marks import part_of, verdict_of
-from tutelage.judges._reply import correction_of
-from tutelage.judges._rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Correction, Keep, Rollout, Verdict, forget
+from tutelage.judges.common.corrections import correction_of
+from tutelage.judges.common.escaping import code_of
+from tutelage.judges.common.labels import label_ids
+from tutelage.judges.common.marks import part_of, verdict_of
+from tutelage.judges.common.rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
 from tutelage.recipe import Section
-from tutelage.run import fingerprint
 
 
 class Settings(Section):
@@ -127,7 +127,7 @@ class Local:
     @cached_property
     def prefill(self) -> Any:
         """Reads questions, and counts the tokens that it read."""
-        from tutelage.judges._prefill import Prefill
+        from tutelage.judges.common.prefill import Prefill
 
         return Prefill(self.model, pad=self._pad, share=self.settings.share)
 

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
-from tutelage.judges._base import Correction, Keep, Rollout, forget
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Correction, Keep, Rollout, forget
 from tutelage.models.sampling import sample
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
 from tutelage.recipe import Section
-from tutelage.run import fingerprint
 
 AT_ONCE = 64
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from tutelage.judges._base import Keep, Part, Rollout, Verdict, forget, weighted
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Keep, Part, Rollout, Verdict, forget, weighted
 from tutelage.recipe import Section
-from tutelage.run import fingerprint
 
 
 class Settings(Section):

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tutelage.data import nursery
+from tutelage import nursery
 from tutelage.errors import UserError
-from tutelage.judges._base import Keep, Part, Rollout, Verdict, forget, weighted
+from tutelage.files import fingerprint
+from tutelage.judges.common.base import Keep, Part, Rollout, Verdict, forget, weighted
 from tutelage.recipe import Section
-from tutelage.run import fingerprint
 
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 BOUNDARY = re.compile(r"(?<=[.!?])[\"')]*\s+|\n+")

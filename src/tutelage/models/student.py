@@ -14,10 +14,10 @@ from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
 from tutelage.errors import UserError
+from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.shapes import with_dropout
-from tutelage.run import fingerprint, folder_atomically, hash_file
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from tutelage.data.batch import TokenBatch
 from tutelage.models.head import linear_losses
-from tutelage.objectives._base import Loss, Term
+from tutelage.objectives.common.base import Loss, Term
 
 
 class CrossEntropy:

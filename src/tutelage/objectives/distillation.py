@@ -8,9 +8,9 @@ from torch import Tensor
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.head import linear_losses
-from tutelage.objectives._base import Loss, Term
+from tutelage.objectives.common.base import Loss, Term
 from tutelage.recipe import Section
-from tutelage.teachers._base import Sampled, Teacher
+from tutelage.teachers.common.base import Sampled, Teacher
 
 
 class Settings(Section):

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tutelage.data.pairs import PairBatch
-from tutelage.objectives._base import Loss
-from tutelage.objectives._preference import Pairs
-from tutelage.objectives._replies import without_gradient
+from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.log_probs import without_gradient
+from tutelage.objectives.common.preference import Pairs
 from tutelage.recipe import Section
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.objectives._advantages import gae, token_rewards, whitened
-from tutelage.objectives._base import Loss, Term
-from tutelage.objectives._clipped import clipped_policy
-from tutelage.objectives._replies import Reading, log_probs_at, values_at
+from tutelage.objectives.common.advantages import gae, token_rewards, whitened
+from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.clipped import clipped_policy
+from tutelage.objectives.common.log_probs import Reading, log_probs_at, values_at
 from tutelage.recipe import Section
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.objectives._advantages import leave_one_out, whitened
-from tutelage.objectives._base import Loss
-from tutelage.objectives._clipped import clipped_policy
-from tutelage.objectives._kl import kl_estimates
-from tutelage.objectives._replies import Reading, log_probs_at
+from tutelage.objectives.common.advantages import leave_one_out, whitened
+from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.clipped import clipped_policy
+from tutelage.objectives.common.kl import kl_estimates
+from tutelage.objectives.common.log_probs import Reading, log_probs_at
 from tutelage.recipe import Section
 
 

@@ -6,8 +6,8 @@ from pydantic import Field
 from torch.nn.functional import logsigmoid
 
 from tutelage.data.pairs import PairBatch
-from tutelage.objectives._base import Loss, Term
-from tutelage.objectives._preference import Pairs
+from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.preference import Pairs
 from tutelage.recipe import Section
 
 

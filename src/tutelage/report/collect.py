@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
+from tutelage.files import read_json, read_rows
 from tutelage.report.scores import Difference, Note, Score, Stage, read_evaluations, read_stages
-from tutelage.run import read_json, read_rows
 
 _DEPTH = 3  # runs/<study>/evaluations/<model>
 

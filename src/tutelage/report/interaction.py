@@ -6,13 +6,13 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+from tutelage.files import duration
 from tutelage.report.blocks import Block, Cell, Column, Folded, Items, Row, Table
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures_interaction import alarms_of, marks_figure, probe_figure, reward_figure, texts_figure
 from tutelage.report.numbers import short
 from tutelage.report.stories import story_blocks
 from tutelage.report.tables import missing
-from tutelage.run import duration
 
 _ROLES = {"judge": "Judge", "held_out_judge": "Held-out judge", "tutor": "Tutor"}
 

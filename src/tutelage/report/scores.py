@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tutelage.budget import milestone_words
-from tutelage.run import read_json
+from tutelage.challenge.budget import milestone_words
+from tutelage.files import read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

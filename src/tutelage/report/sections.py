@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tutelage.files import duration
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
 from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
@@ -19,7 +20,6 @@ from tutelage.report.tables import (
     validity_table,
     words_table,
 )
-from tutelage.run import duration
 
 _PROMPTS, _EVENTS = 4, 60  # shown on the page; the rest stays in the run's files and is counted
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tutelage.files import duration, gigabytes
 from tutelage.report.blocks import Cell, Column, Row, Table
 from tutelage.report.collect import Collection, Model, System, flat
 from tutelage.report.numbers import Measure, Value, best_of, measures, short, stories_marked
-from tutelage.run import duration, gigabytes
 
 REFERENCES, STUDENTS = "Teachers and references", "Students"
 

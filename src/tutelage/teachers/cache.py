@@ -9,11 +9,11 @@ from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import Section
-from tutelage.teachers._base import Sampled, Targets
-from tutelage.teachers._formats import Draws
-from tutelage.teachers._grid import Grid, Reads, grid_for
-from tutelage.teachers._part import Part
-from tutelage.teachers._place import made_for, place_of, refuse_foreign
+from tutelage.teachers.cached.formats import Draws
+from tutelage.teachers.cached.manifest import made_for, place_of, refuse_foreign
+from tutelage.teachers.cached.targets import Part
+from tutelage.teachers.cached.windows import Grid, Reads, grid_for
+from tutelage.teachers.common.base import Sampled, Targets
 
 
 class Settings(Section):

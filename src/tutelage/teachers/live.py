@@ -8,7 +8,7 @@ from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.head import FrozenHead
 from tutelage.models.student import Student, load_student
-from tutelage.teachers._base import Targets
+from tutelage.teachers.common.base import Targets
 
 
 class Live:

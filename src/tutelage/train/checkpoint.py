@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tutelage.run import folder_atomically, hash_file
+from tutelage.files import folder_atomically, hash_file
 
 TENSORS, VALUES, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
-from tutelage.teachers._base import Targets, Teacher
+from tutelage.teachers.common.base import Targets, Teacher
 
 Sums = tuple[Tensor, Mapping[str, Tensor]]
 """The loss of a micro-batch and the sums of its terms."""

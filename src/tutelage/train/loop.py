@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tutelage.data.batch import Batch, TokenBatch
 from tutelage.errors import UserError
-from tutelage.objectives._base import Objective
+from tutelage.objectives.common.base import Objective
 from tutelage.train import parallel
 from tutelage.train.finite import Finite, Seen
 from tutelage.train.graph import Graphed, Sums

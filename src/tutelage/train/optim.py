@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.settings import Optimizer as Settings
+from tutelage.settings.train import Optimizer as Settings
 
 
 def lr_factor(settings: Settings, step: int, steps: int) -> float:

@@ -1,1 +1,1 @@
-"""One file a verb; the only place where rooms meet."""
+"""One file a command, one function a file. The work is done in the rooms below."""

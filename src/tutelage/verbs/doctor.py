@@ -22,8 +22,8 @@ import torch
 from huggingface_hub import constants
 from rich.console import Console
 
+from tutelage.files import gigabytes
 from tutelage.models.hub import hub_problem
-from tutelage.run import gigabytes
 
 EXTRAS = {
     "report": (("matplotlib", "jinja2"), "reports and studies"),

@@ -14,18 +14,18 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
 from tutelage.errors import UserError
-from tutelage.evaluate._base import Asked, Missing, Profile, Result, Task, Tools
-from tutelage.evaluate._official import ENVIRONMENT, PLACES, label, require_folder, tasks_of
-from tutelage.evaluate._scorer import Scorer
+from tutelage.evaluate.base import Asked, Missing, Profile, Result, Task, Tools
+from tutelage.evaluate.fetch import fetch
+from tutelage.evaluate.glue.finetune import finetune
+from tutelage.evaluate.judge import Opener, reader_of, require_judged
+from tutelage.evaluate.official import ENVIRONMENT, PLACES, label, require_folder, tasks_of
+from tutelage.evaluate.results import home_of, keep, keep_missing, kept, milestones_of, place_of, run_of
+from tutelage.evaluate.scoreboard import Measured, show
+from tutelage.evaluate.scorer import Scorer
+from tutelage.files import fingerprint
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
 from tutelage.recipe import load_module
-from tutelage.run import fingerprint
 from tutelage.train.parallel import start
-from tutelage.verbs._fetch import fetch
-from tutelage.verbs._finetune import finetune
-from tutelage.verbs._judge import Opener, reader_of, require_judged
-from tutelage.verbs._results import home_of, keep, keep_missing, kept, milestones_of, place_of, run_of
-from tutelage.verbs._scoreboard import Measured, show
 
 WINDOW = 128  # the published figures'
 FORMAT = 2  # raise it when a change of the scoring makes figures on disk wrong
@@ -165,7 +165,7 @@ def _one(name: str, tasks: Sequence[str], asked: Asked, home: Path, loader: _Loa
         short = module.rpartition(".")[2]
         data, source = label(asked) if short in PLACES else short, ""
         try:
-            task: Task = load_module("evaluate", module).task(asked)
+            task: Task = load_module("evaluate.tasks", module).task(asked)
             data, source = task.name, task.source
             place = place_of(home, short, data, source)
             key = _key(short, task.settings, weights)

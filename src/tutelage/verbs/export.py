@@ -8,10 +8,10 @@ from rich.console import Console
 
 from tutelage.data.tokenizer import portable
 from tutelage.errors import UserError
+from tutelage.files import folder_atomically, gigabytes, hash_file, require_space, write_atomically
 from tutelage.models.hub import Files, Repository, repository
-from tutelage.run import folder_atomically, gigabytes, hash_file, require_space, write_atomically
-from tutelage.verbs._card import MARK, card
-from tutelage.verbs._finished import Finished, finished
+from tutelage.publish.card import MARK, card
+from tutelage.publish.finished import Finished, finished
 
 MAIN, CARD = "main", "README.md"
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from tutelage import budget
+from tutelage.challenge import budget
+from tutelage.interaction import build, experience, journal, rollouts
+from tutelage.interaction.experience import Experience
+from tutelage.interaction.frame import Frame
+from tutelage.interaction.judging import words_of_verdicts
+from tutelage.interaction.rollouts import Written
+from tutelage.interaction.state import Costs
 from tutelage.recipe import read
-from tutelage.settings_interact import Interaction
+from tutelage.settings.interact import Interaction
 from tutelage.train import parallel
 from tutelage.train.loop import Step
-from tutelage.verbs.interaction import build, experience, journal, rollouts
-from tutelage.verbs.interaction.experience import Experience
-from tutelage.verbs.interaction.frame import Frame
-from tutelage.verbs.interaction.readers import words_of_verdicts
-from tutelage.verbs.interaction.rollouts import Written
-from tutelage.verbs.interaction.state import Costs
 
 
 def interact(

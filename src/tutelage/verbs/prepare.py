@@ -16,12 +16,7 @@ from tutelage import __version__
 from tutelage.data._encode import Encoded, Join, encode, encoder_for
 from tutelage.data._files import Nursery
 from tutelage.data.corpus import Documents, Newlines, Reading, Tick
-from tutelage.data.stream import FORMAT, write_split
-from tutelage.data.tokenizer import fingerprint, load_tokenizer, save_tokenizer, train_bpe, train_unigram
-from tutelage.errors import UserError
-from tutelage.run import fingerprint as digest
-from tutelage.run import folder_atomically, hash_file, read_json, require_space, write_atomically
-from tutelage.verbs._asked import (
+from tutelage.data.request import (
     TRAINED,
     Asked,
     Split,
@@ -31,6 +26,11 @@ from tutelage.verbs._asked import (
     request_of,
     settings_among,
 )
+from tutelage.data.stream import FORMAT, write_split
+from tutelage.data.tokenizer import fingerprint, load_tokenizer, save_tokenizer, train_bpe, train_unigram
+from tutelage.errors import UserError
+from tutelage.files import fingerprint as digest
+from tutelage.files import folder_atomically, hash_file, read_json, require_space, write_atomically
 
 SMALL = 1 << 16  # as many ids as two bytes can tell apart
 PAIRS = 150  # minimal pairs a phenomenon that go with a nursery corpus
@@ -83,7 +83,7 @@ def prepare(
 
     if not settings:
         return corpus()
-    from tutelage.verbs._targets import with_targets  # torch is needed from here on
+    from tutelage.runs.targets import with_targets  # torch is needed from here on
 
     with_targets(out, settings, corpus if sources else None, console)
     return out
@@ -173,7 +173,7 @@ def _fill(
         _require_text(split, counts[split], asked)
     save_tokenizer(tokenizer, folder / "tokenizer")
     if nursery := next((s for s in asked.sources if isinstance(s, Nursery)), None):
-        from tutelage.data.nursery import write_pairs
+        from tutelage.nursery import write_pairs
 
         write_pairs(folder / "pairs", PAIRS, nursery.seed)
     manifest = _manifest(folder, asked, tokenizer, request, counts, dtype)

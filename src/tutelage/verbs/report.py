@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from tutelage.files import write_atomically
+from tutelage.publish.paired import with_differences
 from tutelage.report.collect import collect
 from tutelage.report.markdown import markdown
 from tutelage.report.page import about_of, figures_of, page, require_extra, sections_of, title_of
-from tutelage.run import write_atomically
-from tutelage.verbs._paired import with_differences
 
 
 def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> Path:

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
+from tutelage.files import read_rows, write_atomically
 from tutelage.models.sampling import sample as continuations
 from tutelage.models.student import load_model, load_tokenizer_of
-from tutelage.run import read_rows, write_atomically
 from tutelage.train.parallel import start
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.recipe import RECIPES, Section, explained, find_recipe, read, read_toml, recipes
-from tutelage.settings import Training
-from tutelage.settings_interact import Interaction
+from tutelage.settings.interact import Interaction
+from tutelage.settings.train import Training
 
 SCHEMAS: dict[str, type[Section]] = {
     "train": Training,

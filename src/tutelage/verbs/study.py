@@ -13,9 +13,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.run import write_atomically
-from tutelage.verbs._job import Verbs, done, packed, real_verbs, run_job
-from tutelage.verbs._plan import Job, Plan, plan
+from tutelage.files import write_atomically
+from tutelage.study.job import Verbs, done, packed, real_verbs, run_job
+from tutelage.study.plan import Job, Plan, plan
 from tutelage.verbs.report import report
 
 Lane = dict[str, str]
@@ -143,7 +143,7 @@ def _in_a_process(job: Job, free: "SimpleQueue[Lane]", logs: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("w") as file:
-            command = [sys.executable, "-m", "tutelage.verbs._job", packed(job)]
+            command = [sys.executable, "-m", "tutelage.study.job", packed(job)]
             code = subprocess.run(
                 command, env=os.environ | lane, stdout=file, stderr=subprocess.STDOUT, check=False
             ).returncode

@@ -6,13 +6,13 @@ from typing import Any
 
 from rich.console import Console
 
-from tutelage.budget import RULES
+from tutelage.challenge.budget import RULES
 from tutelage.errors import UserError
+from tutelage.files import folder_atomically, write_atomically
+from tutelage.publish.collate import BACKEND, KEYS, Collated, Collator
+from tutelage.publish.finished import Finished, finished
+from tutelage.publish.form import FLOPS, form
 from tutelage.recipe import did_you_mean
-from tutelage.run import folder_atomically, write_atomically
-from tutelage.verbs._collate import BACKEND, KEYS, Collated, Collator
-from tutelage.verbs._finished import Finished, finished
-from tutelage.verbs._form import FLOPS, form
 
 FILE = f"all_full_preds_and_fast_scores_{BACKEND}.json"
 CARD = "submission_card.json"

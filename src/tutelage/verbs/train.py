@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from tutelage import budget
+from tutelage.challenge import budget
 from tutelage.errors import Interrupted
+from tutelage.files import require_space
 from tutelage.models.student import Student
 from tutelage.recipe import read
-from tutelage.run import require_space
-from tutelage.settings import Training
+from tutelage.runs import build as assemble
+from tutelage.runs import record
+from tutelage.runs.forecast import Forecast
+from tutelage.runs.progress import Progress
+from tutelage.runs.watch import Best, Clock, Sinks, StopWish, prune_best, validation_loss
+from tutelage.settings.train import Training
 from tutelage.train import checkpoint, memory, parallel
 from tutelage.train.loop import Loop, Step
-from tutelage.verbs import _assemble as assemble
-from tutelage.verbs import _record as record
-from tutelage.verbs._forecast import Forecast
-from tutelage.verbs._progress import Progress
-from tutelage.verbs._watch import Best, Clock, Sinks, StopWish, prune_best, validation_loss
 
 
 def train(

@@ -1,0 +1,1 @@
+"""The BabyLM challenge: tracks and their rules, word ledgers, milestones, the table of its tasks."""

@@ -1,0 +1,1 @@
+"""GLUE: its data, the classifier on top of the model, fine-tuning, figures."""

@@ -1,0 +1,183 @@
+"""The run directory, and how anything is written to disk: whole or not at all."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tutelage.errors import UserError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    fresh = _beside(path)
+    try:
+        with fresh.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise _as_user_error(error, path) from error
+
+
+def _beside(path: Path) -> Path:
+    """A name that nobody has, in the same folder, so that a rename is all it takes."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """A folder to fill; it takes the place of `path` when the block ends without an error.
+
+    A folder that was there before stays until the new one is whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = _beside(path), _beside(path)
+    fresh.mkdir()
+    try:
+        yield fresh
+        sync_folder(fresh)
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _as_user_error(error, path) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Ask the disk to keep every file below `folder`, so that a name never outlives its content."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Where the block writes to `path`, a full disk is a message and no traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise _as_user_error(error, path) from error
+
+
+def _as_user_error(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"The disk is full: {path} could not be written",
+            "Nothing that was there before is lost",
+            "Free some space and run the same command again; it goes on where it stopped",
+        )
+    return error
+
+
+@contextmanager
+def locked(file: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `file` while the block runs; a second process gets one sentence at once.
+
+    The kernel holds the lock, so it goes with the process: a killed run leaves no stale one.
+    what: names what is locked, as the sentence's subject
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{what} is in use by another process",
+            "One process at a time",
+            "Wait until that process ends, or name another place",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def require_space(path: Path, needed: int, what: str) -> None:
+    """Refuse, before anything is written, what would not fit on the disk that holds `path`. needed: bytes."""
+    there = next(p for p in [Path(path).absolute(), *Path(path).absolute().parents] if p.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise UserError(
+            f"{what} needs {gigabytes(needed)}, and {there} has {gigabytes(free)} free",
+            "Enough space for all of it before it starts",
+            "Free some space or name another place",
+        )
+
+
+def gigabytes(n: float) -> str:
+    """A size a person can read: 1.2 GB, 34 MB, 5 KB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if n >= size:
+            return f"{n / size:.1f} {unit}" if n < 10 * size else f"{n / size:.0f} {unit}"
+    return f"{n:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 05 min."""
+    seconds = round(seconds, 1) if seconds < 10 else round(seconds)
+    if seconds < 120:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def fingerprint(value: Any) -> str:
+    """16 hex digits that change when anything in `value` (JSON-able) does."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's content, 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or a message that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable as JSON ({error})", "A file that tutelage wrote", "") from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; none where it does not exist. A last line cut short by a kill is left out."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").split("\n"):  # splitlines also splits at what a string may hold
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add one row to a .jsonl file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""Rounds of `tutelage interact`: prompts, rollouts, judging, rewards, experience, updates."""

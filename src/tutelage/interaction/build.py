@@ -1,0 +1,214 @@
+"""From a recipe to the objects of a run: corpus, student, reference, objective, loop, lessons."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from tutelage.challenge.budget import Provenance
+from tutelage.data.batch import Batch, TokenBatch
+from tutelage.errors import UserError
+from tutelage.interaction.forecast import Forecast
+from tutelage.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error, reads_rewards
+from tutelage.interaction.mixed import Mixed, MixedBatch
+from tutelage.interaction.prompts import Pool
+from tutelage.models.student import Student, fingerprint_of
+from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.kl import KLWeight
+from tutelage.objectives.common.kl import require_first_ratio as check_ratio
+from tutelage.objectives.cross_entropy import CrossEntropy
+from tutelage.recipe import explained, load_class
+from tutelage.runs import build as assemble
+from tutelage.runs import record
+from tutelage.runs.build import Corpus
+from tutelage.settings import train as settings
+from tutelage.settings.interact import Interaction
+from tutelage.train import checkpoint, parallel
+from tutelage.train.loop import Loop, Step
+from tutelage.train.optim import build_optimizers
+from tutelage.train.scaling import MicroBatch
+
+STAGES = ("sample", "judge", "update")
+WHO = ("judge", "held_out_judge", "tutor")
+PUBLISHED_DROPOUT = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What learns, from where it is measured, and how it learns."""
+
+    student: Student
+    reference: Student
+    objective: Any
+    kl_weight: KLWeight
+
+
+class ByKind:
+    """Next-token prediction where a batch is plain text, beside the recipe's objective where it is mixed."""
+
+    def __init__(self, objective: Any, lm_weight: float) -> None:
+        self.objective, self.plain, self.mixed = objective, CrossEntropy(), Mixed(objective, lm_weight)
+
+    def __call__(self, student: Any, batch: Any) -> Loss:
+        if isinstance(batch, TokenBatch):
+            return self.plain(student, batch)
+        return self.mixed(student, batch) if isinstance(batch, MixedBatch) else self.objective(student, batch)
+
+
+def as_training(recipe: Interaction) -> settings.Training:
+    """The part of a recipe that is one of training too: what is read, who learns, on which windows it is watched."""
+    return settings.Training(
+        seed=recipe.seed,
+        data=recipe.data,
+        student=settings.Student(**recipe.student.model_dump()),
+        train=settings.Train(batch=recipe.train.lm_batch),
+        valid=settings.Valid(windows=recipe.watch.windows),
+    )
+
+
+def open_corpus(recipe: Interaction) -> Corpus:
+    """The corpus that prompts are taken from and validation loss is measured on."""
+    return assemble.open_corpus(as_training(recipe))
+
+
+def provenance(recipe: Interaction, corpus: Corpus) -> Provenance:
+    """What the student owes its words to before anybody has said anything; beginnings from held-out text count too."""
+    manifest = corpus.train.manifest
+    found = record.provenance(as_training(recipe), manifest)
+    if recipe.prompts.source != "corpus" or recipe.prompts.split != "valid":
+        return found
+    held_out = {f"{manifest['corpus']['fingerprint']}/valid": manifest["splits"]["valid"]["words"]}
+    return found.joined(Provenance(corpora=held_out))
+
+
+def forecast(recipe: Interaction, prompts: Pool) -> Forecast:
+    """What the run will take."""
+    return Forecast(
+        settings=recipe, prompts=prompts, rewards=reads_rewards(load_class("objectives", recipe.objective.name))
+    )
+
+
+def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Made:
+    """Student, reference and objective at the beginning."""
+    objective = load_class("objectives", recipe.objective.name)(**recipe.objective.settings())
+    _require_fitting(recipe, objective)
+    training = as_training(recipe)
+    if recipe.faithful and not reads_rewards(objective):
+        changed = {"student": training.student.model_copy(update={"dropout": PUBLISHED_DROPOUT})}
+        training = training.model_copy(update=changed)
+    student = assemble.build_student(training, corpus).to(device)
+    reference = copy.deepcopy(student).requires_grad_(False)
+    if getattr(objective, "needs_value_head", False):
+        student.add_value_head()
+    reward = recipe.reward
+    weight = KLWeight(reward.kl, target=reward.kl_target or None, horizon=reward.kl_horizon)
+    return Made(student=student, reference=reference, objective=objective, kl_weight=weight)
+
+
+def _require_fitting(recipe: Interaction, objective: Any) -> None:
+    """Refuse, before anything is written, texts from which this objective could not learn rightly."""
+    sample, name = recipe.sample, recipe.objective.name
+    if not reads_rewards(objective):
+        if recipe.train.lm_weight:
+            raise UserError(
+                f"train.lm_weight is {recipe.train.lm_weight}, and {name} learns from pairs",
+                "Windows of the corpus beside rewards only; pairs have the objective's own lm_weight",
+                "Set objective.lm_weight in its place",
+            )
+        if recipe.tutor.name or sample.n > 1:
+            return
+        raise UserError(
+            "One text a prompt and no tutor: a single mark makes no pair",
+            "Several texts a prompt, or somebody who corrects them",
+            "Set sample.n=4, or tutor=endpoint",
+        )
+    if sample.top_p < 1 or sample.top_k:
+        raise UserError(
+            f"sample.top_p is {sample.top_p} and sample.top_k {sample.top_k}: {name} would take texts to be drawn "
+            "from another distribution than they were",
+            "top_p 1 and top_k 0 wherever rewards are learnt from",
+            "Set sample.top_p=1 sample.top_k=0",
+        )
+    theirs = recipe.objective.settings().get("temperature", sample.temperature)
+    if theirs != sample.temperature:
+        raise UserError(
+            f"sample.temperature is {sample.temperature}, and objective.temperature is {theirs}",
+            "One temperature for writing and for learning",
+            f"Set objective.temperature={sample.temperature}",
+        )
+
+
+def build_loop(
+    recipe: Interaction,
+    made: Made,
+    device: torch.device,
+    *,
+    batch_at: Callable[[int], Batch],
+    lr_factor: Callable[[int], float],
+) -> Loop:
+    """The loop at step 0, with no update to make before the first lesson."""
+    return Loop(
+        student=made.student,
+        objective=ByKind(made.objective, recipe.train.lm_weight),
+        batch_at=batch_at,
+        optimizers=build_optimizers(made.student, recipe.optimizer),
+        lr_factor=lr_factor,
+        steps=0,
+        micro=MicroBatch(recipe.train.micro_batch),
+        seed=recipe.seed,
+        device=device,
+        clip=recipe.optimizer.clip,
+        precision=recipe.train.precision,
+    )
+
+
+def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> Lessons:
+    """How this recipe's rounds teach."""
+    distance = Distance(made.student, made.reference, recipe, loop._autocast)
+    if reads_rewards(made.objective):
+        return FromRewards(recipe, made.objective, made.kl_weight, distance)
+    return FromPairs(recipe, made.objective, tokenizer, distance)
+
+
+def parts(recipe: Interaction, corpus: Corpus, device: torch.device, readers: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that decides the numbers of a run, by kind. Where a judge is reached decides none."""
+    found = {k: v for k, v, _ in explained(recipe) if not k.startswith((*record.WITHOUT_EFFECT, *WHO, "data.path"))}
+    return {
+        "recipe": json.loads(json.dumps(found)),
+        "corpus": corpus.train.fingerprint,
+        "start": fingerprint_of(recipe.student.weights) if recipe.student.weights else "random",
+        "teacher": dict(readers),
+        "code": record.code_fingerprint((*record.NUMERIC_ROOMS, "judges", "interaction")),
+        "versions": record.versions(),
+        "machine": {
+            "device": device.type,
+            "processes": parallel.processes(),
+            "threads": torch.get_num_threads(),
+            "micro_batch": recipe.train.micro_batch,
+        },
+    }
+
+
+def require_first_ratio(step: Step) -> None:
+    """The first update on new texts is made by the student that wrote them."""
+    if "ratio" in step.terms:
+        as_user_error(lambda: check_ratio(float(step.terms["ratio"])))
+
+
+def forget_rounds(run: Path) -> None:
+    """Delete the texts and lessons that no checkpoint needs any more."""
+    needed = []
+    for path in checkpoint.steps(run / "checkpoints"):
+        try:
+            needed.append(json.loads((path / checkpoint.VALUES).read_text())["parts"]["where"]["done"] + 1)
+        except (OSError, ValueError, KeyError):
+            continue  # a damaged checkpoint needs nothing
+    for folder in (run / "rounds").glob("[0-9]*"):
+        if needed and int(folder.name) < min(needed):
+            shutil.rmtree(folder)

@@ -1,0 +1,74 @@
+"""What a round teaches: its batches, and which rows of them each update takes. On disk before the first update."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tutelage.data.batch import Batch, TokenBatch
+from tutelage.data.pairs import PairBatch
+from tutelage.data.rollouts import RolloutBatch
+from tutelage.files import folder_atomically, read_json
+
+KINDS: dict[str, type[Any]] = {"pairs": PairBatch, "rollouts": RolloutBatch, "texts": TokenBatch}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experience:
+    """batches: by kind, the whole round each. plan: for every update the kind, and the rows. figures: for the log."""
+
+    batches: Mapping[str, Batch]
+    plan: Sequence[tuple[str, Sequence[int]]]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def batch_at(self, update: int) -> Batch:
+        """What an update of the round, counted from 0, learns from."""
+        kind, rows = self.plan[update]
+        return self.batches[kind].take(rows)
+
+
+def passes(kind: str, rows: int, *, size: int, epochs: int, seed: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """A plan of so many passes over the rows, each in an order of its own, `size` rows an update; 0 takes them all."""
+    size = size or max(rows, 1)
+    orders = [np.random.default_rng([*seed, epoch, KIND_SEEDS[kind]]).permutation(rows) for epoch in range(epochs)]
+    return [(kind, order[k : k + size].tolist()) for order in orders for k in range(0, rows, size)]
+
+
+KIND_SEEDS = {"texts": 11, "pairs": 12, "rollouts": 13}
+
+
+def keep(folder: Path, experience: Experience) -> None:
+    """Write it, whole or not at all."""
+    tensors = {
+        f"{kind}.{name}": tensor.cpu().contiguous()
+        for kind, batch in experience.batches.items()
+        for name, tensor in _tensors(batch).items()
+    }
+    rest = {"plan": experience.plan, "figures": experience.figures}
+    with folder_atomically(folder) as fresh:
+        save_file(tensors, fresh / "batches.safetensors")
+        (fresh / "plan.json").write_text(json.dumps(rest))
+
+
+def kept(folder: Path) -> Experience | None:
+    """The experience that was written for this round before; None where there is none."""
+    if not folder.exists():
+        return None
+    tensors, rest = load_file(folder / "batches.safetensors"), read_json(folder / "plan.json")
+    batches = {}
+    for kind, made in KINDS.items():
+        names = {each.name for each in fields(made)}
+        held = {name: tensors[f"{kind}.{name}"] for name in names if f"{kind}.{name}" in tensors}
+        if held:
+            batches[kind] = made(**held)
+    return Experience(batches=batches, plan=[(kind, rows) for kind, rows in rest["plan"]], figures=rest["figures"])
+
+
+def _tensors(batch: Any) -> dict[str, Tensor]:
+    held = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    return {name: value for name, value in held.items() if isinstance(value, Tensor)}

@@ -1,0 +1,82 @@
+"""Texts with their rewards and windows of the corpus in one update: what keeps a student from forgetting the language.
+
+Ouyang et al. 2022 mix PPO with next-token prediction in this way, https://arxiv.org/abs/2203.02155, section 3.5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from tutelage.data.batch import TokenBatch
+from tutelage.data.rollouts import RolloutBatch
+from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.cross_entropy import CrossEntropy
+
+UNIT = "window_tokens"  # tokens of the corpus: another number than the texts' own, and divided by their own count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedBatch:
+    """A part of the texts and a like part of the windows: whoever splits one splits the other."""
+
+    texts: RolloutBatch
+    windows: TokenBatch
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """The key of dropout."""
+        return self.texts.positions
+
+    @property
+    def words(self) -> torch.Tensor:
+        """Words shown, of both."""
+        return torch.cat([self.texts.words, self.windows.words])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Of both, each under its unit."""
+        return {**self.texts.counts, UNIT: self.windows.counts["tokens"]}
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """Of the whole step."""
+        return {**self.texts.totals, UNIT: self.windows.totals["tokens"]}
+
+    def split(self, size: int) -> list["MixedBatch"]:
+        """Micro-batches of at most `size` texts, with their part of the windows."""
+        parts = self.texts.split(size)
+        edges = np.linspace(0, len(self.windows), len(parts) + 1).astype(int)
+        return [
+            MixedBatch(texts=part, windows=self.windows.rows(int(start), int(stop)))
+            for part, (start, stop) in zip(parts, pairwise(edges), strict=True)
+        ]
+
+    def share(self, rank: int, processes: int) -> "MixedBatch":
+        """What one process takes."""
+        return MixedBatch(texts=self.texts.share(rank, processes), windows=self.windows.share(rank, processes))
+
+    def to(self, device: torch.device) -> "MixedBatch":
+        """On a device."""
+        return MixedBatch(texts=self.texts.to(device), windows=self.windows.to(device))
+
+
+class Mixed:
+    """The objective on the texts and `weight` times the cross-entropy of the windows, per token of theirs."""
+
+    def __init__(self, objective: Any, weight: float) -> None:
+        self.objective, self.weight, self.plain = objective, weight, CrossEntropy()
+
+    def __call__(self, student: Any, batch: MixedBatch) -> Loss:
+        terms = dict(self.objective(student, batch.texts).terms)
+        if len(batch.windows):
+            term = self.plain(student, batch.windows).terms["ce"]
+        else:
+            term = Term(next(iter(terms.values())).sum.new_zeros(()), UNIT)
+        return Loss({**terms, "lm": replace(term, unit=UNIT, weight=self.weight)})

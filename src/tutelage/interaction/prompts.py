@@ -1,0 +1,124 @@
+"""What the student is asked to continue: a function of the seed and the round."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from tutelage.data.seam import beginning
+from tutelage.data.stream import TokenStream
+from tutelage.errors import UserError
+from tutelage.settings.interact import Interaction, Prompts
+
+Made = Callable[[Prompts, Tokenizer, Callable[[str], TokenStream]], "tuple[list[Prompt], list[Prompt] | None]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A beginning, as the student reads it and as others do."""
+
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """All prompts of a run, those to learn from and those to measure on."""
+
+    training: Sequence[Prompt]
+    held_out: Sequence[Prompt]
+    each: int
+    seed: int
+
+    def of_round(self, number: int) -> list[Prompt]:
+        """The prompts of a round, counted from 1: the pool in turn, in a new order every time it is through."""
+        places = np.arange((number - 1) * self.each, number * self.each)
+        turns, within = np.divmod(places, len(self.training))
+        orders = {int(turn): self._order(int(turn)) for turn in np.unique(turns)}
+        return [self.training[orders[int(turn)][int(k)]] for turn, k in zip(turns, within, strict=True)]
+
+    def _order(self, turn: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, turn, 7]).permutation(len(self.training))
+
+
+def pool(recipe: Interaction, tokenizer: Tokenizer) -> Pool:
+    """The recipe's prompts. Held-out ones are drawn from the same source and never trained on."""
+    made: dict[str, Made] = {"corpus": _from_corpus, "file": _from_file, "fixed": _fixed}
+    settings = recipe.prompts
+    found, apart = made[settings.source](
+        settings, tokenizer, lambda split: TokenStream.open(Path(recipe.data.path), split)
+    )
+    if apart is None:
+        if len(found) <= settings.held_out:
+            raise UserError(
+                f"There are {len(found)} prompts, and {settings.held_out} of them are to be held out",
+                "More prompts than are held out",
+                "Lower prompts.held_out or prompts.apart, or name more text",
+            )
+        order = np.random.default_rng([recipe.seed, 0, 8]).permutation(len(found))
+        apart = [found[k] for k in order[: settings.held_out]]
+        found = [found[k] for k in order[settings.held_out :]]
+    return Pool(training=found, held_out=apart, each=settings.each, seed=recipe.seed)
+
+
+def _from_corpus(
+    settings: Prompts, tokenizer: Tokenizer, stream_of: Callable[[str], TokenStream]
+) -> tuple[list[Prompt], None]:
+    stream = stream_of(settings.split)
+    starts = np.arange(0, max(stream.tokens - settings.tokens - settings.apart, 0) + 1, settings.apart)
+    if settings.begin == "sentence":
+        starts = _moved_to_sentences(starts, stream, tokenizer, settings.apart)
+    if not len(starts):
+        raise UserError(
+            f"The {settings.split} part of the corpus, {stream.tokens:,} tokens, has no beginning of "
+            f"{settings.tokens} tokens",
+            "A larger corpus or shorter beginnings",
+            "Lower prompts.tokens or prompts.apart, or set prompts.begin=anywhere",
+        )
+    ids, _ = stream.at(starts, settings.tokens)
+    return [_prompt(row, tokenizer) for row in ids.tolist()], None
+
+
+def _moved_to_sentences(starts: np.ndarray, stream: TokenStream, tokenizer: Tokenizer, apart: int) -> np.ndarray:
+    """Each start moved on to the first sentence that begins within its stretch; starts without one are left out."""
+    pieces = [str(tokenizer.decode([number])) for number in range(stream.vocab)]
+    ends = np.array([piece.rstrip().endswith((".", "!", "?")) for piece in pieces])
+    at = starts[:, None] + np.arange(apart)
+    after_end = ends[stream.ids[np.maximum(at - 1, 0)]] | (at == 0)
+    begins = after_end & (stream.starts[at] > 0)
+    return (starts + begins.argmax(1))[begins.any(1)]
+
+
+def _from_file(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list[Prompt], None]:
+    path = Path(settings.file)
+    if not path.is_file():
+        raise UserError(
+            f"There is no file {path}", "A prompt a line, or jsonl with `prompt`", "Name it in prompts.file"
+        )
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        texts = [json.loads(line)["prompt"] for line in lines] if path.suffix == ".jsonl" else lines
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} has a line that is no prompt ({error!r})", '{"prompt": "..."} a line', "") from error
+    return [_of_text(text, tokenizer) for text in dict.fromkeys(texts)], None
+
+
+def _fixed(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list[Prompt], list[Prompt]]:
+    training = [_of_text(text, tokenizer) for text in settings.texts]
+    apart = [_of_text(text, tokenizer) for text in settings.held_out_texts or settings.texts]
+    # Few texts are continued often enough that what is measured on them is no accident.
+    return training, apart * -(-settings.held_out // len(apart))
+
+
+def _prompt(ids: list[int], tokenizer: Tokenizer) -> Prompt:
+    return Prompt(ids=tuple(ids), text=str(tokenizer.decode(ids, skip_special_tokens=True)))
+
+
+def _of_text(text: str, tokenizer: Tokenizer) -> Prompt:
+    ids = beginning(text, tokenizer)
+    if not ids:
+        raise UserError("A prompt is empty", "At least a word to continue", "")
+    return Prompt(ids=tuple(ids), text=text)

@@ -1,0 +1,225 @@
+"""What has been said, kept: nobody is asked twice, and what is handed out is what is on the disk.
+
+An answer's key is a hash of the reader's fingerprint, the prompt, the text and whether it ended. Answers are committed
+one by one as they arrive, so that a dead server or a kill loses only what was on its way, and read back before they are
+handed out: a run that goes on, or is replayed, sees the same numbers to the last bit. Several processes may share a
+file; the first answer to a key stays.
+"""
+
+import hashlib
+import json
+import sqlite3
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tutelage.errors import UserError
+from tutelage.files import disk_errors
+from tutelage.judges.common.base import Correction, Judge, Keep, Part, Rollout, Tutor, Verdict
+from tutelage.judges.common.validity import fault
+
+RECENT = 200  # verdicts over which unscorable ones are counted ...
+TOO_MANY = 0.1  # ... and the share of them that ends a run
+
+A = TypeVar("A", Verdict, Correction)
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS readers (fingerprint TEXT PRIMARY KEY, about TEXT NOT NULL, identity TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, reader TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(path):
+            # Autocommit: every statement below is a transaction of its own, on the disk when it returns.
+            self.connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            weakref.finalize(self, self.connection.close)
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = FULL")
+                self.connection.executescript(TABLES)
+            except sqlite3.DatabaseError as error:
+                raise UserError(
+                    f"{path} cannot be used as a store of answers ({error})", "A file that tutelage wrote, or none", ""
+                ) from error
+
+    def known(self, reader: str) -> Mapping[str, Any] | None:
+        """The identity under which a reader has answered so far; None where it has not."""
+        row = self.connection.execute("SELECT identity FROM readers WHERE fingerprint = ?", (reader,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def introduce(self, reader: str, about: str, identity: Mapping[str, Any]) -> None:
+        """Note who is going to answer, or refuse somebody else under the same fingerprint."""
+        found = json.dumps(identity, sort_keys=True)
+        self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (reader, about, found))
+        known = self.known(reader) or {}
+        if json.loads(found) != known:
+            differ = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
+            then, now = ({key: of.get(key) for key in differ} for of in (known, identity))
+            raise UserError(
+                f"{self.path} holds answers of {about} with {_shown(then)}; now it has {_shown(now)}",
+                "One judge, unchanged, for all the answers of a run",
+                "Bring the old one back, or name another store to begin anew",
+            )
+
+    def read(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The records that are there."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({marks})", some)
+            found.update((key, json.loads(record)) for key, record in rows)
+        return found
+
+    def write(self, reader: str, key: str, record: dict[str, Any]) -> None:
+        """One answer, on the disk when this returns."""
+        with disk_errors(self.path):
+            self.connection.execute(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, reader, json.dumps(record, ensure_ascii=False))
+            )
+
+
+def _shown(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in facts.items()) or "nothing"
+
+
+def key_of(reader: str, rollout: Rollout) -> str:
+    """What an answer is found by."""
+    asked = json.dumps([reader, rollout.prompt, rollout.text, rollout.ended], ensure_ascii=False)
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(slots=True)
+class _Stored(Generic[A]):
+    """Answers from the file where they are there, from `ask` where they are not."""
+
+    reader: Any
+    store: Store
+    replay: bool
+    tally: Counter[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The reader's own."""
+        return self.reader.fingerprint
+
+    @property
+    def about(self) -> str:
+        """The reader's own line, and what was found out about it."""
+        found = self.store.known(self.fingerprint)
+        return f"{self.reader.about} ({_shown(found)})" if found else self.reader.about
+
+    def identity(self) -> Mapping[str, Any]:
+        """What the store knows, without asking."""
+        return self.store.known(self.fingerprint) or {}
+
+    def _answers(
+        self, rollouts: Sequence[Rollout], ask: Callable[[list[Rollout], Keep], list[A]], load: Callable[[Any], A]
+    ) -> list[A]:
+        keys = [key_of(self.fingerprint, rollout) for rollout in rollouts]
+        records = self.store.read(keys)
+        missing = {key: rollout for key, rollout in zip(keys, rollouts) if key not in records}
+        self.tally["stored"] += len(rollouts) - len(missing)
+        if missing:
+            self._ask(missing, ask)
+            records |= self.store.read(list(missing))
+        return [load(records[key]) for key in keys]
+
+    def _ask(self, missing: dict[str, Rollout], ask: Callable[[list[Rollout], Keep], list[A]]) -> None:
+        if self.replay:
+            first = next(iter(missing.values())).text.strip()[:60]
+            raise UserError(
+                f"{len(missing):,} answers are not in {self.store.path} (first for {first!r})",
+                f"Every answer of {self.reader.about}, to replay the run",
+                "Replay with the run's own recipe, seed and software, or set replay=false and let the judge be asked",
+            )
+        keys, kept = list(missing), set[int]()
+
+        def keep(place: int, answer: A) -> None:
+            if place not in kept:
+                self.store.write(self.fingerprint, keys[place], asdict(answer))
+                kept.add(place)
+
+        for place, answer in enumerate(ask(list(missing.values()), keep)):
+            keep(place, answer)
+
+    def introduce(self) -> None:
+        """Reach the reader, find out what it is, and hold it to what the store knows."""
+        self.store.introduce(self.fingerprint, self.reader.about, self.reader.identity())
+
+
+class StoredJudge(_Stored[Verdict]):
+    """A judge that is asked only what no stored verdict answers, and never about what is no text at all.
+
+    tally: stored, asked, scored, invalid, unscorable: counts since it was opened
+    """
+
+    def __init__(self, judge: Judge, *, store: Path, replay: bool = False) -> None:
+        super().__init__(judge, Store(store), replay, Counter())
+        self.recent: deque[bool] = deque(maxlen=RECENT)
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """A verdict for each rollout, on the disk before it is returned."""
+        verdicts = self._answers(rollouts, self._ask_valid, verdict_from)
+        for verdict in verdicts:
+            self.tally[verdict.status] += 1
+            self.recent.append(verdict.status == "unscorable")
+            self._stop_if_unreadable(verdict)
+        return verdicts
+
+    def _ask_valid(self, rollouts: list[Rollout], keep: Keep) -> list[Verdict]:
+        faults = [fault(rollout) for rollout in rollouts]
+        asked = [place for place, reason in enumerate(faults) if not reason]
+        verdicts = [Verdict(status="invalid", score=0.0, reason=reason) for reason in faults]
+        for place, verdict in enumerate(verdicts):
+            if faults[place]:
+                keep(place, verdict)
+        if asked:
+            self.tally["asked"] += len(asked)
+            self.introduce()
+            said = self.reader.grade([rollouts[place] for place in asked], lambda i, verdict: keep(asked[i], verdict))
+            for place, verdict in zip(asked, said, strict=True):
+                verdicts[place] = verdict
+        return verdicts
+
+    def _stop_if_unreadable(self, last: Verdict) -> None:
+        if len(self.recent) == RECENT and sum(self.recent) > TOO_MANY * RECENT:
+            raise UserError(
+                f"{sum(self.recent)} of the last {RECENT} verdicts cannot be read (the last: {last.reason or 'fine'})",
+                f"At most {TOO_MANY:.0%}: a judge that understands the rubric",
+                "Try another model, or another rubric; the verdicts so far are stored",
+            )
+
+
+class StoredTutor(_Stored[Correction]):
+    """A tutor that is asked only what no stored correction answers. tally: stored, asked, written, refused."""
+
+    def __init__(self, tutor: Tutor, *, store: Path, replay: bool = False) -> None:
+        super().__init__(tutor, Store(store), replay, Counter())
+
+    def correct(self, rollouts: Sequence[Rollout]) -> list[Correction]:
+        """A correction for each rollout, on the disk before it is returned."""
+        corrections = self._answers(rollouts, self._ask_tutor, lambda record: Correction(**record))
+        for correction in corrections:
+            self.tally["refused" if correction.text is None else "written"] += 1
+        return corrections
+
+    def _ask_tutor(self, rollouts: list[Rollout], keep: Keep) -> list[Correction]:
+        self.tally["asked"] += len(rollouts)
+        self.introduce()
+        return self.reader.correct(rollouts, keep)
+
+
+def verdict_from(record: dict[str, Any]) -> Verdict:
+    """A verdict as it was stored."""
+    parts = {name: Part(**part) for name, part in record["parts"].items()}
+    return Verdict(**{**record, "parts": parts})

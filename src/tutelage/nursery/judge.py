@@ -1,0 +1,75 @@
+"""Reading a text back: what share of its sentences the grammar accepts, and whether its story holds together."""
+
+import re
+from collections.abc import Iterator
+
+from tutelage.nursery.grammar import Recognizer, recognizer, tokens_of
+from tutelage.nursery.world import World
+
+TITLE = re.compile(r"= = = [^=\n]* = = =")
+TURN = re.compile(r"\*[A-Z]{3}:\s*")
+SENTENCE = re.compile(r"[^.!?]*[.!?](?:\s*\"(?=\s|$))?|[^.!?]+$")
+RECENT = 8  # a sentence of more than four words that was said within so many sentences is not counted as accepted again
+
+_answers: list[Recognizer] = []
+
+
+def grammatical_share(text: str) -> float:
+    """The share of a text's sentences that the nursery's grammar accepts: 1.0 for its documents, 0.0 for no text.
+
+    Titles and speakers are passed over. An answer ("Yes, it is.") counts only after a question, and a longer sentence
+    repeated soon counts against the text: neither saying little nor saying it again is worth anything. A text that is
+    cut off in mid-sentence is not blamed for that, as long as the sentence could still have become one.
+    """
+    accepted = counted = 0
+    recent: list[str] = []
+    asked = False
+    for sentence in sentences(text):
+        tokens = tokens_of(sentence)
+        ended = sentence.rstrip('"')[-1] in ".!?"
+        if not ended and counted and _could_go_on(sentence):
+            break
+        counted += 1
+        again = not asked and len(sentence.split()) > 4 and sentence in recent
+        if tokens is not None and ended and not again:
+            accepted += recognizer().accepts(tokens) or (asked and answers().accepts(tokens))
+        asked = sentence.endswith(("?", '?"'))
+        recent = [*recent[1 - RECENT :], sentence]
+    return accepted / counted if counted else 0.0
+
+
+def consistent(story: str) -> bool | None:
+    """Whether what a story says about its things agrees with what happened to them; None if it says nothing to check.
+
+    >>> consistent("Anna put the ball in the box. Now the ball is in the bag.")
+    False
+    """
+    world = World()
+    for sentence in sentences(story):
+        if tokens := tokens_of(sentence):
+            world.hear(tokens)
+    if world.wrong:
+        return False
+    return True if world.checked else None
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, titles and speakers left out. What has no letter in it is a sentence, too: a bad one."""
+    for turn in TURN.split(TITLE.sub("\n", text)):
+        for line in turn.splitlines():
+            for found in SENTENCE.findall(line):
+                if sentence := found.strip():
+                    yield sentence
+
+
+def answers() -> Recognizer:
+    """The recognizer of answers, built once."""
+    if not _answers:
+        _answers.append(Recognizer(("ANSWER",)))
+    return _answers[0]
+
+
+def _could_go_on(fragment: str) -> bool:
+    """Whether an unfinished sentence, its last and perhaps broken word aside, begins like one of the grammar's."""
+    tokens = tokens_of(fragment)
+    return tokens is not None and bool(recognizer().after(tokens[:-1]))

@@ -1,0 +1,1 @@
+"""What objectives share: types, log-probabilities, KL, advantages, preferences."""

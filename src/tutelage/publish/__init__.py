@@ -1,0 +1,1 @@
+"""From a finished run to what others read: export, model card, submission."""

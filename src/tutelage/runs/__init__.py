@@ -1,0 +1,1 @@
+"""A run: built from its recipe, begun or resumed, trained, watched, finished."""

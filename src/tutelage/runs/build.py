@@ -1,0 +1,257 @@
+"""From a recipe to the objects of a run: stream, student, teacher, objective, loop."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from tutelage.data.batch import TokenBatch, token_batch
+from tutelage.data.resident import BYTES_A_TOKEN, Resident
+from tutelage.data.stream import Order, TokenStream, fixed_windows
+from tutelage.data.tokenizer import load_tokenizer
+from tutelage.errors import UserError
+from tutelage.models.shapes import positions, shape_config
+from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
+from tutelage.recipe import load_class
+from tutelage.settings.train import Training
+from tutelage.teachers.cached.windows import Reads
+from tutelage.teachers.live import Live
+from tutelage.train import memory, parallel
+from tutelage.train.graph import InPlace
+from tutelage.train.loop import HALF, Loop
+from tutelage.train.optim import build_optimizers, lr_factor
+from tutelage.train.scaling import MicroBatch
+
+# Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
+TOKENS_WORTH_A_GRAPH = 16_384
+OURS = ("cross_entropy", "distillation")  # do the same for every micro-batch, so that a recording of one will do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """What a run reads. order: which training windows at which step. valid: where the validation windows start.
+
+    resident: the training windows from memory of the device, where they are there
+    """
+
+    train: TokenStream
+    valid: TokenStream
+    tokenizer: Tokenizer
+    order: Order
+    valid_starts: Any
+    valid_dropped: int
+    window: int
+    resident: Resident | None = None
+
+    def on(self, device: torch.device) -> "Corpus":
+        """The same corpus, on a GPU with its training tokens in that GPU's memory if they take little of it."""
+        if device.type != "cuda" or not memory.fits_well(self.train.tokens * BYTES_A_TOKEN, device):
+            return self
+        return replace(self, resident=Resident(self.train, device))
+
+    def batch_at(self, step: int) -> TokenBatch:
+        """The training windows of a step, over all processes."""
+        starts = self.order.at(step)
+        if self.resident:
+            return self.resident.batch(starts, window=self.window, reads=self.order.reads)
+        # The one token more that a window may read is a target only; its word belongs to another window.
+        ids, words = self.train.at(starts, self.order.reads, counted=self.window)
+        return token_batch(ids, starts, words, window=self.window)
+
+    def validation(self, size: int) -> list[TokenBatch]:
+        """The validation windows, `size` at a time."""
+        starts = self.valid_starts
+        chunks = [starts[i : i + size] for i in range(0, len(starts), size)]
+        return [token_batch(*self._read(chunk), window=self.window) for chunk in chunks]
+
+    def _read(self, starts: Any) -> tuple[Any, Any, Any]:
+        ids, words = self.valid.at(starts, self.window)
+        return ids, starts, words
+
+
+def open_corpus(recipe: Training) -> Corpus:
+    """The streams of the recipe's data, cut into its windows."""
+    data = recipe.data
+    folder = Path(data.path)
+    train, valid = TokenStream.open(folder, "train"), TokenStream.open(folder, "valid")
+    reads = data.window + (data.targets == "all")
+    order = Order(
+        tokens=train.tokens,
+        length=data.window,
+        reads=reads,
+        batch=recipe.train.batch,
+        seed=recipe.seed,
+        offsets=data.offsets,
+        phases=data.phases,
+    )
+    starts, dropped = fixed_windows(valid.tokens, data.window, data.window)
+    if not len(starts):
+        raise UserError(
+            f"The validation part of {data.path} has {valid.tokens:,} tokens, fewer than one window of {data.window}",
+            "At least one validation window",
+            "Prepare again with a larger validation part, or lower data.window",
+        )
+    if recipe.valid.windows:
+        starts = starts[:: max(len(starts) // recipe.valid.windows, 1)][: recipe.valid.windows]
+    return Corpus(
+        train=train,
+        valid=valid,
+        tokenizer=load_tokenizer(data.path),
+        order=order,
+        valid_starts=starts,
+        valid_dropped=dropped,
+        window=data.window,
+    )
+
+
+def total_steps(recipe: Training, corpus: Corpus) -> int:
+    """Optimizer steps of the whole run."""
+    return recipe.train.steps or corpus.order.steps(recipe.train.epochs)
+
+
+def build_student(recipe: Training, corpus: Corpus) -> Student:
+    """Random weights in the recipe's shape, or the weights that it names."""
+    settings = recipe.student
+    if settings.shape:
+        config = shape_config(
+            settings.shape,
+            vocab=len(corpus.tokenizer),
+            window=corpus.window,
+            eos=corpus.tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
+            changes=dict(settings.config),
+        )
+        student = new_student(config, seed=recipe.seed, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
+    else:
+        assert settings.weights
+        _require_same_tokenizer(settings.weights, corpus, recipe.data.path)
+        student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
+    longest = positions(student.config)
+    if longest is not None and corpus.window > longest:
+        raise UserError(
+            f"data.window is {corpus.window}, and the student reads at most {longest} tokens",
+            "A window that fits into the student",
+            f"Set data.window={longest} or less",
+        )
+    return student
+
+
+def _require_same_tokenizer(name: str, corpus: Corpus, path: str) -> None:
+    theirs, ours = load_tokenizer_of(name).get_vocab(), corpus.tokenizer.get_vocab()
+    if theirs != ours:
+        raise UserError(
+            f"{name} has another tokenizer ({len(theirs):,} ids) than {path} was prepared with ({len(ours):,})",
+            "One tokenizer for the model and its corpus",
+            f"Prepare the corpus again with `--tokenizer {name}`",
+        )
+
+
+def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Any:
+    """The recipe's objective, with its teacher where it has one."""
+    cls = load_class("objectives", recipe.objective.name)
+    wants_teacher = "teacher" in inspect.signature(cls).parameters
+    if recipe.teacher.models and not wants_teacher:
+        raise UserError(
+            f"A teacher is named, and the objective {recipe.objective.name} has none",
+            "An objective with a teacher, such as distillation",
+            "Set objective=distillation, or leave the teacher out",
+        )
+    if not wants_teacher:
+        return cls(**recipe.objective.settings())
+    return cls(teacher=build_teacher(recipe, corpus, student, device), **recipe.objective.settings())
+
+
+def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Any:
+    """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass."""
+    if not recipe.teacher.models:
+        raise UserError(
+            f"The objective {recipe.objective.name} needs a teacher, and none is named",
+            "A run, a folder or a Hub name",
+            "Add teacher=PATH",
+        )
+    for name in recipe.teacher.models:
+        _require_same_tokenizer(name, corpus, recipe.data.path)
+    cls = load_class("teachers", recipe.teacher.name)
+    options = {"vocab": student.vocab, "device": device, **recipe.teacher.settings()}
+    if "reads" in inspect.signature(cls).parameters:  # it knows the corpus by position
+        folder, grain = Path(recipe.data.path), corpus.order.grain
+        reads = Reads(stream=corpus.train, folder=folder, window=corpus.window, grain=grain)
+        return cls(*recipe.teacher.models, reads=reads, **options)
+    return cls(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
+
+
+def estimate(recipe: Training, student: Student, objective: Any) -> memory.Needs:
+    """Memory that a step will need."""
+    teachers = getattr(getattr(objective, "teacher", None), "models", [])
+    return memory.needs(
+        student.config,
+        parameters=sum(p.numel() for p in student.parameters()),
+        teacher_parameters=sum(p.numel() for t in teachers for p in t.parameters()),
+        window=recipe.data.window,
+        precision=recipe.train.precision,
+        optimizer=recipe.optimizer.name,
+    )
+
+
+def build_loop(
+    recipe: Training, corpus: Corpus, student: Student, objective: Any, device: torch.device, micro: int, steps: int
+) -> Loop:
+    """The loop at step 0."""
+    if recipe.train.batch < parallel.processes():
+        raise UserError(
+            f"train.batch is {recipe.train.batch} windows, and {parallel.processes()} processes train together",
+            "At least one window a process",
+            "Raise train.batch or start fewer processes",
+        )
+    if recipe.train.compile:
+        student.compile_body()
+    graphed, fetch = worth_a_graph(recipe, device, micro), None
+    teacher = getattr(objective, "teacher", None)
+    if graphed and teacher and not isinstance(teacher, Live):  # a live one computes, and is part of the recording
+        objective.teacher = InPlace(teacher)
+        fetch = objective.teacher.fetch
+    factor: Callable[[int], float] = partial(_factor, recipe=recipe, steps=steps)
+    return Loop(
+        student=student,
+        objective=objective,
+        batch_at=corpus.on(device).batch_at,
+        optimizers=build_optimizers(student, recipe.optimizer),
+        lr_factor=factor,
+        steps=steps,
+        micro=MicroBatch(micro),
+        seed=recipe.seed,
+        clip=recipe.optimizer.clip,
+        precision=recipe.train.precision,
+        device=device,
+        graphed=graphed,
+        fetch=fetch,
+    )
+
+
+def worth_a_graph(recipe: Training, device: torch.device, micro: int) -> bool:
+    """Whether micro-batches are replayed as CUDA graphs. Said to be on, they are, or it is an error."""
+    settings = recipe.train
+    obstacles = {
+        f"the device is {device.type}": device.type != "cuda",
+        f"{parallel.processes()} processes train together": parallel.processes() > 1,
+        "fp16's loss scale changes from step to step": settings.precision == "fp16",
+    }
+    found = [text for text, there in obstacles.items() if there]
+    if settings.cuda_graph == "on" and found:
+        raise UserError(
+            f"train.cuda_graph is on, and {' and '.join(found)}",
+            "One CUDA device, and fp32 or bf16",
+            "Set train.cuda_graph=auto",
+        )
+    # A resumed run warms up again, eagerly; that its bits are the same is only promised where nothing is replayed.
+    small = micro * recipe.data.window <= TOKENS_WORTH_A_GRAPH and not settings.deterministic
+    wanted = {"on": True, "off": False, "auto": small and recipe.objective.name in OURS}
+    return wanted[settings.cuda_graph] and not found
+
+
+def _factor(step: int, *, recipe: Training, steps: int) -> float:
+    return lr_factor(recipe.optimizer, step, steps)

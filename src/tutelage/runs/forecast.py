@@ -1,0 +1,62 @@
+"""What a run will take, said before it starts: steps, words, memory, disk."""
+
+from dataclasses import dataclass
+
+import torch
+
+from tutelage.challenge import budget
+from tutelage.files import gigabytes
+from tutelage.models.student import Student
+from tutelage.runs.build import Corpus
+from tutelage.settings.train import Training
+from tutelage.train.memory import Needs
+
+MOMENTS = {"adamw": 2, "muon": 2, "adafactor": 0}  # copies of the weights that the optimizer keeps, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Follows from the recipe and the corpus alone."""
+
+    settings: Training
+    corpus: Corpus
+    steps: int
+
+    def words(self) -> int:
+        """Words that the whole run will show."""
+        windows = self.steps * self.settings.train.batch
+        return round(windows / self.corpus.order.windows * self.corpus.train.words)
+
+    def milestones(self) -> list[int]:
+        """Words at which a model is kept, whether the run gets there or not."""
+        wanted = self.settings.save.milestones
+        if wanted == "challenge":
+            return budget.challenge_milestones(self.settings.track)
+        return [] if wanted == "none" else list(wanted)
+
+    def _milestones_reached(self) -> int:
+        return len(budget.crossed(self.milestones(), 0, self.words(), ends=True))
+
+    def disk(self, student: Student) -> int:
+        """Bytes: checkpoints with their moments (one more while it is written), best models, milestones."""
+        model = student.parameters_outside() * 4
+        checkpoint = model * (1 + MOMENTS[self.settings.optimizer.name])
+        return checkpoint * (self.settings.save.keep + 1) + model * (2 + self._milestones_reached())
+
+    def disk_in_words(self, student: Student) -> str:
+        """The same, as a person reads it."""
+        kept = f"{self.settings.save.keep} checkpoints, {self._milestones_reached()} milestones, the best model"
+        return f"{gigabytes(self.disk(student))} ({kept})"
+
+    def lines(self, student: Student, needed: Needs, micro: int, device: torch.device) -> dict[str, str]:
+        """Everything, by name."""
+        settings, corpus = self.settings, self.corpus
+        return {
+            "student": f"{student.parameters_outside():,} parameters",
+            "teacher": ", ".join(settings.teacher.models) or "none",
+            "steps": f"{self.steps:,} of {settings.train.batch} windows, {micro} at a time, on {device}",
+            "words": f"{self.words():,} shown; the corpus has {corpus.train.words:,}",
+            "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end left out",
+            "memory": f"about {gigabytes(needed.fixed + needed.window * micro)}",
+            "disk": f"about {self.disk_in_words(student)}",
+        }

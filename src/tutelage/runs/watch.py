@@ -1,0 +1,168 @@
+"""What a run sees of itself: validation loss, the best model so far, milestones, the log, a wish to stop."""
+
+import json
+import math
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tutelage.errors import UserError
+from tutelage.objectives.cross_entropy import CrossEntropy
+from tutelage.runs.build import Corpus
+from tutelage.train import checkpoint, parallel
+from tutelage.train.loop import Loop
+
+
+@dataclass(slots=True)
+class Best:
+    """The lowest validation loss so far, and for how many validations there was no better one."""
+
+    loss: float = math.inf
+    step: int = 0
+    stale: int = 0
+
+    def see(self, loss: float, step: int) -> bool:
+        """Whether this is the best so far."""
+        if loss < self.loss:
+            self.loss, self.step, self.stale = loss, step, 0
+            return True
+        self.stale += 1
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Loss, step and patience used up. JSON has no infinity: None stands for it."""
+        return {"loss": self.loss if math.isfinite(self.loss) else None, "step": self.step, "stale": self.stale}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a saved state."""
+        self.loss = math.inf if state["loss"] is None else state["loss"]
+        self.step, self.stale = state["step"], state["stale"]
+
+
+@torch.no_grad()
+def validation_loss(loop: Loop, corpus: Corpus) -> float:
+    """Nats per token over the fixed validation windows, dropout off, over all processes."""
+    loop.look()
+    loop.student.eval()
+    sums, count = [torch.zeros((), device=loop.device)], 0
+    for batch in corpus.validation(loop.micro.size * parallel.processes()):
+        count += batch.counts["tokens"]
+        mine = batch.share(parallel.rank(), parallel.processes())
+        if len(mine):
+            with loop._autocast():
+                sums.append(CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum)
+    total = torch.stack(sums).cpu().double().sum()  # read once; not every device has float64
+    return float(parallel.sum_over_all(total)) / count
+
+
+def prune_best(run: Path, best: Best) -> None:
+    """Delete best models that neither this moment nor a checkpoint refers to."""
+    wanted = {best.step}
+    for path in checkpoint.steps(run / "checkpoints"):
+        try:
+            wanted.add(json.loads((path / checkpoint.VALUES).read_text())["parts"]["best"]["step"])
+        except (OSError, ValueError, KeyError):
+            continue  # a damaged checkpoint refers to nothing
+    for folder in run.glob("best-*"):
+        if int(folder.name.removeprefix("best-")) not in wanted:
+            shutil.rmtree(folder)
+
+
+class StopWish:
+    """Ctrl-C or SIGTERM: noticed between two steps, agreed on by all processes."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    @contextmanager
+    def listening(self) -> Iterator["StopWish"]:
+        """Take the signals while the block runs; where that is impossible (not the main thread), leave them be."""
+        before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._note)
+        except ValueError:
+            pass
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: Any) -> None:
+        if self.signal == number == signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
+        self.signal = number
+
+    def heard(self) -> bool:
+        """Whether any process was asked to stop."""
+        if parallel.processes() == 1:
+            return bool(self.signal)
+        return bool(parallel.sum_over_all(torch.tensor(float(bool(self.signal)))))
+
+
+class Sinks:
+    """TensorBoard and Weights & Biases, where the recipe asks for them."""
+
+    def __init__(self, run: Path, tensorboard: bool, wandb: str) -> None:
+        self.board = self.wandb = None
+        if parallel.rank():
+            return
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise _missing("tensorboard") from error
+            self.board = SummaryWriter(str(run / "tensorboard"))
+        if wandb:
+            try:
+                import wandb as client  # pyright: ignore[reportMissingImports]
+            except ImportError as error:
+                raise _missing("wandb") from error
+            self.wandb = client.init(project=wandb, name=run.name, dir=str(run), id=run.name, resume="allow")
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """The numbers of a metrics row."""
+        numbers = {f"{row['kind']}/{k}": v for k, v in row.items() if isinstance(v, int | float) and k != "step"}
+        if self.board:
+            for name, value in numbers.items():
+                self.board.add_scalar(name, value, row["step"])
+        if self.wandb:
+            self.wandb.log(numbers, step=row["step"])
+
+    def close(self) -> None:
+        """Everything is on disk, or sent."""
+        if self.board:
+            self.board.close()
+        if self.wandb:
+            self.wandb.finish()
+
+
+def _missing(extra: str) -> UserError:
+    return UserError(f"log.{extra} is set, and {extra} is not installed", "", f"pip install 'tutelage[{extra}]'")
+
+
+class Clock:
+    """Seconds trained, over all the times the run was taken up, and tokens a second since the last look."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self.before, self.begun = seconds_before, time.perf_counter()
+        self.look = (self.begun, 0)
+
+    def seconds(self) -> float:
+        """Seconds since the first step of the run."""
+        return self.before + time.perf_counter() - self.begun
+
+    def rate(self, tokens: int) -> float:
+        """Tokens a second since the last call. tokens: seen since the clock was started."""
+        now = time.perf_counter()
+        then, before = self.look
+        self.look = (now, tokens)
+        return (tokens - before) / max(now - then, 1e-9)

@@ -1,0 +1,1 @@
+"""Every setting of a recipe and of a study, with its meaning."""

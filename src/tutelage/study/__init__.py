@@ -1,0 +1,1 @@
+"""A study: which runs it needs, in which order, as which jobs."""

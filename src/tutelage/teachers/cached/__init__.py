@@ -1,0 +1,1 @@
+"""A teacher's targets on disk: formats, shards, manifest, which windows they cover."""

@@ -1,0 +1,64 @@
+"""Where rows are while a run reads them: on the disk, or in memory, of the device or not."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from tutelage.teachers.cached.shards import Store
+
+SHARE = 0.4  # of the device's free memory that `auto` may fill
+
+
+class Held(Protocol):
+    """Gives the `length` rows that follow each of some rows, on the device. Their units must be written."""
+
+    def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> UInt8[Tensor, "N bytes"]: ...
+
+
+def held(store: Store, resident: str, device: torch.device) -> Held:
+    """As the recipe asks; `auto` is the device where there is one with room, else the disk."""
+    if resident == "auto":
+        roomy = device.type == "cuda" and store.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
+        resident = "device" if roomy else "disk"
+    if resident == "disk":
+        return OnDisk(store, device)
+    return InMemory(store, device, torch.device("cpu") if resident == "memory" else device)
+
+
+class OnDisk:
+    """Memory-mapped: what is used often stays in the system's cache of files."""
+
+    def __init__(self, store: Store, device: torch.device) -> None:
+        self._store, self._device = store, device
+
+    def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
+        """Copied into memory that the device can fetch from while the student is at work."""
+        shape = (len(first_rows), length, self._store.row_bytes)
+        buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        self._store.copy(first_rows, buffer.numpy())
+        return buffer.flatten(0, 1).to(self._device, non_blocking=True)
+
+
+class InMemory:
+    """All rows, each unit copied from the disk at its first use. A batch is one gather."""
+
+    def __init__(self, store: Store, device: torch.device, where: torch.device) -> None:
+        self._store, self._device = store, device
+        self._words = torch.empty((store.grid.rows, store.row_bytes // 4), dtype=torch.int32, device=where)
+        self._there = np.zeros(store.grid.units, bool)
+
+    def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
+        """One gather of words, which is fewer of them than bytes."""
+        units = self._store.grid.units_of(first_rows, length)
+        for unit in units[~self._there[units]].tolist():
+            start, stop = self._store.grid.rows_of(unit)
+            self._words[start:stop] = torch.from_numpy(np.array(self._store.block(unit))).view(torch.int32)
+            self._there[unit] = True
+        where, host = self._words.device, torch.from_numpy(first_rows)
+        # From pinned memory the copy is queued like any kernel; from other memory the host would wait for it.
+        first = (host.pin_memory() if where.type == "cuda" else host).to(where, non_blocking=True)
+        found = self._words.index_select(0, (first[:, None] + torch.arange(length, device=where)).flatten())
+        return found.view(torch.uint8).to(self._device, non_blocking=True)

@@ -1,0 +1,154 @@
+"""Rows of bytes on disk, written in units, each whole or not there.
+
+A unit counts as written once its sha256 stands in `units.bin`, which goes to disk after the unit itself. So a kill at
+any moment loses the units in flight and no more, and two processes that write the same unit write the same bytes.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from tutelage.errors import UserError
+from tutelage.files import disk_errors
+from tutelage.teachers.cached.windows import Grid
+
+SHARD = 1 << 18  # rows of a file, about
+RECORDS, DIGEST = "units.bin", 32
+
+
+class Store:
+    """The rows of a grid in files of `folder`, `row_bytes` each. Nothing is made before something is written."""
+
+    def __init__(self, folder: Path, grid: Grid, row_bytes: int) -> None:
+        self.folder, self.grid, self.row_bytes = folder, grid, row_bytes
+        self._units = max(SHARD // grid.unit_rows, 1)  # of a file
+        self._edges = [grid.rows_of(unit)[0] for unit in range(0, grid.units, self._units)] + [grid.rows]
+        self._checked = np.zeros(grid.units, bool)
+        self._records = self._recorded()
+
+    @property
+    def bytes(self) -> int:
+        """Of all rows."""
+        return self.grid.rows * self.row_bytes
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"shard-{shard:05}.bin"
+
+    def _recorded(self) -> np.ndarray:
+        """The records that files stand behind: those of a file that is missing or of another size count for nothing."""
+        path = self.folder / RECORDS
+        if _size(path) != self.grid.units * DIGEST:
+            return np.zeros((self.grid.units, DIGEST), np.uint8)
+        records = np.memmap(path, np.uint8, "r", shape=(self.grid.units, DIGEST))
+        if lost := self._lost():
+            records = np.array(records)
+            for shard in lost:
+                records[shard * self._units : (shard + 1) * self._units] = 0
+        return records
+
+    def _lost(self) -> list[int]:
+        return [shard for shard in range(len(self._edges) - 1) if _size(self._path(shard)) != self._size(shard)]
+
+    def _size(self, shard: int) -> int:
+        return (self._edges[shard + 1] - self._edges[shard]) * self.row_bytes
+
+    def _make_files(self) -> None:
+        """Those that are missing, after their records: a kill in between loses nothing but them."""
+        path = self.folder / RECORDS
+        _make(path, self.grid.units * DIGEST)
+        for shard in self._lost():
+            with path.open("r+b") as file:
+                units = min(self._units, self.grid.units - shard * self._units)
+                os.pwrite(file.fileno(), bytes(units * DIGEST), shard * self._units * DIGEST)
+                os.fsync(file.fileno())
+            _make(self._path(shard), self._size(shard))
+        self._records = self._recorded()
+
+    def missing(self, units: Int64[np.ndarray, " U"] | None = None) -> Int64[np.ndarray, " M"]:
+        """Which of these units, or of all, are not written."""
+        units = np.arange(self.grid.units) if units is None else units
+        return units[~self._records[units].any(axis=1)]
+
+    def write(self, blocks: Mapping[int, UInt8[np.ndarray, "rows bytes"]]) -> None:
+        """Put units on the disk, and then their records. What another process has written meanwhile stays."""
+        with disk_errors(self.folder), ExitStack() as stack:
+            if not isinstance(self._records, np.memmap):
+                self._make_files()
+            missing = self.missing(np.array(sorted(blocks), dtype=np.int64)).tolist()
+            files = {shard: stack.enter_context(self._path(shard).open("r+b")) for shard in map(self._shard, missing)}
+            for unit in missing:
+                shard, (start, _) = self._shard(unit), self.grid.rows_of(unit)
+                files[shard].seek((start - self._edges[shard]) * self.row_bytes)
+                files[shard].write(blocks[unit].data)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+            records = stack.enter_context((self.folder / RECORDS).open("r+b"))
+            for unit in missing:
+                os.pwrite(records.fileno(), hashlib.sha256(blocks[unit].data).digest(), unit * DIGEST)
+            os.fsync(records.fileno())
+        self._checked[missing] = True
+
+    def block(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
+        """The rows of a written unit as they lie on the disk."""
+        start, stop = self.grid.rows_of(unit)
+        shard = self._shard(unit)
+        return self._shards[shard][start - self._edges[shard] : stop - self._edges[shard]]
+
+    def check(self, units: Int64[np.ndarray, " U"]) -> None:
+        """Compare units with their records, each at its first touch."""
+        for unit in units[~self._checked[units]].tolist():
+            if hashlib.sha256(self.block(unit).data).digest() != self._records[unit].tobytes():
+                start, stop = self.grid.rows_of(unit)
+                raise UserError(
+                    f"{self._path(self._shard(unit))} is damaged: its rows {start:,} to {stop - 1:,} are not those "
+                    "that were written",
+                    f"The bytes whose sha256 stands in {RECORDS}",
+                    "Delete this file and run the same command again: what it held is computed anew",
+                )
+            self._checked[unit] = True
+
+    def copy(self, first_rows: Int64[np.ndarray, " B"], out: UInt8[np.ndarray, "B length bytes"]) -> None:
+        """Read the rows that follow each of these into `out`."""
+        for start, rows in zip(first_rows.tolist(), out, strict=True):
+            done = 0
+            for piece in self._pieces(start, start + len(rows)):
+                rows[done : done + len(piece)] = piece
+                done += len(piece)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        shard = self._shard_of_row(start)
+        while start < stop:
+            end = min(stop, self._edges[shard + 1])
+            yield self._shards[shard][start - self._edges[shard] : end - self._edges[shard]]
+            start, shard = end, shard + 1
+
+    def _shard(self, unit: int) -> int:
+        return unit // self._units
+
+    def _shard_of_row(self, row: int) -> int:
+        return int(np.searchsorted(self._edges, row, side="right")) - 1
+
+    @cached_property
+    def _shards(self) -> list[np.ndarray]:
+        """Plain views: a slice of a memmap object is ten times slower to make."""
+        return [
+            np.asarray(np.memmap(self._path(shard), np.uint8, "r")).reshape(-1, self.row_bytes)
+            for shard in range(len(self._edges) - 1)
+        ]
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None
+
+
+def _make(path: Path, size: int) -> None:
+    """A file of that size, zeros where it had nothing. Another process may do the same at the same time."""
+    with path.open("ab") as file:
+        file.truncate(size)

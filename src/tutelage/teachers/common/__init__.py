@@ -1,0 +1,1 @@
+"""The types of what a teacher gives."""
