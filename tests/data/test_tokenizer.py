@@ -299,7 +299,7 @@ def test_fingerprints_tell_tokenizers_apart(gpt2_like: Any, bpe: Any, unigram: A
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_training_is_deterministic_whatever_the_process_and_its_threads(kind: str):
     code = (
-        "from tutelage.data import nursery, tokenizer as t\n"
+        "from tutelage import nursery\nfrom tutelage.data import tokenizer as t\n"
         f"print(t.fingerprint(t.train_{kind}(nursery.documents(words=3000, seed=5), 450)))"
     )
     prints = [

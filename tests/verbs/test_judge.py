@@ -117,7 +117,7 @@ def test_another_judge_is_another_result_and_none_is_made_twice(model: str, tmp_
 
 def test_a_judge_of_ones_own_marks_as_well(model: str, tmp_path: Path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    source = Path(stories.__file__).parents[1] / "judges" / "random.py"
+    source = Path(stories.__file__).parents[2] / "judges" / "random.py"
     (tmp_path / "mine" / "dice.py").write_text(source.read_text().replace("a control", "my dice"))
     monkeypatch.syspath_prepend(tmp_path)
     judge = {"name": "mine.dice", "seed": 3}

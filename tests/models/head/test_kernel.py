@@ -34,7 +34,9 @@ for capability, kind, T in ((80, "DENSE", 2.0), (90, "DENSE", 2.0), (90, "DRAWN"
 def run(*arguments: str, **environment: str) -> None:
     """A fresh Python must come through this."""
     given = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    given |= {"PYTHONPATH": str(CASES.parents[2])} | environment
+    given |= {
+        "PYTHONPATH": os.pathsep.join([str(CASES.parents[2]), *given.get("PYTHONPATH", "").split(os.pathsep)])
+    } | environment
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=given)
     assert not done.returncode, f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
