@@ -10,6 +10,7 @@ import pytest
 CASES = Path(__file__).with_name("kernel_cases.py")
 
 COMPILE = """
+import re
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from tutelage.models.head.kernel import _row
@@ -27,7 +28,13 @@ for capability, kind, T in ((80, "DENSE", 2.0), (90, "DENSE", 2.0), (90, "DRAWN"
     source = ASTSource(fn=_row, signature={n: names[n] for n in _row.arg_names}, constexprs=fixed, attrs=attributes)
     options = {"num_warps": 16, "enable_fp_fusion": True}
     made = compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    assert "cubin" in made.asm and "ld.global.v4" in made.asm["ptx"].replace(".L1::evict_first", ""), kind
+    code = made.asm["ptx"]
+    assert "cubin" in made.asm and "ld.global.v4" in code.replace(".L1::evict_first", ""), kind
+    # The logits of label and draws are read one by one, the gradient is stored 16 bytes at a time.
+    reads = [found.end() for found in re.finditer(r"ld[.]global[.]b16", code)]
+    assert len(reads) == (1 if kind == "" else 2), (kind, len(reads))
+    stores = [found.start() for found in re.finditer(r"st[.]global[.]v4", code) if found.start() > reads[-1]]
+    assert stores and "bar.sync" in code[reads[-1]:stores[0]], f"{capability} {kind}: no barrier before the gradient"
 """
 
 
@@ -50,7 +57,7 @@ def test_the_kernel_is_right_in_tritons_interpreter() -> None:
     run_cases(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
 
 
-def test_the_kernel_compiles_for_gpus_that_are_not_here_and_reads_16_bytes_at_a_time(tmp_path: Path) -> None:
+def test_compiled_for_other_gpus_it_reads_16_bytes_at_a_time_and_all_read_before_one_stores(tmp_path: Path) -> None:
     pytest.importorskip("triton.backends.nvidia")
     run("-c", COMPILE, TRITON_CACHE_DIR=str(tmp_path), CUDA_VISIBLE_DEVICES="")
 

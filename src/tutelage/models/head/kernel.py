@@ -137,6 +137,7 @@ def _row(
     tl.store(kl_ptr + row, kl)
 
     if GRADIENT:
+        tl.debug_barrier()  # warps run apart: one may store the gradient of a label that another has not read yet
         bT = b * T
         for k in range(blocks):
             at = (blocks - 1 - k) * BLOCK + columns
