@@ -15,7 +15,6 @@ from tutelage.runs import build as assemble
 from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
-from tutelage.train import parallel
 from tutelage.verbs.prepare import prepare
 
 WINDOW = 16
@@ -47,7 +46,7 @@ def gradient(corpus: Path, teacher: Path, run: Path, micro: int, dtype: torch.dt
     student = assemble.build_student(recipe, stream).to(dtype)
     objective = assemble.build_objective(recipe, stream, student, device)
     loop = assemble.build_loop(recipe, stream, student, objective, device, micro, 4)
-    loop._gradients(loop.batch_at(0).share(parallel.rank(), parallel.processes()))
+    loop.accumulate(loop.batch_at(0))
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
 
 

@@ -10,11 +10,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from lessons import interaction
-from toys import V, toy_loop, toy_student
+from toys import V, toy_batches, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.live import Live
-from tutelage.train import parallel
 
 
 def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path | None = None) -> tuple:
@@ -26,7 +25,7 @@ def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path 
     loop = toy_loop(student, objective, micro=2, holes=True, steps=12)
     if start:
         loop.load_state_dict(*torch.load(start))
-    loop._gradients(loop.batch_at(loop.step).share(parallel.rank(), parallel.processes()))
+    loop.accumulate(loop.batch_at(loop.step))
     gradient = gradient_of(student)
     loop.optimizers.zero_grad()
     losses = []
@@ -41,8 +40,17 @@ def of_interaction(name: str) -> torch.Tensor:
     """The gradient of one step of an objective of interaction, this process's share of it in micro-batches."""
     student, objective, batch = interaction(name, torch.float64)
     loop = toy_loop(student, objective, micro=3, batch_at=lambda step: batch)
-    loop._gradients(batch.share(parallel.rank(), parallel.processes()))
+    loop.accumulate(batch)
     return gradient_of(student)
+
+
+def of_few_rows(rows: int) -> tuple[list[float], torch.Tensor]:
+    """The losses of three steps of so many windows, and the gradient of one more."""
+    batch_at = toy_batches(rows, holes=True)
+    loop = toy_loop(toy_student(dtype=torch.float64), micro=2, batch_at=batch_at, steps=3)
+    losses = [float(step.loss) for step in loop]
+    loop.accumulate(batch_at(3))
+    return losses, gradient_of(loop.student)
 
 
 def gradient_of(student: torch.nn.Module) -> torch.Tensor:

@@ -1,27 +1,30 @@
 """Sampling: the noise, the choice of a token, and whole texts against transformers' own generation."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from tutelage.errors import UserError
 from tutelage.models import _captured, _draw, sampling
 from tutelage.models._draw import choose, noise
+from tutelage.models.recording import Recording
 from tutelage.models.sampling import sample
 
 PROMPTS = [[5, 6, 7, 8, 9], [3], [11, 12, 13], [40, 41, 42, 43, 44, 45, 46]]
 EOS = 0
 
 
-def model_of(kind: str = "gpt2", dropout: float = 0.1):
+def model_of(kind: str = "gpt2", dropout: float = 0.1, **changes):
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     shape |= {"vocab_size": 60, "max_position_embeddings": 64, "num_key_value_heads": 2, "initializer_range": 0.5}
     if kind == "llama":
-        return LlamaForCausalLM(LlamaConfig(**shape)).eval()
+        return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
     if kind == "mistral":
         return MistralForCausalLM(MistralConfig(**shape, sliding_window=6)).eval()
     config = GPT2Config(vocab_size=60, n_positions=64, n_embd=32, n_layer=2, n_head=4, initializer_range=0.5)
@@ -218,15 +221,15 @@ def test_a_prompt_without_tokens_is_refused():
         sample(model_of(), [[1], []])
 
 
-def recorded_by_hand(step):
-    """In place of a CUDA graph: the result lies where it lay, and is filled when the step runs again."""
+def recorded_by_hand(step, **_):
+    """In place of a CUDA graph: the result stays in one place, which is filled when the step runs again."""
     place = torch.empty(0)
 
     def replay() -> None:
         fresh = step()
         place.resize_(fresh.shape).copy_(fresh)
 
-    return replay, place
+    return Recording(replay=replay, result=place)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -253,6 +256,40 @@ def test_a_recorded_step_reads_weights_where_they_lie_now(monkeypatch):
     after = sample(model, PROMPTS, max_new=20, temperature=0, captured=True)
     assert [one.ids for one in after] != [one.ids for one in before]
     assert [one.ids for one in after] == [one.ids for one in sample(model, PROMPTS, max_new=20, temperature=0)]
+
+
+class Reads(TorchDispatchMode):
+    """Counts what would make the host wait if this were a GPU: numbers that are read from tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self.places.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def reads_of(_):
+    with Reads() as reads:
+        yield reads.places
+
+
+def test_a_model_that_reads_the_device_while_it_writes_is_not_recorded(monkeypatch):
+    """transformers' dynamic RoPE compares the longest position with what it has seen, on the host."""
+    records = []
+    monkeypatch.setattr(_captured, "record", lambda step, **_: records.append(1) or recorded_by_hand(step))
+    monkeypatch.setattr(_captured, "waits_of", reads_of)
+    dynamic = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    for rope, expected in ((dynamic, []), (None, [1])):
+        model = model_of("llama", **({"rope_parameters": rope} if rope else {}))
+        plain = sample(model, PROMPTS, max_new=12, temperature=0, captured=False)
+        assert [one.ids for one in sample(model, PROMPTS, max_new=12, temperature=0, captured=True)] == [
+            one.ids for one in plain
+        ]
+        assert records == expected
 
 
 def test_a_model_with_a_sliding_window_is_written_without_a_recording(monkeypatch):

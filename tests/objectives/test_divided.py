@@ -12,7 +12,7 @@ from tutelage.data.batch import Batch
 def of_micro_batches(name: str, micro: int, dtype: torch.dtype) -> torch.Tensor:
     student, objective, batch = interaction(name, dtype)
     loop = toy_loop(student, objective, micro=micro, batch_at=lambda step: batch)
-    loop._gradients(batch)
+    loop.accumulate(batch)
     return gradient_of(student)
 
 

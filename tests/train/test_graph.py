@@ -6,10 +6,11 @@ import pytest
 import torch
 from toys import V, toy_loop, toy_student
 
+from tutelage.models.recording import Recording
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.common.base import Sampled, Targets
 from tutelage.teachers.live import Live
-from tutelage.train.graph import WARM_UP, Graphed, InPlace, Recording
+from tutelage.train.graph import WARM_UP, Graphed, InPlace
 from tutelage.train.loop import Loop
 
 
@@ -18,9 +19,11 @@ class OnTheCpu:
 
     def __init__(self, student: Any) -> None:
         self.parameters, self.recorded, self.replayed = list(student.parameters()), 0, 0
+        self.pools: list[Any] = []  # in which each recording was made
 
-    def __call__(self, run: Any) -> Recording:
+    def __call__(self, run: Any, *, like: torch.Tensor, pool: Any) -> Recording:
         self.recorded += 1
+        self.pools.append(pool)
         fresh = all(p.grad is None for p in self.parameters)
         before, random = [None if fresh else p.grad.clone() for p in self.parameters], torch.get_rng_state()
         loss, sums = run()
@@ -44,7 +47,7 @@ class OnTheCpu:
             for name, value in new_sums.items():
                 sums[name].copy_(value)
 
-        return Recording(graph=type("Replay", (), {"replay": staticmethod(replay)})(), sums=(loss, sums))
+        return Recording(replay=replay, result=(loss, sums), pool=f"pool {self.recorded}")
 
 
 def graphed(loop: Loop, fetch: Any = None) -> OnTheCpu:
@@ -68,6 +71,7 @@ def test_replayed_steps_are_the_eager_ones_with_dropout_and_accumulation(micro, 
     assert run_of(other) == run_of(eager)
     assert all(torch.equal(a, b) for a, b in zip(weights_of(eager), weights_of(other), strict=True))
     assert (record.recorded, record.replayed) == (recordings, (20 - WARM_UP) * 8 // micro)
+    assert record.pools == [None, "pool 1"][:recordings]
 
 
 def test_a_step_of_uneven_micro_batches_is_eager_as_a_whole():

@@ -21,7 +21,7 @@ def distillation(dtype: Any = torch.float32, **settings: Any) -> Distillation:
 def gradient_of_a_step(micro: int, objective: Any, dtype: Any) -> torch.Tensor:
     student = toy_student(dtype=dtype)
     loop = toy_loop(student, objective, micro=micro, holes=True)
-    loop._gradients(loop.batch_at(0))
+    loop.accumulate(loop.batch_at(0))
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from two_processes import in_two_processes, train
+from two_processes import in_two_processes, of_few_rows, train
 
 CASES = [(torch.float64, None, 1e-12), (torch.float64, "sequence", 1e-12), (torch.float32, "token", 1e-5)]
 
@@ -30,3 +30,12 @@ def test_two_processes_have_the_gradient_of_one_with_uneven_masks(in_two, case):
 def test_a_checkpoint_of_one_process_goes_on_in_two(in_two):
     unbroken, _, _ = train(torch.float64, None, 8)
     assert in_two["first"] + in_two["resumed"] == pytest.approx(unbroken, rel=1e-10)
+
+
+def test_fewer_rows_than_processes_and_uneven_shares_train_as_one_process_does(tmp_path):
+    counts = [1, 3]  # the second process has no row; it has one, and the first two micro-batches
+    in_two_losses = in_two_processes(tmp_path / "out.pt", counts, of_few_rows)
+    for rows, (losses, gradient) in zip(counts, in_two_losses, strict=True):
+        expected_losses, expected_gradient = of_few_rows(rows)
+        assert losses == pytest.approx(expected_losses, rel=1e-12)
+        assert (gradient - expected_gradient).norm() / expected_gradient.norm() < 1e-12

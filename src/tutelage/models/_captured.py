@@ -1,49 +1,35 @@
-"""Writing a token as one launch. A small model's step is some two hundred kernels, and telling a GPU about them takes
-longer than what they do, however many rows there are: recorded once as a CUDA graph, they are one.
+"""Sampling with one launch a token. A small model's step is some two hundred kernels, and launching them takes longer
+than running them, however many rows there are: recorded once as a CUDA graph, they are one launch.
 
-Recorded is the same work at every position, so the whole buffer of keys is looked at, through a mask that opens column
-by column, and where a token goes is a number on the device. Rows that have finished write on, unread: other shapes
-would need another recording. R rows, C columns of the buffer, V vocabulary.
+A recording is the same work at every position. The attention therefore reads the whole buffer of keys, through a mask
+in which one more column opens at every step, and the column of the next token is a number on the device. Finished rows
+stay in the batch: another shape would need another recording. R rows, C columns of the buffer, V vocabulary.
 """
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tutelage.errors import UserError
 from tutelage.models._writer import Roomy, Writer
+from tutelage.models.recording import Recording, record, waits_of
 
-WARM_UP = 3  # tokens before the recording, in which libraries take their workspace
-
-
-def record(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """What does `step` again, and where its result then lies. It has not run yet when this returns."""
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            result = step()
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        raise UserError(
-            f"Writing a token could not be recorded as a CUDA graph ({str(error).strip().splitlines()[0]})",
-            "A model whose forward pass only queues work on the device",
-            "Sample with captured=False",
-        ) from error
-    return graph.replay, result
+WARM_UP = 3  # tokens before the recording, in which libraries allocate their workspace
 
 
 class Captured:
-    """A `Writer` from where it stands, its steps recorded. The weights are read where they lie, so a recording is of
-    no weights in particular; it lasts for one group of rows.
+    """Continues a `Writer` with recorded steps. The recording reads the weights in place, so it stays right when they
+    change; it lasts for one group of rows.
+
+    eager: the model reads numbers back from the device while it writes (dynamic RoPE does), which a recording cannot
+           do; found out in the warm-up. Such a model runs without a recording.
     """
 
     def __init__(self, writer: Writer) -> None:
         self.writer, self.logits, self.steps = writer, writer.logits, 0
-        self.replay: Callable[[], None] | None = None
+        self.recording: Recording[Tensor] | None = None
+        self.eager = False
         device, rows = writer.logits.device, len(writer.lengths)
         self.ids = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self.positions = writer.lengths[:, None].clone()
@@ -55,15 +41,25 @@ class Captured:
             cast(Roomy, layer).column = self.column
 
     def add(self, ids_R: Int[Tensor, " R"]) -> None:
-        """One more token for every row; afterwards `logits` are those of the next."""
+        """Add one token to every row; afterwards `logits` are those of the next token."""
         self.ids.copy_(ids_R[:, None])
         self.steps += 1
-        if self.steps <= WARM_UP:
+        if self.steps < WARM_UP or self.eager:
             self.logits = self._step()
-            return
-        if self.replay is None:
-            self.replay, self.logits = record(self._step)
-        self.replay()
+        elif self.steps == WARM_UP:  # only the last: the first steps may wait while libraries start
+            with waits_of(self.ids.device) as waits:
+                self.logits = self._step()
+            self.eager = bool(waits)
+        else:
+            self._replay()
+
+    def _replay(self) -> None:
+        if self.recording is None:
+            self.recording = record(
+                self._step, like=self.ids, name="The sampling step", otherwise="Sample with captured=False"
+            )
+            self.logits = self.recording.result
+        self.recording.replay()
 
     def _step(self) -> Float[Tensor, "R V"]:
         self.mask.index_fill_(3, self.column, True)

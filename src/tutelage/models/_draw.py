@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tutelage.models.precision import double, float64_device, running_sum
+
 BLOCK = 256  # probabilities that are summed before the search looks into them
 NUCLEI = (128, 1024)  # most probable tokens that are looked at before all are sorted
 
@@ -29,18 +31,24 @@ def choose(
 
     One number a row is enough, and a change of the logits by rounding moves the bounds by as little: far fewer tokens
     change than where noise is compared for every id. Sums are in float64, so the result is exact to the last of
-    50,257 ids; the search is in two steps, so that a cumulative sum over all ids is never needed.
+    50,257 ids; the search is in two steps, so that a cumulative sum over all ids is never needed. The result is on the
+    device of the logits.
     """
-    logits_RV = _cut(logits_RV, top_k, top_p)
+    device = logits_RV.device
+    logits_RV, uniform_R = logits_RV.to(float64_device(device)), double(uniform_R)
+    return _chosen(_cut(logits_RV, top_k, top_p), uniform_R).to(device)
+
+
+def _chosen(logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"]) -> Int[Tensor, " R"]:
     rows, vocab = logits_RV.shape
     blocks = logits_RV.new_empty(rows, -(-vocab // BLOCK), BLOCK)
     weights = blocks.flatten(1)
     weights[:, vocab:] = 0
     torch.sub(logits_RV, logits_RV.amax(-1, keepdim=True), out=weights[:, :vocab])
     weights[:, :vocab].exp_()  # in place: at 50,257 ids a row, new memory costs more than the sums
-    ends = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
-    block, before, rest = _passed(ends, uniform_R.double() * ends[:, -1])
-    inside = blocks[torch.arange(len(blocks), device=blocks.device), block].double().cumsum(-1)
+    ends = running_sum(blocks.sum(-1, dtype=torch.float64))
+    block, before, rest = _passed(ends, uniform_R * ends[:, -1])
+    inside = running_sum(blocks[torch.arange(len(blocks), device=blocks.device), block].double())
     return block * BLOCK + _passed(inside, rest - before)[0]
 
 
@@ -74,7 +82,7 @@ def _least_of_nucleus(logits_RV: Float[Tensor, "R V"], top_p: float) -> Float[Te
         if len(left) == 0 or several > logits_RV.shape[-1]:
             continue
         top = logits_RV[left].topk(several).values
-        place = ((top.double() - total[left]).exp().cumsum(-1) < top_p).sum(-1, keepdim=True)
+        place = (running_sum((top.double() - total[left]).exp()) < top_p).sum(-1, keepdim=True)
         least[left] = top.gather(-1, place.clamp(max=several - 1))
         left = left[place[:, 0] == several]
     return least

@@ -18,6 +18,7 @@ from tutelage.errors import UserError
 from tutelage.models._captured import Captured
 from tutelage.models._draw import choose, noise
 from tutelage.models._writer import Writer
+from tutelage.models.precision import float64_device
 
 COMPACT = 7 / 8  # finished rows are taken out of the batch once fewer than this share still write
 LOOK = {"cpu": 1}
@@ -104,7 +105,8 @@ def sample(
     rows = [(p, s) for p in range(len(prompts)) for s in range(samples)]
     size = batch or max(1, len(rows))
     out: list[Sample] = []
-    with _evaluating(model), torch.no_grad():
+    # Kernels of Triton and recordings of CUDA graphs go to the current device, which may be another than the model's.
+    with torch.cuda.device_of(next(model.parameters())), _evaluating(model), torch.no_grad():
         for begin in range(0, len(rows), size):
             group = rows[begin : begin + size]
             uniform = np.stack([noise(seed, numbers[p], s, max_new) for p, s in group])
@@ -129,14 +131,16 @@ def _write(
     writer.take(torch.tensor([place[p] for p, _ in rows], device=device))
     if writer.fixable and (device.type == "cuda" if captured is None else captured):
         writer = Captured(writer)
-    noise_RT = torch.from_numpy(uniform).to(device)
+    noise_RT = torch.from_numpy(uniform).to(float64_device(device))
     ids = torch.full(uniform.shape, -1, dtype=torch.long, device=device)
     logp = torch.zeros(uniform.shape, device=device)
     where = torch.arange(len(rows), device=device)  # the row that each row of the batch belongs to
     live = torch.ones(len(rows), dtype=torch.bool, device=device)
     look = LOOK.get(device.type, LOOK_ELSEWHERE)
     for t in range(how.max_new):
-        picked, picked_logp = _pick(writer.logits, noise_RT[where, t], how, may_end=t >= how.min_new)
+        picked, picked_logp = _pick(
+            writer.logits, noise_RT[where.to(noise_RT.device), t], how, may_end=t >= how.min_new
+        )
         ids[where, t], logp[where, t] = torch.where(live, picked, -1), torch.where(live, picked_logp, 0.0)
         if how.eos is not None:
             live = live & (picked != how.eos)

@@ -1,68 +1,48 @@
-"""A micro-batch as one launch: for steps so small that telling the device what to do takes longer than doing it.
+"""A micro-batch as one launch: for steps so small that launching their kernels takes longer than running them.
 
 The forward pass, the loss and the backward pass are recorded once as a CUDA graph and then replayed. What the graph
-reads and writes stays where it is: ids and targets are copied into place before, gradients lie where the recording put
-them. Dropout is that of the seed set before a replay: torch hands the generator's state to the graph each time.
+reads and writes stays in place: ids and targets are copied in before, gradients stay where the recording allocated
+them. Dropout is that of the seed set before a replay: torch passes the generator's state to the graph each time.
 
-Recorded is what the host does for one micro-batch, so it must do the same for all of them: an objective may look at
-`counts` and `totals`, which belong to the key of a recording, and at no other value. What reads the host's memory at
-places that change (a teacher's stored targets) is fetched before, into memory that stays.
+A recording repeats what the host did for one micro-batch, so the host must do the same for all of them: an objective
+may read `counts` and `totals`, which belong to the key of a recording, and no other value. What is read from host
+memory at places that change (a teacher's stored targets) is fetched before, into memory that stays.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from tutelage.data.batch import TokenBatch
-from tutelage.errors import UserError
+from tutelage.models.recording import Recording, record
 from tutelage.teachers.common.base import Targets, Teacher
 
 Sums = tuple[Tensor, Mapping[str, Tensor]]
 """The loss of a micro-batch and the sums of its terms."""
 
-WARM_UP = 3  # steps before the recording, in which kernels are compiled and libraries take their workspace
+WARM_UP = 3  # steps before the recording, in which kernels are compiled and libraries allocate their workspace
 
 
-class Replay(Protocol):
-    """Does again what was recorded, with the same memory."""
+class Record(Protocol):
+    """Records `run` on the device of `like`, in the memory pool of an earlier recording if there is one."""
 
-    def replay(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """A graph and where its results lie."""
-
-    graph: Replay
-    sums: Sums
+    def __call__(self, run: Callable[[], Sums], *, like: Tensor, pool: Any) -> Recording[Sums]: ...
 
 
-def record_on_cuda(run: Callable[[], Sums]) -> Recording:
+def record_on_cuda(run: Callable[[], Sums], *, like: Tensor, pool: Any) -> Recording[Sums]:
     """A CUDA graph of `run`, which has not run yet when this returns."""
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            sums = run()
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:  # not tried again without: torch's generators may stay in a recording that broke off
-        raise UserError(
-            f"The step could not be recorded as a CUDA graph ({str(error).strip().splitlines()[0]})",
-            "A forward and backward pass that only queue work on the device",
-            "Run again with train.cuda_graph=off",
-        ) from error
-    return Recording(graph=graph, sums=sums)
+    return record(run, like=like, name="The step", otherwise="Run again with train.cuda_graph=off", pool=pool)
 
 
 class Graphed:
     """`run`, recorded: once for the first micro-batch of a step, which writes the gradients, and once for the others,
-    which add to them.
+    which add to them. Both recordings use the same memory: of each, only gradients and sums are read after a replay,
+    and the sums are copied at once.
 
     run:    forward and backward pass of a micro-batch that is on the device
-    fetch:  what must be brought into place from the host's memory before
+    fetch:  copies what lies in host memory to where the recording reads it
     """
 
     def __init__(
@@ -71,22 +51,22 @@ class Graphed:
         student: nn.Module,
         *,
         fetch: Callable[[TokenBatch], None] | None = None,
-        record: Callable[[Callable[[], Sums]], Recording] = record_on_cuda,
+        record: Record = record_on_cuda,
     ) -> None:
         self.run, self.fetch, self.record = run, fetch, record
         self.parameters = list(student.parameters())
         self.forget()
 
     def forget(self) -> None:
-        """Give recordings, and the memory that they hold, back."""
+        """Free the recordings and their memory."""
         self.key: Any = None
         self.steps = 0
-        self.recordings: dict[bool, Recording] = {}
+        self.recordings: dict[bool, Recording[Sums]] = {}
         self.gradients: list[Tensor | None] = []
 
     def for_step(self, micros: Sequence[TokenBatch]) -> Callable[[TokenBatch], Sums]:
         """What runs the micro-batches of a step, in order. Uneven ones, and the first steps of their kind, run eagerly:
-        gradients of a recording and of an eager pass do not lie in the same place, so a step is all one or the other.
+        the gradients of a recording and of an eager pass lie in different places, so a step is all one or the other.
         """
         if len({micro.ids.shape for micro in micros}) > 1:
             return self._eagerly
@@ -113,38 +93,39 @@ class Graphed:
         self.static.ids.copy_(micro.ids)
         self.static.targets.copy_(micro.targets)
         if first not in self.recordings:
-            self.recordings[first] = self.record(lambda: self.run(self.static))
+            pool = next((recording.pool for recording in self.recordings.values()), None)
+            self.recordings[first] = self.record(lambda: self.run(self.static), like=self.static.ids, pool=pool)
             self.gradients = [p.grad for p in self.parameters]
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
         recording = self.recordings[first]
-        recording.graph.replay()
-        loss, sums = recording.sums
+        recording.replay()
+        loss, sums = recording.result
         return loss.clone(), {name: value.clone() for name, value in sums.items()}
 
 
 class InPlace:
-    """A teacher whose targets lie where they lay for the batch before, once `fetch` has brought them there."""
+    """A teacher whose targets are copied by `fetch` to the place where those of the last batch of this shape were."""
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
         self.places: dict[tuple[int, ...], Targets] = {}
 
     def fetch(self, batch: TokenBatch) -> None:
-        """Ask the teacher, and copy what it says into the place for batches of this shape."""
-        said, shape = self.teacher.targets(batch), tuple(batch.ids.shape)
+        """Copy the teacher's targets for `batch` into the place for batches of this shape."""
+        targets, shape = self.teacher.targets(batch), tuple(batch.ids.shape)
         if shape not in self.places:
-            heads = [(hidden.clone(), weight) for hidden, weight in said.heads]
-            drawn = said.sampled and replace(
-                said.sampled, ids=said.sampled.ids.clone(), entropy=said.sampled.entropy.clone()
+            heads = [(hidden.clone(), weight) for hidden, weight in targets.heads]
+            drawn = targets.sampled and replace(
+                targets.sampled, ids=targets.sampled.ids.clone(), entropy=targets.sampled.entropy.clone()
             )
             self.places[shape] = Targets(heads, drawn)
         place = self.places[shape]
-        for (old, _), (new, _) in zip(place.heads, said.heads, strict=True):
+        for (old, _), (new, _) in zip(place.heads, targets.heads, strict=True):
             old.copy_(new)
-        if place.sampled and said.sampled:
-            place.sampled.ids.copy_(said.sampled.ids)
-            place.sampled.entropy.copy_(said.sampled.entropy)
+        if place.sampled and targets.sampled:
+            place.sampled.ids.copy_(targets.sampled.ids)
+            place.sampled.entropy.copy_(targets.sampled.entropy)
 
     def targets(self, batch: TokenBatch) -> Targets:
         """What was fetched."""

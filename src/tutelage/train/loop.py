@@ -7,6 +7,7 @@ moments and one named state of every part that has some. Iterate to train; stop 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -113,7 +114,7 @@ class Loop:
         batch, notes = self.batch_at(self.step), []
         factor = self.lr_factor(self.step)
         self.optimizers.set_lr(factor)
-        losses, total, terms = self._gradients_that_fit(batch.share(parallel.rank(), parallel.processes()), notes)
+        losses, total, terms = self._gradients_that_fit(batch, notes)
         gradient = self._unscaled_norm()
         overflowed = self.scale.on and not torch.isfinite(gradient)
         self.finite.see(
@@ -146,11 +147,11 @@ class Loop:
             notes=tuple(notes),
         )
 
-    def _gradients_that_fit(self, mine: Batch, notes: list[str]) -> Gradients:
-        """`_gradients`, in smaller micro-batches from the step on at which memory runs out."""
+    def _gradients_that_fit(self, batch: Batch, notes: list[str]) -> Gradients:
+        """`accumulate`, in smaller micro-batches from the step on at which memory runs out."""
         while True:
             try:
-                return self._gradients(mine)
+                return self.accumulate(batch)
             except torch.OutOfMemoryError:
                 pass
             # Not inside `except`: as long as that lasts, the traceback holds what the pass had made.
@@ -161,27 +162,39 @@ class Loop:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _gradients(self, mine: Batch) -> Gradients:
-        """Add up the gradient of the step; give the loss of each micro-batch, and loss and terms over all processes."""
+    def accumulate(self, batch: Batch) -> Gradients:
+        """Add up the gradient of a step, of which this process takes its share of the rows in micro-batches."""
+        mine, weight = self._share_of(batch)
         micros, sums, losses = mine.split(self.micro.size), {}, []
-        run: Callable[[Any], Sums] = self.graph.for_step(cast(list[TokenBatch], micros)) if self.graph else self._pass
+        run: Callable[[Any], Sums] = partial(self._pass, weight=weight)
+        if self.graph:  # one process alone, so its weight is 1
+            run = self.graph.for_step(cast(list[TokenBatch], micros))
         for i, micro in enumerate(micros):
             self._seed_dropout(int(micro.positions[0]))
             with parallel.without_sync(self.together) if i < len(micros) - 1 else nullcontext():
-                loss, found = run(micro.to(self.device))
+                loss, terms = run(micro.to(self.device))
             losses.append(loss)
-            for name, value in found.items():
+            for name, value in terms.items():
                 sums[name] = sums[name] + value if name in sums else value
         return torch.stack(losses), *self._over_all(losses, sums, mine.totals)
 
-    def _pass(self, micro: Batch) -> Sums:
-        """A micro-batch forth and back."""
+    def _share_of(self, batch: Batch) -> tuple[Batch, float]:
+        """The rows of this process and their weight. Where there are fewer rows than processes, those without any take
+        the first row with weight 0: the others wait for them in every sum.
+        """
+        mine = batch.share(parallel.rank(), parallel.processes())
+        return (mine, 1.0) if len(mine) else (batch.rows(0, 1), 0.0)
+
+    def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
+        """Forward and backward pass of a micro-batch."""
         with self._autocast():
-            found: dict[str, Tensor] = self.together(micro)
-        loss = self._divided(found, micro.totals)
+            sums: dict[str, Tensor] = self.together(micro)
+        loss = self._divided(sums, micro.totals)
         # DDP averages gradients over processes; we want their sum over the global count.
-        (loss * (parallel.processes() * self.scale.value)).backward()
-        return loss.detach(), {name: value.detach() for name, value in found.items()}
+        (loss * (parallel.processes() * self.scale.value * weight)).backward()
+        if weight != 1:
+            return loss.detach() * weight, {name: value.detach() * weight for name, value in sums.items()}
+        return loss.detach(), {name: value.detach() for name, value in sums.items()}
 
     def _divided(self, sums: Mapping[str, Tensor], totals: Mapping[str, int]) -> Tensor:
         """Each term over its count in the whole step: the one division there is."""
@@ -232,7 +245,7 @@ class Loop:
 
     def _not_finite(self, bad: Seen) -> NotFinite:
         of_loss = not torch.isfinite(bad.total)
-        micros = self.batch_at(bad.step).share(parallel.rank(), parallel.processes()).split(bad.micro)
+        micros = self._share_of(self.batch_at(bad.step))[0].split(bad.micro)
         blamed = [m for m, loss in zip(micros, bad.losses, strict=True) if of_loss and not torch.isfinite(loss)]
         windows = ", ".join(str(int(p)) for m in blamed for p in m.positions[:8])
         where = f" (windows that start at tokens {windows}, ...)" if windows else ""

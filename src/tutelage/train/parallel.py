@@ -1,16 +1,18 @@
-"""Several processes that train as one: who am I, sums over all, and gradients that are sums too."""
+"""Several processes that train as one: rank, device, sums over all processes, and gradients that are such sums."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tutelage.errors import UserError
+from tutelage.errors import Interrupted, UserError
 
 T = TypeVar("T")
 
@@ -25,16 +27,61 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+@contextmanager
+def joined(device: str) -> Iterator[torch.device]:
+    """Train with the other processes, if torchrun started this one, on the device that is yielded.
+
+    An exception in one of several processes ends that process at once: the others wait for it inside a sum, and so
+    would its own farewell. torchrun then ends them. A stop that all have agreed on (Interrupted) is no such exception.
+    """
+    try:
+        yield start(device)
+    except Interrupted:
+        raise
+    except BaseException as error:
+        if processes() > 1:
+            end_hard(error)
+        raise
+    finally:
+        stop()
+
+
+def end_hard(error: BaseException) -> NoReturn:
+    """Print the error and end this process without waiting for any thread or process."""
+    text = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    print(f"Process {rank()} of {processes()}: {text}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(2 if isinstance(error, UserError) else 1)
+
+
 def start(device: str) -> torch.device:
-    """Join the other processes if torchrun started us, and say which device is ours."""
-    chosen = choose(device)
+    """Join the other processes if torchrun started this one. Returns the device of this process, made the current one:
+    kernels that are launched without a device go there.
+    """
+    chosen = choose(_own(device))
+    if chosen.index is not None and chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        if chosen.type == "cuda":
-            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            torch.cuda.set_device(chosen)
-        # Tensors of the host travel by gloo even between GPUs: a wish to stop is agreed on without stalling them.
+        # Tensors of the host travel by gloo even between GPUs: a stop request is agreed on without stalling them.
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     return chosen
+
+
+def _own(device: str) -> str:
+    """The name of this process's device: under torchrun each has the GPU of its local rank. Found out before any GPU is
+    touched, or every process would keep a context on the first one.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        return device
+    if device.startswith("cuda:") and int(os.environ["WORLD_SIZE"]) > 1:
+        raise UserError(
+            f"train.device is {device}, and {os.environ['WORLD_SIZE']} processes train together",
+            "A GPU for each process",
+            "Set train.device=cuda; CUDA_VISIBLE_DEVICES chooses the GPUs",
+        )
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return device
 
 
 def choose(device: str) -> torch.device:
@@ -67,22 +114,22 @@ def sum_over_all(x: Tensor) -> Tensor:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process finds, for all: what is read from the disk may change while the others still look.
+    """The result of `make` in the first process, for all: files may change while the others still read.
 
-    Its UserError is everybody's: nobody waits for an answer that does not come.
+    Its UserError is raised in all of them, so that nobody waits for a result that does not come.
     """
     if processes() == 1:
         return make()
-    found: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]  # result, error
     if rank() == 0:
         try:
-            found[0] = make()
+            outcome[0] = make()
         except UserError as error:
-            found[1] = error
-    dist.broadcast_object_list(found)
-    if found[1]:
-        raise found[1]
-    return found[0]
+            outcome[1] = error
+    dist.broadcast_object_list(outcome)
+    if outcome[1]:
+        raise outcome[1]
+    return outcome[0]
 
 
 def wait_for_all() -> None:

@@ -69,3 +69,31 @@ def test_the_kernel_is_right_on_the_device() -> None:
 
 def test_the_package_needs_no_triton() -> None:
     run("-c", "import sys; sys.modules['triton'] = None; import tutelage.models.head, tutelage.objectives.distillation")
+
+
+GUARDED = """
+from contextlib import contextmanager
+import torch
+from tutelage.models.head import kernel
+
+current, launched = [0], []
+
+@contextmanager
+def device_of(x):
+    current.append(1)
+    yield
+    current.pop()
+
+class Row:
+    def __getitem__(self, grid):
+        return lambda *pointers, **fixed: launched.append(current[-1])
+
+torch.cuda.device_of, kernel._row = device_of, Row()
+kernel.rows(torch.zeros(2, 8), torch.tensor([1, 2]), None, temperature=1.0, weights=(1.0, 0.0))
+assert launched == [1] and current == [0]
+"""
+
+
+def test_the_kernel_is_launched_on_the_device_of_its_rows() -> None:
+    pytest.importorskip("triton")
+    run("-c", GUARDED)

@@ -40,13 +40,14 @@ def rows(
     vocab = x_CV.shape[1]
     block = min(triton.next_power_of_2(vocab), _BLOCK)
     launch: Any = _row[(len(targets_C),)]
-    launch(
-        x_CV, u_CV, targets_C.contiguous(), ids_CS.long().contiguous(), entropy_C.contiguous(), ce_C, kl_C,
-        vocab, ids_CS.shape[1], x_CV.stride(0), u_CV.stride(0), a, b,
-        T=float(temperature), DENSE=isinstance(soft, Tensor), DRAWN=isinstance(soft, tuple),
-        GRADIENT=weights is not None, NOT_LEARNT=IGNORED, BLOCK=block,
-        DRAWS=triton.next_power_of_2(ids_CS.shape[1]), num_warps=max(1, block // 256), enable_fp_fusion=True,
-    )  # fmt: skip
+    with torch.cuda.device_of(x_CV):  # Triton launches on the stream of the current device, wherever the rows lie
+        launch(
+            x_CV, u_CV, targets_C.contiguous(), ids_CS.long().contiguous(), entropy_C.contiguous(), ce_C, kl_C,
+            vocab, ids_CS.shape[1], x_CV.stride(0), u_CV.stride(0), a, b,
+            T=float(temperature), DENSE=isinstance(soft, Tensor), DRAWN=isinstance(soft, tuple),
+            GRADIENT=weights is not None, NOT_LEARNT=IGNORED, BLOCK=block,
+            DRAWS=triton.next_power_of_2(ids_CS.shape[1]), num_warps=max(1, block // 256), enable_fp_fusion=True,
+        )  # fmt: skip
     return ce_C, kl_C
 
 

@@ -1,0 +1,102 @@
+"""A CUDA graph: work that is recorded once and then replayed as one launch.
+
+A graph belongs to one device. Recording and replay therefore run with that device as the current one, on a stream of
+that device: torch's default capture stream lies on the device that was current first, and on it the work for another
+device would not be recorded at all.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from tutelage.errors import UserError
+
+T = TypeVar("T")
+
+EMPTY = "The CUDA Graph is empty"  # how torch's warning of a recording without any kernel begins
+NOTICE = "Synchronization debug mode is a prototype"  # what torch says of that mode once, whatever happens
+WAIT = "called a synchronizing CUDA operation"  # and that of an operation for which the host waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording(Generic[T]):
+    """replay: do the work again. result: what it returned; each replay overwrites it in place. pool: its memory."""
+
+    replay: Callable[[], None]
+    result: T
+    pool: Any = None
+
+
+def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, pool: Any = None) -> Recording[T]:
+    """Record `work` on the device of `like`. The work has not run yet when this returns.
+
+    name, otherwise: what is recorded and what to do if that is impossible, for the UserError.
+    pool: of an earlier recording. Both then share their memory, so neither may need its temporary values after the
+          other has been replayed.
+    """
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with (
+            torch.cuda.device_of(like),
+            _warnings_like(EMPTY) as empty,
+            torch.cuda.graph(graph, pool=pool, stream=_capture_stream(like.get_device())),
+        ):
+            result = work()
+        if empty:  # replayed, it would leave the same result in place for ever
+            raise RuntimeError(EMPTY)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        # Not tried again without a graph: torch's generators may stay in a recording that broke off.
+        raise UserError(
+            f"{name} could not be recorded as a CUDA graph ({str(error).strip().splitlines()[0]})",
+            "Work that only queues operations on one device",
+            otherwise,
+        ) from error
+
+    def replay() -> None:
+        with torch.cuda.device_of(like):
+            graph.replay()
+
+    return Recording(replay=replay, result=result, pool=graph.pool())
+
+
+@functools.cache
+def _capture_stream(device: int) -> torch.cuda.Stream:
+    """One stream a device: recordings that share a pool must share their stream too."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def waits_of(device: torch.device) -> Iterator[list[str]]:
+    """Collect the places at which the host waits for the device inside this block; always none on a CPU."""
+    if device.type != "cuda":
+        yield []
+        return
+    with _warnings_like(WAIT) as places:
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield places
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@contextmanager
+def _warnings_like(text: str) -> Iterator[list[str]]:
+    """The places of warnings that contain `text`, known after this block. All other warnings are issued after it."""
+    places: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield places
+    for warning in caught:
+        if text in str(warning.message):
+            places.append(f"{Path(warning.filename).name}:{warning.lineno}")
+        elif NOTICE not in str(warning.message):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
