@@ -32,7 +32,7 @@ class Live:
                     "Train the student on a corpus prepared with the teacher's tokenizer",
                 )
         self.models = [model.to(device).eval().requires_grad_(False) for model in built]
-        self.heads = [FrozenHead(model.head[: model.vocab]) for model in self.models]
+        self.heads = [FrozenHead(model.head) for model in self.models]
 
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:

@@ -10,7 +10,7 @@ from oracle import TIGHT, Case, worst
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.models.head import forget, linear_losses, products, token_log_probs
+from tutelage.models.head import FrozenHead, forget, frozen, linear_losses, products, token_log_probs
 
 
 def test_a_value_worked_by_hand() -> None:
@@ -368,9 +368,8 @@ def test_what_a_gpu_would_be_asked_fits_together(draws: int, monkeypatch: pytest
     plan = products.Products(vocab=301, temperature=2.0, weights=weights, chunk=4, dtype=half, sums=full)
     grad_hidden, grad_weight = torch.empty(9, 16, dtype=half, device="meta"), torch.empty(304, 16, device="meta")
     with Largest() as seen, torch.no_grad():
-        losses = plan.losses(
-            case.hidden, case.weight, case.targets, case.teachers, case.drawn, grad_NH=grad_hidden, grad_VH=grad_weight
-        )
+        into = products.Gradients(hidden_NH=grad_hidden, weight_VH=grad_weight)
+        losses = plan.losses(case.hidden, case.weight, case.targets, case.teachers, case.drawn, gradients=into)
     assert [(x.dtype, x.shape) for x in losses] == [(full, (9,))] * 2
     assert seen.products == 3 * (3 if draws else 5)  # a chunk: student, teachers, two gradients
 
@@ -380,3 +379,40 @@ def test_a_chunk_on_a_gpu_is_a_power_of_two_that_depends_on_sizes_alone() -> Non
     assert products._chunk(50257, torch.bfloat16, cuda) == 8192  # 2 x 8192 x 50257 x 2 bytes are 1.6 GB
     assert products._chunk(50257, torch.float32, cuda) == 4096
     assert products._chunk(256_000, torch.float32, cuda) == 2048  # fewer would read the head's gradient too often
+
+
+class Shapes(TorchDispatchMode):
+    """Both sizes and the inner one of every product of matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket is torch.ops.aten.addmm:
+            self.seen |= {*args[1].shape, *args[2].shape}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.float64, 1e-12), (torch.float32, 2e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("draws", [0, 5])
+@pytest.mark.parametrize("padding", [0, 41, 50])
+def test_the_width_that_gpus_get_changes_no_number(dtype, bound, draws, padding, monkeypatch) -> None:
+    """23 words in 64 columns, as 50,257 lie in 50,304; what lies beyond the words is poison at first."""
+
+    def scratch(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.full(shape, torch.nan, dtype=dtype)
+
+    for module in (products, frozen):
+        monkeypatch.setattr(module, "padded_width", lambda vocab, device: 64)
+        monkeypatch.setattr(module, "scratch", scratch)
+    monkeypatch.setattr(products, "_has_products", lambda dtype: True)
+    case = Case(dtype=dtype, padding=padding, draws=draws, widths_of_teachers=() if draws else (4, 9), scale=0.5)
+    case.teachers = [(h, w if i else FrozenHead(w)) for i, (h, w) in enumerate(case.teachers)]
+    with Shapes() as shapes:
+        results = case.ours()
+    assert {64, 23}.intersection(shapes.seen) >= ({64} if padding >= 41 else {23})
+    assert padding < 41 or 23 not in shapes.seen
+    case.teachers = [(h, w.weight_VH if isinstance(w, FrozenHead) else w) for h, w in case.teachers]
+    assert all(worst(result, right) < bound for result, right in zip(results, case.oracle()))
+    assert (results[3][23:] == 0).all()

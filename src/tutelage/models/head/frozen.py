@@ -1,4 +1,4 @@
-"""A head as the products want it: without padding, in their precision and, in 16 bits, centred.
+"""A head as the products need it: in their width and precision and, in 16 bits, centred.
 
 Centred means that one vector is subtracted from all rows, which moves all logits of a row by the same number: no
 probability changes, and no gradient, because a row's gradient sums to zero. GPT-2's logits lie near -100, where
@@ -10,10 +10,10 @@ V vocabulary (true size), H width.
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage.models.head.buffers import scratch
-from tutelage.models.head.rows import statistics_dtype
+from tutelage.models.head.soft import statistics_dtype
 
 HALVES = (torch.bfloat16, torch.float16)
 
@@ -23,9 +23,9 @@ _HEAD_BLOCK = 2048
 
 
 class FrozenHead:
-    """A head [V, H] that nobody trains: what the products need of it is made at first use and kept.
+    """A head [V, H] that is not trained: its form for the products is made at first use and kept.
 
-    `linear_losses` takes it wherever it takes a teacher's plain weight, which it prepares anew at every call.
+    `linear_losses` takes it in place of a teacher's plain weight, which it would prepare anew at every call.
     """
 
     def __init__(self, weight_VH: Tensor) -> None:
@@ -33,22 +33,34 @@ class FrozenHead:
         self._made: dict[tuple[torch.dtype, int], Tensor] = {}
 
     def prepared(self, dtype: torch.dtype, vocab: int) -> Tensor:
-        """The first `vocab` rows for products in `dtype`; the weight itself where that will do."""
+        """`prepared` of this head, made once; the weight itself where no copy is needed."""
         if (dtype, vocab) not in self._made:
             with torch.inference_mode(False):  # validation may ask first, and training last
-                self._made[dtype, vocab] = prepared(self.weight_VH, dtype, vocab)
+                head_VH = prepared(self.weight_VH, dtype, vocab)
+                missing = padded_width(vocab, head_VH.device) - len(head_VH)
+                self._made[dtype, vocab] = nn.functional.pad(head_VH, (0, 0, 0, missing)) if missing else head_VH
         return self._made[dtype, vocab]
 
 
+def padded_width(vocab: int, device: torch.device) -> int:
+    """Columns of a buffer of logits. On GPUs a multiple of 64: tensor cores want products of such widths and rows that
+    begin at multiples of 16 bytes, and 50,257 is odd.
+    """
+    return vocab if device.type == "cpu" else 64 * math.ceil(vocab / 64)
+
+
 def prepared(weight_VH: Tensor, dtype: torch.dtype, vocab: int, *, kept_as: str | None = None) -> Tensor:
-    """A head for products in `dtype`; in 16 bits a copy, which lies in the scratch of that name if one is given."""
-    weight_VH = weight_VH.detach()[:vocab]
+    """A head for products in `dtype`: `vocab` rows, and as many more as `padded_width` asks for if the weight has them.
+    In 16 bits a copy, which lies in the scratch of that name if one is given.
+    """
+    width = padded_width(vocab, weight_VH.device)
+    weight_VH = weight_VH.detach()[: width if width <= len(weight_VH) else vocab]
     if dtype not in HALVES:
         return weight_VH.to(dtype)
     shape, device, sums = weight_VH.shape, weight_VH.device, statistics_dtype(dtype)
     fresh = kept_as is None
     head_VH = torch.empty(shape, dtype=dtype, device=device) if fresh else scratch(kept_as, shape, dtype, device)
-    mean_H = weight_VH[:: math.ceil(vocab / 4096)].mean(0, dtype=sums)
+    mean_H = weight_VH[: vocab : math.ceil(vocab / 4096)].mean(0, dtype=sums)
     for block in head_blocks(weight_VH):
         work_VH = scratch("head block", weight_VH[block].shape, sums, device)
         head_VH[block].copy_(work_VH.copy_(weight_VH[block]).sub_(mean_H))

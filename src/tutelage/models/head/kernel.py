@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from tutelage.data.batch import IGNORED
-from tutelage.models.head.rows import Soft
+from tutelage.models.head.soft import Soft
 
 # With 16 warps it takes 50 registers a thread, so a multiprocessor holds two programs: one reads while one adds up.
 _BLOCK = 4096

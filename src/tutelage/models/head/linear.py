@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.models.head.frozen import FrozenHead
-from tutelage.models.head.products import Drawn, Products, Teachers
+from tutelage.models.head.products import Drawn, Gradients, Products, Teachers
 
 
 @torch.compiler.disable()  # traced, the loop over chunks would be unrolled into thousands of operations
@@ -81,7 +81,8 @@ class _LinearLosses(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         grad_NH = torch.empty_like(hidden_NH, dtype=products.dtype) if ctx.needs_input_grad[0] else None
         grad_VH = torch.empty_like(weight_VH, dtype=products.sums) if ctx.needs_input_grad[1] else None
-        ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, drawn, grad_NH=grad_NH, grad_VH=grad_VH)
+        into = Gradients(hidden_NH=grad_NH, weight_VH=grad_VH)
+        ce_N, kl_N = products.losses(hidden_NH, weight_VH, targets_N, teachers, drawn, gradients=into)
         ctx.gradients = [(grad_NH, hidden_NH.dtype), (grad_VH, weight_VH.dtype)]
         ctx.weights = products.weights
         return ce_N.sum(), kl_N.sum()
@@ -100,7 +101,7 @@ def _shared_scale(of_ce: Tensor, of_kl: Tensor, *, weights: tuple[float, float])
     """The number s for which the upstream gradients are s·weights. There must be one."""
     a, b = weights
     wrong = (of_ce * b - of_kl * a).abs() > 1e-4 * ((of_ce * b).abs() + (of_kl * a).abs())
-    if wrong.device.type == "cpu":
+    if wrong.device.type != "cuda":
         assert not wrong, (
             f"linear_losses was told weights {weights} for ce and kl, but backward brings gradients "
             f"{(of_ce.item(), of_kl.item())}, in another proportion. Pass the weights that the loss is made with."

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from tutelage.models.head.buffers import scratch
-from tutelage.models.head.frozen import HALVES, FrozenHead, head_blocks, prepared
-from tutelage.models.head.rows import ITSELF, Soft, rows, statistics_dtype
+from tutelage.models.head.frozen import HALVES, FrozenHead, head_blocks, padded_width, prepared
+from tutelage.models.head.rows import rows, takes_kernel
+from tutelage.models.head.soft import ITSELF, Soft, statistics_dtype
 
 # More rows would not make the CPU's products faster. Elsewhere the head's gradient is read and written once a chunk,
 # and the logits of student and teacher may take this much: never a share of what is free, or the sums would round
@@ -28,8 +29,20 @@ Drawn = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gradients:
+    """Memory to write gradients to, where they are wanted.
+
+    shares_N: of each row in both gradients, all 1 by default; at most 1, as rows' gradients may be in float16
+    """
+
+    hidden_NH: Tensor | None = None
+    weight_VH: Tensor | None = None
+    shares_N: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Products:
-    """How the rows go through: what is made in which precision, and how many rows at a time."""
+    """How rows are processed: the precision of each part, and the number of rows at a time."""
 
     vocab: int
     temperature: float
@@ -71,47 +84,48 @@ class Products:
         drawn: Drawn = None,
         *,
         entropy: bool = False,
-        shares_N: Tensor | None = None,
-        grad_NH: Tensor | None = None,
-        grad_VH: Tensor | None = None,
+        gradients: Gradients | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """[N] cross-entropies and [N] divergences; what is given of the gradients is written.
-
-        entropy: the rows' own entropies in place of divergences. shares_N: of each row in the gradients, at most 1 for
-        the sake of float16, which the rows' gradients are in; all 1 by default.
-        """
+        """[N] cross-entropies and [N] divergences; with `entropy` the rows' own entropies in place of divergences."""
+        into = gradients or Gradients()
+        grad_NH, grad_VH, shares_N = into.hidden_NH, into.weight_VH, into.shares_N
         ce_N, kl_N = torch.zeros((2, len(targets_N)), dtype=self.sums, device=hidden_NH.device)
         wanted = grad_NH is not None or grad_VH is not None
         lift = self._lift() if wanted else 1.0
         weights = (self.weights[0] * lift, self.weights[1] * lift) if wanted else None
         head_VH = prepared(weight_VH, self.dtype, self.vocab, kept_as="head of student")
         heads = [self._head_of_teacher(k, weight) for k, (_, weight) in enumerate(teachers)]
+        width = len(head_VH)  # the vocabulary, and on GPUs some columns more, whose gradients are 0
         if grad_VH is not None:
-            grad_VH[self.vocab if len(targets_N) else 0 :] = 0  # padding, or no row at all
+            grad_VH[width if len(targets_N) else 0 :] = 0  # padding, or no row at all
 
         for start in range(0, len(targets_N), self.chunk):
             part = slice(start, start + self.chunk)
             hidden_CH = hidden_NH[part].to(self.dtype)
-            x_CV = self._logits("student", [(hidden_CH, head_VH)])
+            wide_CV = self._logits("student", [(hidden_CH, head_VH)])
+            x_CV = wide_CV[:, : self.vocab]
             soft: Soft = None
             if teachers:
                 theirs = [(hidden[part].detach().to(self.dtype), head) for (hidden, _), head in zip(teachers, heads)]
-                soft = self._logits("teacher", theirs)
+                soft = self._logits("teacher", theirs)[:, : self.vocab]
             elif drawn is not None:
                 soft = drawn[0][part], drawn[1][part]
             elif entropy:
                 soft = ITSELF
             ce_N[part], kl_N[part] = rows(x_CV, targets_N[part], soft, temperature=self.temperature, weights=weights)
+            dz_CV = wide_CV[:, :width]
+            if wanted and width > self.vocab and not takes_kernel(x_CV, soft):  # the kernel does so by itself
+                dz_CV[:, self.vocab :] = 0
             if grad_NH is not None:
                 out = grad_NH[part]
-                torch.addmm(out, x_CV, head_VH, beta=0, alpha=1 / lift, out=out)
+                torch.addmm(out, dz_CV, head_VH, beta=0, alpha=1 / lift, out=out)
             if shares_N is not None and wanted:  # on [C, H], not on [C, V]: the product is the same
                 share_C1 = shares_N[part, None]
                 hidden_CH = (hidden_CH * share_C1).to(self.dtype)
                 if grad_NH is not None:
                     grad_NH[part].mul_(share_C1)
             if grad_VH is not None:
-                self._add_product(grad_VH[: self.vocab], x_CV, hidden_CH, alpha=1 / lift, first=start == 0)
+                self._add_product(grad_VH[:width], dz_CV, hidden_CH, alpha=1 / lift, first=start == 0)
         return ce_N, kl_N
 
     def _lift(self) -> float:
@@ -129,15 +143,17 @@ class Products:
         return prepared(weight, self.dtype, self.vocab, kept_as=f"head of teacher {k}")
 
     def _logits(self, name: str, models: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """[C, V], the mean of the models' logits divided by the temperature, which costs a product nothing."""
+        """[C, padded width], the mean of the models' logits divided by the temperature, which costs a product nothing.
+        Nothing is defined beyond the vocabulary.
+        """
         hidden_CH, _ = models[0]
-        # Tensor cores want rows that begin at multiples of 16 bytes, and 50,257 is odd.
-        width = self.vocab if hidden_CH.device.type == "cpu" else 64 * math.ceil(self.vocab / 64)
-        x_CV = scratch(f"logits of {name}", (len(hidden_CH), width), self.dtype, hidden_CH.device)[:, : self.vocab]
+        shape = len(hidden_CH), padded_width(self.vocab, hidden_CH.device)
+        wide_CV = scratch(f"logits of {name}", shape, self.dtype, hidden_CH.device)
         alpha = 1 / (self.temperature * len(models))
         for k, (hidden_CH, head_VH) in enumerate(models):
+            x_CV = wide_CV[:, : len(head_VH)]
             torch.addmm(x_CV, hidden_CH, head_VH.t(), beta=min(k, 1), alpha=alpha, out=x_CV)
-        return x_CV
+        return wide_CV
 
     def _add_product(self, grad_VH: Tensor, dz_CV: Tensor, hidden_CH: Tensor, *, alpha: float, first: bool) -> None:
         """grad_VH (+)= alpha · dz_CV.T @ hidden_CH, added in grad_VH's precision, which may be above the product's."""

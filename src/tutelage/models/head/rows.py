@@ -7,30 +7,20 @@ divided by the temperature.
 import functools
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutelage.data.batch import IGNORED
 from tutelage.models.head.buffers import scratch
+from tutelage.models.head.soft import Soft, statistics_dtype
 
 # Rows that are worked on at a time. On the CPU four float32 blocks stay in the cache (16 x 50,257 take 13 MB); larger
 # ones would go to memory and back at every operation, smaller ones spend their time on calling: with 1,000 ids 16 rows
 # take half as long again as 256.
 _CELLS, _LEAST = 1 << 18, 16
 _ELSEWHERE = 1024
-
-ITSELF: Final = "itself"
-Soft = Tensor | tuple[Tensor, Tensor] | Literal["itself"] | None
-"""What a teacher says of some rows: u [C, V]; draws from softmax(u) and its entropy, [C, S] and [C]; or nothing.
-ITSELF: there is no teacher, and in place of the KL comes the entropy of the row, at temperature 1 and without gradient.
-"""
-
-
-def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
-    """In what the rows are summed: float64 for float64, float32 for everything else."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def rows(
@@ -41,19 +31,23 @@ def rows(
     x_CV are logits / T. With weights (a, b) it then holds d(a·ce + b·kl)/d logits, and the teacher's logits hold
     nothing of use; without weights both are spent. Of draws the KL is an estimate, its mean over the draws exact.
     """
-    of_kernel = x_CV.is_cuda and x_CV.dtype != torch.float64 and not isinstance(soft, str) and has_triton()
-    work = rows_by_kernel() if of_kernel else rows_by_torch
+    work = rows_by_kernel() if takes_kernel(x_CV, soft) else rows_by_torch
     return work(x_CV, targets_C, soft, temperature=temperature, weights=weights)
+
+
+def takes_kernel(x_CV: Tensor, soft: Soft) -> bool:
+    """Whether these rows go through the Triton kernel."""
+    return x_CV.is_cuda and x_CV.dtype != torch.float64 and not isinstance(soft, str) and has_triton()
 
 
 @functools.cache
 def has_triton() -> bool:
-    """Whether CUDA rows go through the kernel. Without it they take torch's operations: the same numbers, slower."""
+    """Whether Triton is installed. Without it CUDA rows take torch's operations: the same numbers, slower."""
     return importlib.util.find_spec("triton") is not None
 
 
 def rows_by_kernel() -> Callable[..., tuple[Tensor, Tensor]]:
-    """`rows` as one Triton program a row. Imported when it is first needed: most machines have no use for Triton."""
+    """`rows` as one Triton program a row. Imported at first use: most machines have no Triton."""
     from tutelage.models.head import kernel
 
     return kernel.rows

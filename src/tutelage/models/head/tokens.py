@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tutelage.models.head.linear import check
-from tutelage.models.head.products import Products
+from tutelage.models.head.products import Gradients, Products
 
 
 @torch.compiler.disable()
@@ -67,9 +67,8 @@ class _TokenLogProbs(torch.autograd.Function):
         grad_VH = torch.empty_like(weight_VH, dtype=products.sums) if of_weight else None
         # As shares of the largest: a loss that is a mean over many tokens would vanish in float16.
         largest = wanted_N.abs().amax().clamp(min=torch.finfo(wanted_N.dtype).tiny) if len(wanted_N) else wanted_N.sum()
+        into = Gradients(hidden_NH=grad_NH, weight_VH=grad_VH, shares_N=-wanted_N / largest)
         with torch.autocast(hidden_NH.device.type, enabled=False):
-            products.losses(
-                hidden_NH, weight_VH, targets_N, shares_N=-wanted_N / largest, grad_NH=grad_NH, grad_VH=grad_VH
-            )
+            products.losses(hidden_NH, weight_VH, targets_N, gradients=into)
         found = [(grad_NH, hidden_NH.dtype), (grad_VH, weight_VH.dtype)]
         return *(None if g is None else g.to(sort).mul_(largest) for g, sort in found), None, None
