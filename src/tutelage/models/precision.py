@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+HALVES = (torch.bfloat16, torch.float16)
 WITHOUT_FLOAT64 = ("mps",)
 
 

@@ -207,10 +207,12 @@ def build_loop(
             "At least one window a process",
             "Raise train.batch or start fewer processes",
         )
+    teacher = getattr(objective, "teacher", None)
     if recipe.train.compile:
         student.compile_body()
+        if isinstance(teacher, Live):
+            teacher.compile()
     graphed, fetch = worth_a_graph(recipe, device, micro), None
-    teacher = getattr(objective, "teacher", None)
     if graphed and teacher and not isinstance(teacher, Live):  # a live one computes, and is part of the recording
         objective.teacher = InPlace(teacher)
         fetch = objective.teacher.fetch

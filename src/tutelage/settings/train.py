@@ -124,7 +124,7 @@ class Train(Section):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers of the forward pass; weights and moments are fp32. fp16 scales its loss."""
     compile: bool = False
-    """torch.compile the body of the student. The CPU needs a C++ compiler for it."""
+    """torch.compile the body of the student and of a live teacher. The CPU needs a C++ compiler for it."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"
     """Replay a micro-batch as one launch; auto does so on one CUDA device, up to 16,384 tokens a micro-batch."""
     deterministic: bool = False

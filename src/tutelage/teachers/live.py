@@ -1,18 +1,21 @@
-"""The teacher runs beside the student: one model, or several whose logits are averaged."""
+"""A teacher that runs beside the student: one model, or several whose logits are averaged."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.head import FrozenHead
+from tutelage.models.precision import HALVES
 from tutelage.models.student import Student, load_student
 from tutelage.teachers.common.base import Targets
 
 
 class Live:
-    """Models in evaluation mode, without gradients, asked at every step.
+    """Models in evaluation mode, without gradients, run at every step.
 
     models: Students, or names of runs, folders or Hub models. All must share the student's tokenizer; `vocab` says
             how many ids it has and is checked where it is given.
@@ -34,7 +37,19 @@ class Live:
         self.models = [model.to(device).eval().requires_grad_(False) for model in built]
         self.heads = [FrozenHead(model.head) for model in self.models]
 
+    def compile(self) -> None:
+        """Compile the body of every model, as the student's is."""
+        for model in self.models:
+            model.compile_body()
+
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:
         """The teachers' hidden states at every position of `batch`."""
-        return Targets([(m.backbone(batch.ids).flatten(0, 1), head) for m, head in zip(self.models, self.heads)])
+        return Targets([(self._hidden(model, batch), head) for model, head in zip(self.models, self.heads)])
+
+    def _hidden(self, model: Student, batch: TokenBatch) -> Tensor:
+        # The student's autocast would cast between 16 and 32 bits around every operation of 16-bit weights: nearly
+        # twice the kernels and the memory traffic.
+        half = model.head.dtype in HALVES
+        with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
+            return model.backbone(batch.ids).flatten(0, 1)

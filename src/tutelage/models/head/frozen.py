@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from tutelage.models.head.buffers import scratch
 from tutelage.models.head.soft import statistics_dtype
-
-HALVES = (torch.bfloat16, torch.float16)
+from tutelage.models.precision import HALVES
 
 # Rows of a head that are cast, or of its gradient that are added, at a time. On the CPU the 16-bit half then stays in
 # the cache; adding bfloat16 to float32 in one operation is six times slower than casting it first.

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from tutelage.models.head.buffers import scratch
-from tutelage.models.head.frozen import HALVES, FrozenHead, head_blocks, padded_width, prepared
+from tutelage.models.head.frozen import FrozenHead, head_blocks, padded_width, prepared
 from tutelage.models.head.rows import rows, takes_kernel
 from tutelage.models.head.soft import ITSELF, Soft, statistics_dtype
+from tutelage.models.precision import HALVES
 
 # More rows would not make the CPU's products faster. Elsewhere the head's gradient is read and written once a chunk,
 # and the logits of student and teacher may take this much: never a share of what is free, or the sums would round
