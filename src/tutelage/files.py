@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,21 @@ def folder_atomically(path: Path) -> Iterator[Path]:
         raise _as_user_error(error, path) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def delete_written(folder: Path, patterns: Iterable[str]) -> None:
+    """Delete what tutelage wrote into a folder, and the folder where nothing else is in it.
+
+    patterns: of the file names that are written there. A file of any other name, or behind a link, stays.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for pattern in patterns:
+        for file in folder.glob(pattern):
+            if file.is_file() and not file.is_symlink():
+                file.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def sync_folder(folder: Path) -> None:
@@ -163,21 +178,32 @@ def read_json(path: Path) -> Any:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl file; none where it does not exist. A last line cut short by a kill is left out."""
+    """The rows of a .jsonl file that can be read; none where it does not exist."""
+    return rows_and_broken(path)[0]
+
+
+def rows_and_broken(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The rows of a .jsonl file, and the numbers (from 1) of lines that are no row.
+
+    A last line without its end is what a kill leaves behind: it is neither.
+    """
     path = Path(path)
     if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").split("\n"):  # splitlines also splits at what a string may hold
+        return [], []
+    rows, broken = [], []
+    # Not splitlines, which also splits at what a string may hold.
+    *lines, _cut = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+            row = json.loads(line.decode())
+        except ValueError:
+            row = None
+        rows.append(row) if isinstance(row, dict) else broken.append(number)
+    return rows, broken
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add one row to a .jsonl file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with disk_errors(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")

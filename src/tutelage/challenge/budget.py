@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from tutelage.checked import restore
 from tutelage.errors import UserError
 
 M = 1_000_000
@@ -55,8 +56,7 @@ class Ledger:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Take up the counts of a saved ledger."""
-        for name, words in state.items():
-            setattr(self, name, words)
+        restore(self, state, "The ledger of words in a checkpoint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

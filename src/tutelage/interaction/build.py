@@ -18,18 +18,19 @@ from tutelage.interaction.forecast import Forecast
 from tutelage.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error, reads_rewards
 from tutelage.interaction.mixed import Mixed, MixedBatch
 from tutelage.interaction.prompts import Pool
-from tutelage.models.student import Student, fingerprint_of
+from tutelage.models.student import Student
 from tutelage.objectives.common.base import Loss
 from tutelage.objectives.common.kl import KLWeight
 from tutelage.objectives.common.kl import require_first_ratio as check_ratio
 from tutelage.objectives.cross_entropy import CrossEntropy
-from tutelage.recipe import explained, load_class
+from tutelage.recipe import load_class
 from tutelage.runs import build as assemble
-from tutelage.runs import record
 from tutelage.runs.build import Corpus
+from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
+from tutelage.runs.provenance import provenance as training_provenance
 from tutelage.settings import train as settings
 from tutelage.settings.interact import Interaction
-from tutelage.train import checkpoint, parallel
+from tutelage.train import checkpoint
 from tutelage.train.loop import Loop, Step
 from tutelage.train.optim import build_optimizers
 from tutelage.train.scaling import MicroBatch
@@ -80,7 +81,7 @@ def open_corpus(recipe: Interaction) -> Corpus:
 def provenance(recipe: Interaction, corpus: Corpus) -> Provenance:
     """What the student owes its words to before anybody has said anything; beginnings from held-out text count too."""
     manifest = corpus.train.manifest
-    found = record.provenance(as_training(recipe), manifest)
+    found = training_provenance(as_training(recipe), manifest)
     if recipe.prompts.source != "corpus" or recipe.prompts.split != "valid":
         return found
     held_out = {f"{manifest['corpus']['fingerprint']}/valid": manifest["splits"]["valid"]["words"]}
@@ -176,23 +177,17 @@ def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -
     return FromPairs(recipe, made.objective, tokenizer, distance)
 
 
-def parts(recipe: Interaction, corpus: Corpus, device: torch.device, readers: Mapping[str, str]) -> dict[str, Any]:
+def identity(recipe: Interaction, corpus: Corpus, device: torch.device, judges: Mapping[str, str]) -> dict[str, Any]:
     """Everything that decides the numbers of a run, by kind. Where a judge is reached decides none."""
-    found = {k: v for k, v, _ in explained(recipe) if not k.startswith((*record.WITHOUT_EFFECT, *WHO, "data.path"))}
-    return {
-        "recipe": json.loads(json.dumps(found)),
-        "corpus": corpus.train.fingerprint,
-        "start": fingerprint_of(recipe.student.weights) if recipe.student.weights else "random",
-        "teacher": dict(readers),
-        "code": record.code_fingerprint((*record.NUMERIC_ROOMS, "judges", "interaction")),
-        "versions": record.versions(),
-        "machine": {
-            "device": device.type,
-            "processes": parallel.processes(),
-            "threads": torch.get_num_threads(),
-            "micro_batch": recipe.train.micro_batch,
-        },
-    }
+    return identity_of(
+        recipe,
+        corpus.train.fingerprint,
+        dict(judges),
+        device=device,
+        micro_batch=recipe.train.micro_batch,
+        rooms=(*NUMERIC_ROOMS, "judges", "interaction"),
+        without=WHO,
+    )
 
 
 def require_first_ratio(step: Step) -> None:

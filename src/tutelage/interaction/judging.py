@@ -10,7 +10,7 @@ from tutelage.interaction.rollouts import Written
 from tutelage.interaction.state import Costs
 from tutelage.judges import open_judge, open_tutor
 from tutelage.judges.common.base import Correction, Verdict
-from tutelage.runs.record import provenance_of
+from tutelage.runs.provenance import provenance_of
 from tutelage.settings.interact import Interaction, Reader
 from tutelage.train import parallel
 

@@ -21,7 +21,7 @@ from tutelage.train import parallel
 APART = 2**31  # in the place of a round's number: the noise of held-out texts is the same at every look
 
 
-class Watcher:
+class Monitor:
     """Measures the student of now. Nothing that it finds is learnt from."""
 
     def __init__(self, recipe: Any, run: Path, corpus: Corpus, prompts: Pool, readers: Readers) -> None:

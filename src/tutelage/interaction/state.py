@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tutelage.checked import restore
+
 
 @dataclass(slots=True)
 class Where:
@@ -24,7 +26,7 @@ class Where:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved place."""
-        self.done, self.first, self.last, self.enough = (state[key] for key in ("done", "first", "last", "enough"))
+        restore(self, state, "The place of a run's rounds in a checkpoint")
 
 
 @dataclass(slots=True)
@@ -44,5 +46,4 @@ class Costs:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up saved costs."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        restore(self, state, "The costs in a checkpoint")

@@ -39,7 +39,7 @@ class Progress:
     ) -> None:
         self.bar.stop()
 
-    def advance(self, step: Step, words: int) -> None:
+    def advance(self, step: Step) -> None:
         """A step is done."""
         self.bar.update(self.task, completed=step.index)
 

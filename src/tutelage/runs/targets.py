@@ -17,7 +17,7 @@ from tutelage.errors import Interrupted, UserError
 from tutelage.files import duration, gigabytes
 from tutelage.models.student import load_tokenizer_of
 from tutelage.recipe import validated
-from tutelage.runs.watch import StopWish
+from tutelage.runs.watch import StopRequest
 from tutelage.settings.train import Data, Names
 from tutelage.teachers.cache import Cache, Settings
 from tutelage.teachers.cached.targets import AT_ONCE, Part
@@ -81,12 +81,12 @@ def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.
     settings = wanted.model_dump(exclude={"teacher", "phases", "device", "resident"})
     reads = Reads(stream=stream, folder=corpus, window=window, grain=grain)
     cache = Cache(*wanted.teacher, reads=reads, device=device, anew=True, resident="disk", **settings)
-    with StopWish().listening() as wish:
+    with StopRequest().listening() as wish:
         for part in cache.parts:
             _write(part, console, device, wish)
 
 
-def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -> None:
+def _write(part: Part, console: Console, device: torch.device, wish: StopRequest) -> None:
     if parallel.rank() == 0:
         part.begin()
     parallel.wait_for_all()
@@ -107,7 +107,7 @@ def _write(part: Part, console: Console, device: torch.device, wish: StopWish) -
         for i in range(rounds):
             # A round is one unit of each process, so that all of them hear of a wish to stop after the same one.
             blocks |= {unit: part.make(unit) for unit in mine[i : i + 1]}
-            heard = wish.heard()
+            heard = wish.made()
             if heard or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
                 part.store.write(blocks)
                 blocks, written = {}, time.perf_counter()

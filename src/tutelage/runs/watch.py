@@ -1,8 +1,8 @@
-"""What a run sees of itself: validation loss, the best model so far, milestones, the log, a wish to stop."""
+"""What a run knows of itself: validation loss, the best model so far, tokens and seconds, its log, a stop request."""
 
 import json
 import math
-import shutil
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,17 @@ from typing import Any
 
 import torch
 
+from tutelage.checked import as_type, restore
 from tutelage.errors import UserError
+from tutelage.files import delete_written
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.build import Corpus
 from tutelage.train import checkpoint, parallel
 from tutelage.train.loop import Loop
+
+# What a model's folder holds, by the names that save_pretrained gives.
+MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
+MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
 
 
 @dataclass(slots=True)
@@ -42,8 +48,23 @@ class Best:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state."""
-        self.loss = math.inf if state["loss"] is None else state["loss"]
-        self.step, self.stale = state["step"], state["stale"]
+        loss = as_type(float, state["loss"], "The best validation loss of a checkpoint") if state["loss"] else math.inf
+        restore(self, {**state, "loss": loss}, "The best model's record in a checkpoint")
+
+
+@dataclass(slots=True)
+class TokenCount:
+    """Tokens learnt from since the run was begun, over all processes."""
+
+    count: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The count."""
+        return {"count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a saved count."""
+        restore(self, state, "The token count of a checkpoint")
 
 
 @torch.no_grad()
@@ -62,27 +83,33 @@ def validation_loss(loop: Loop, corpus: Corpus) -> float:
     return float(parallel.sum_over_all(total)) / count
 
 
+def best_folder(run: Path, step: int) -> Path:
+    """Where the model of the lowest validation loss lies until the run ends."""
+    return run / f"best-{step}"
+
+
 def prune_best(run: Path, best: Best) -> None:
     """Delete best models that neither this moment nor a checkpoint refers to."""
     wanted = {best.step}
     for path in checkpoint.steps(run / "checkpoints"):
         try:
             wanted.add(json.loads((path / checkpoint.VALUES).read_text())["parts"]["best"]["step"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # a damaged checkpoint refers to nothing
     for folder in run.glob("best-*"):
-        if int(folder.name.removeprefix("best-")) not in wanted:
-            shutil.rmtree(folder)
+        name = re.fullmatch(r"best-(\d+)", folder.name)
+        if name and int(name[1]) not in wanted:
+            delete_written(folder, MODEL_FILES)
 
 
-class StopWish:
+class StopRequest:
     """Ctrl-C or SIGTERM: noticed between two steps, agreed on by all processes."""
 
     def __init__(self) -> None:
         self.signal = 0
 
     @contextmanager
-    def listening(self) -> Iterator["StopWish"]:
+    def listening(self) -> Iterator["StopRequest"]:
         """Take the signals while the block runs; where that is impossible (not the main thread), leave them be."""
         before = {}
         try:
@@ -101,7 +128,7 @@ class StopWish:
             raise KeyboardInterrupt  # asked twice: do not wait for the step to end
         self.signal = number
 
-    def heard(self) -> bool:
+    def made(self) -> bool:
         """Whether any process was asked to stop."""
         if parallel.processes() == 1:
             return bool(self.signal)
@@ -150,19 +177,19 @@ def _missing(extra: str) -> UserError:
 
 
 class Clock:
-    """Seconds trained, over all the times the run was taken up, and tokens a second since the last look."""
+    """Seconds trained, over all commands that went on with the run, and tokens a second since the last row."""
 
-    def __init__(self, seconds_before: float) -> None:
+    def __init__(self, seconds_before: float, tokens_before: int = 0) -> None:
         self.before, self.begun = seconds_before, time.perf_counter()
-        self.look = (self.begun, 0)
+        self.last = (self.begun, tokens_before)
 
     def seconds(self) -> float:
         """Seconds since the first step of the run."""
         return self.before + time.perf_counter() - self.begun
 
     def rate(self, tokens: int) -> float:
-        """Tokens a second since the last call. tokens: seen since the clock was started."""
+        """Tokens a second since the last call. tokens: of the whole run so far."""
         now = time.perf_counter()
-        then, before = self.look
-        self.look = (now, tokens)
+        then, before = self.last
+        self.last = (now, tokens)
         return (tokens - before) / max(now - then, 1e-9)

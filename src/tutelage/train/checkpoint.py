@@ -1,19 +1,21 @@
 """Checkpoints to resume from: written whole, checked by hash, without pickle."""
 
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tutelage.files import folder_atomically, hash_file
+from tutelage.errors import UserError
+from tutelage.files import delete_written, folder_atomically, hash_file
 
 TENSORS, VALUES, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+FILES = (TENSORS, VALUES, MANIFEST)
+NAME = re.compile(r"step-(\d{8,})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +37,20 @@ def write(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mappin
         # The manifest goes last: if it is there and agrees, the checkpoint is whole.
         (fresh / MANIFEST).write_text(json.dumps({name: hash_file(fresh / name) for name in (TENSORS, VALUES)}))
     for old in steps(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        delete_written(old, FILES)
     return place
 
 
 def steps(folder: Path) -> list[Path]:
-    """The checkpoints there are, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+    """The checkpoints there are, oldest first. What has another name is not ours."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir() and NAME.fullmatch(path.name))
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, with the damaged ones that were passed over; None if there is none."""
+    """The newest checkpoint that is whole, with the damaged ones that were passed over; None if there are none at all.
+
+    Raises UserError where there are some and all are damaged: to begin again is for the user to decide.
+    """
     damaged: list[str] = []
     for path in reversed(steps(folder)):
         if problem := _damage(path):
@@ -57,25 +62,33 @@ def newest(folder: Path) -> Checkpoint | None:
             values=json.loads((path / VALUES).read_text()),
             damaged=tuple(damaged),
         )
+    if damaged:
+        raise UserError(
+            f"Every checkpoint in {folder} is damaged: {'; '.join(damaged)}",
+            "At least one whole checkpoint to go on from",
+            f"Delete {folder} and run the same command to begin again at step 0",
+        )
     return None
 
 
-def forget_after(folder: Path, step: int) -> None:
+def delete_after(folder: Path, step: int) -> None:
     """Delete checkpoints newer than `step`: the damaged ones, whose place the run will reach again."""
     for path in steps(folder):
         if int(path.name.removeprefix("step-")) > step:
-            shutil.rmtree(path)
+            delete_written(path, FILES)
 
 
 def delete_all(folder: Path) -> None:
     """A finished run has nothing to resume."""
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in steps(folder):
+        delete_written(path, FILES)
+    delete_written(folder, ())
 
 
 def _damage(path: Path) -> str:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         wrong = [name for name in (TENSORS, VALUES) if hash_file(path / name) != manifest[name]]
-    except (OSError, json.JSONDecodeError, KeyError, UnicodeDecodeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} is not what was written" if wrong else ""

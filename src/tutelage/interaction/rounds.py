@@ -1,0 +1,281 @@
+"""`tutelage interact`, round by round: the student writes, is judged or corrected, and learns from it."""
+
+import copy
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tutelage.challenge import budget
+from tutelage.data.rollouts import RolloutBatch
+from tutelage.interaction import build, experience, journal, rollouts
+from tutelage.interaction.experience import Experience
+from tutelage.interaction.judging import Readers, owed, words_of_verdicts
+from tutelage.interaction.mixed import MixedBatch
+from tutelage.interaction.monitor import Monitor
+from tutelage.interaction.prompts import pool
+from tutelage.interaction.rollouts import Written
+from tutelage.interaction.state import Costs, Where
+from tutelage.models.student import Student
+from tutelage.runs.identity import fingerprint_of_run
+from tutelage.runs.lifecycle import Lifecycle
+from tutelage.settings.interact import Interaction
+from tutelage.train import parallel
+from tutelage.train.loop import Loop, Step
+
+
+class InteractionWork:
+    """A recipe of `tutelage interact` as the work of a run."""
+
+    tracks = budget.TRACKS
+    student: Student
+    loop: Loop
+    experience: Experience
+
+    def __init__(self, settings: Interaction, life: Lifecycle) -> None:
+        self.settings, self.life, self.path = settings, life, life.path
+        self.corpus = build.open_corpus(settings)
+        self.prompts = pool(settings, self.corpus.tokenizer)
+        self.where, self.costs = Where(), Costs()
+        self.judging = Readers(settings, self.path, self.costs)
+        self.provenance = build.provenance(settings, self.corpus).joined(owed(settings))
+        self.forecast = build.forecast(settings, self.prompts)
+        budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown)
+
+    # --- before the first round ------------------------------------------------------------------------------------
+
+    def build(self) -> Loop:
+        """Student, reference model, objective and a loop with no update to make yet."""
+        settings, device = self.settings, self.life.device
+        made = build.build(settings, self.corpus, device)
+        self.student, self.kl_weight = made.student, made.kl_weight
+        self.loop = build.build_loop(settings, made, device, batch_at=self._batch_at, lr_factor=self._lr_factor)
+        self.loop.parts |= {"where": self.where, "costs": self.costs, "kl_weight": self.kl_weight}
+        self.lessons = build.lessons(settings, made, self.corpus.tokenizer, self.loop)
+        self.monitor = Monitor(settings, self.path, self.corpus, self.prompts, self.judging)
+        return self.loop
+
+    def _batch_at(self, step: int) -> Any:
+        assert self.where.first is not None
+        batch = self.experience.batch_at(step - self.where.first)
+        if not self.settings.train.lm_weight:
+            return batch
+        assert isinstance(batch, RolloutBatch)
+        return MixedBatch(texts=batch, windows=self.corpus.batch_at(step))
+
+    def _lr_factor(self, step: int) -> float:
+        """By how much of the rounds is over: a round with few pairs is not a shorter part of the schedule."""
+        assert self.where.first is not None
+        share = (step - self.where.first) / max(self.where.last - self.where.first, 1)
+        return self.forecast.lr_factor(self.where.done, share)
+
+    def describe(self) -> None:
+        """Say what the run would do, and do nothing."""
+        made = build.build(self.settings, self.corpus, self.life.device)
+        self.life.say(f"{'run':>11}  {self.path}{' (there already)' if self.life.existing else ''}")
+        for key, text in self.forecast.lines(made.student, self.life.device).items():
+            self.life.say(f"{key:>11}  {text}")
+
+    def identity(self, micro_batch: int) -> dict[str, Any]:
+        """What decides the numbers of this run. Where a judge is reached decides none."""
+        parts = build.identity(self.settings, self.corpus, self.life.device, self.judging.fingerprints())
+        self.made_by = fingerprint_of_run(parts)
+        return parts
+
+    def facts(self) -> dict[str, Any]:
+        """Updates at most, bytes on disk, and who judges."""
+        disk = self.forecast.disk(self.student)
+        return {"steps": self.forecast.updates(), "disk": disk, **parallel.from_first(self.judging.described)}
+
+    def summary(self) -> str:
+        """How many rounds, and whose scores they learn from."""
+        return f"{self.settings.rounds:,} rounds, judged by {self.life.record.facts['judge']['about']}"
+
+    def milestones(self) -> list[int]:
+        """Words at which a model is kept."""
+        return self.forecast.milestones()
+
+    def position(self) -> str:
+        """The update, and how many rounds are over."""
+        return f"update {self.loop.step:,}, after {self.rounds_done()} of {self.settings.rounds} rounds"
+
+    def rounds_done(self) -> int:
+        """Rounds that are over."""
+        return max(self.where.done, 0)
+
+    # --- the rounds ------------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Take the rounds from where the run stands to the last one."""
+        if parallel.processes() == 1:  # several would have to stop at the same place
+            self.judging.between = self.life.stop_if_requested
+        if self.where.done < 0:
+            self._evaluate(0)
+            self.where.done = 0
+        while self.where.done < self.settings.rounds:
+            if reason := self._ends_early():
+                self._end_early(reason)
+                return
+            self._take_round(self.where.done + 1)
+
+    def _ends_early(self) -> str:
+        """Why there is no further round although the recipe has more; empty if there is one."""
+        return self.where.enough or self.forecast.broken_by_next_round(self.provenance, self.life.ledger)
+
+    def _end_early(self, reason: str) -> None:
+        self.life.record.event(self.loop.step, "note", f"Stopped early: {reason}.")
+        self.life.say(f"{self.path}: stopped early: {reason}.")
+        self.life.keep_milestones(self.life.ledger.shown, ends=True)
+        self._evaluate(self.where.done, ends=True)
+
+    def _take_round(self, number: int) -> None:
+        """Sample, judge, learn, evaluate."""
+        spent = copy.copy(self.costs)
+        written = self._sample(number)
+        verdicts = self.judging.grade(written)
+        corrections = self.judging.correct(written)
+        experience = self._experience(number, written, verdicts, corrections)
+        if self.where.first is None:
+            ledger = self.life.ledger
+            ledger.student_wrote += sum(one.words for one in written)
+            ledger.teacher_wrote += words_of_verdicts(verdicts)
+            ledger.teacher_wrote += sum(len((one.text or "").split()) for one in corrections or ())
+            self.kl_weight.update(experience.figures["kl"], len(written))
+            self.where.first, self.where.last = self.loop.step, self.loop.step + len(experience.plan)
+        self._update(number, experience)
+        self._log_round(number, written, verdicts, experience, spent)
+        self._evaluate(number)
+        self.where.done, self.where.first = number, None
+        if self.loop.step - self.life.saved >= self.settings.save.every or number == self.settings.rounds:
+            self.life.checkpoint()
+        self.life.stop_if_requested()
+
+    # --- what a round is made of -----------------------------------------------------------------------------------
+
+    def _folder(self, number: int) -> Path:
+        return self.path / "rounds" / f"{number:05d}"
+
+    def _sample(self, number: int) -> list[Written]:
+        """The round's texts: those on the disk, or new ones, which are there before anybody judges them."""
+        prompts, folder = self.prompts.of_round(number), self._folder(number) / "texts"
+        tokenizer = self.corpus.tokenizer
+        kept = parallel.from_first(lambda: rollouts.kept(folder, prompts, self.made_by, tokenizer))
+        if kept is not None:
+            return kept
+        begun = time.perf_counter()
+        seed, between = (self.settings.seed, number), self.judging.between
+        written = rollouts.write(
+            self.student, prompts, self.settings.sample, tokenizer=tokenizer, seed=seed, between=between
+        )
+        if parallel.rank() == 0:
+            rollouts.keep(folder, written, self.made_by)
+        self.costs.sample += time.perf_counter() - begun
+        return written
+
+    def _experience(self, number: int, written: list[Written], verdicts: list[Any], corrections: Any) -> Experience:
+        """What the round teaches: from the disk, or worked out and on the disk before the first update.
+
+        It holds log-probs of the policy that wrote the texts, which later updates could not compute again.
+        """
+        folder, begun = self._folder(number) / "lesson", time.perf_counter()
+        kept = parallel.from_first(lambda: experience.kept(folder))
+        if kept is None:
+            kept = self.lessons.of(number, written, verdicts, corrections, first=self.loop.step == 0)
+            if parallel.rank() == 0:
+                experience.keep(folder, kept)
+        self.experience = kept
+        self.costs.update += time.perf_counter() - begun
+        return kept
+
+    def _update(self, number: int, experience: Experience) -> None:
+        """Make the updates of the round that are still to come."""
+        begun = time.perf_counter()
+        self.loop.steps = self.where.last
+        for step in self.loop:
+            self._after(step, ends=number == self.settings.rounds and step.index == self.where.last)
+            if step.index < self.where.last:
+                self.life.stop_if_requested()
+        self.costs.update += time.perf_counter() - begun
+
+    def _after(self, step: Step, *, ends: bool) -> None:
+        """Everything that happens between two updates: count, log, keep milestones, save."""
+        first, last = step.index - 1 == self.where.first, step.index == self.where.last
+        if first:
+            build.require_first_ratio(step)
+        self.life.after(step, log=first or last or step.index % self.settings.log.every == 0, ends=ends)
+        every = self.settings.save.every
+        if every and step.index - self.life.saved >= every and not last:
+            self.life.checkpoint()
+
+    def _log_round(
+        self, number: int, written: list[Written], verdicts: list[Any], experience: Experience, spent: Costs
+    ) -> None:
+        """The round's row of metrics and its stories."""
+        ledger = self.life.ledger
+        stages = {f"seconds.{k}": round(getattr(self.costs, k) - getattr(spent, k), 3) for k in build.STAGES}
+        self.life.log(
+            {"kind": "round", "round": number, "step": self.loop.step, "words": ledger.shown}
+            | {"student_wrote": ledger.student_wrote, "teacher_wrote": ledger.teacher_wrote}
+            | journal.figures(written, verdicts)
+            | dict(experience.figures)
+            | stages
+        )
+        if parallel.rank() == 0:
+            journal.tell_stories(self.path / "stories.jsonl", number, "rollouts", written, verdicts)
+        limit = self.settings.watch.max_kl
+        if limit and experience.figures["kl"] > limit:
+            self.where.enough = f"watch.max_kl is {limit}"
+            self._alarm(number, f"Texts are {experience.figures['kl']:.1f} nats from the reference model")
+
+    # --- evaluation ------------------------------------------------------------------------------------------------
+
+    def _evaluate(self, number: int, *, ends: bool = False) -> None:
+        """Measure on held-out prompts and on the corpus: before the first round, every so often, after the last.
+
+        ends: this round turned out to be the last, so what was not due is measured after all
+        """
+        common = {"round": number, "step": self.loop.step, "words": self.life.ledger.shown}
+        if self._due(number, self.settings.watch.held_out) != ends:
+            row = self.monitor.held_out(self.student, number, self.made_by)
+            self.life.log({"kind": "held_out", **common, **row})
+            self.life.say(self._described(number, row))
+            if alarm := parallel.from_first(self.monitor.alarmed):
+                self._alarm(number, alarm)
+        if self._due(number, self.settings.watch.probe) != ends:
+            row = self.monitor.probe(self.student, self.loop)
+            self.life.log({"kind": "probe", **common, **row})
+
+    def _due(self, number: int, every: int) -> bool:
+        return number in (0, self.settings.rounds) or bool(every and number % every == 0)
+
+    def _described(self, number: int, row: dict[str, Any]) -> str:
+        score = "no score" if row["score"] is None else f"{row['score']:.3f}"
+        won = "" if row["win_rate"] is None or number == 0 else f", better than before the first: {row['win_rate']:.0%}"
+        return f"{self.path.name}: round {number} of {self.settings.rounds}: held-out score {score}{won}"
+
+    def _alarm(self, number: int, text: str) -> None:
+        self.life.record.event(self.loop.step, "alarm", f"Round {number}: {text}.")
+        self.life.say(f"{self.path.name}: round {number}: {text}.")
+
+    # --- what stays ------------------------------------------------------------------------------------------------
+
+    def prune(self) -> None:
+        """Delete the texts and the experience that no checkpoint needs any more."""
+        build.forget_rounds(self.path)
+
+    def finish(self) -> dict[str, Any]:
+        """The student becomes the run's model."""
+        self.life.save_model(self.path / "model")
+        corpora = {**self.provenance.corpora, "said": self.life.ledger.teacher_wrote}
+        if parallel.rank() == 0:
+            shutil.rmtree(self.path / "rounds", ignore_errors=True)
+        return {
+            "rounds": self.where.done,
+            "costs": self.costs.state_dict(),
+            "owed": replace(self.provenance, corpora=corpora),
+        }
+
+    def outcome(self) -> str:
+        """How long it was."""
+        return f"done after {self.where.done} rounds. Model: {self.path / 'model'}"

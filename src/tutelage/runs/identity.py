@@ -1,0 +1,112 @@
+"""What decides the numbers of a run, and whether a command that comes again means the same run."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tutelage
+from tutelage.errors import UserError
+from tutelage.files import fingerprint, hash_file
+from tutelage.models.student import fingerprint_of
+from tutelage.recipe import Section, explained
+from tutelage.train import parallel
+
+# Settings that say what is logged or kept, not what is learnt.
+WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
+WITHOUT_EFFECT += ("teacher.resident", "store", "replay", "data.path")
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+NUMERIC_ROOMS = ("data", "models", "objectives", "teachers", "train")
+OF_RUN = ("recipe", "corpus", "start", "teacher")  # what makes it this run and no other
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a run depend on, by name."""
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {"tutelage": tutelage.__version__, "python": platform.python_version(), **libraries}
+
+
+def code_fingerprint(rooms: Sequence[str]) -> str:
+    """Changes when a file that can change a number does."""
+    package = Path(tutelage.__file__).parent
+    files = sorted(file for room in rooms for file in (package / room).rglob("*.py"))
+    return fingerprint({str(file.relative_to(package)): hash_file(file) for file in files})
+
+
+def identity_of(
+    recipe: Any,
+    corpus: str,
+    teacher: Any,
+    *,
+    device: torch.device,
+    micro_batch: int,
+    rooms: Sequence[str] = NUMERIC_ROOMS,
+    without: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Everything that decides the numbers of a run, by kind.
+
+    corpus: its fingerprint; teacher: the fingerprints of teachers, or of judges and tutors by role
+    rooms: whose code decides; without: more settings that decide nothing
+    """
+    assert isinstance(recipe, Section)
+    settings = {k: v for k, v, _ in explained(recipe) if not k.startswith((*WITHOUT_EFFECT, *without))}
+    weights = recipe.student.weights  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        "recipe": json.loads(json.dumps(settings)),
+        "corpus": corpus,
+        "start": fingerprint_of(weights) if weights else "random",
+        "teacher": teacher,
+        "code": code_fingerprint(rooms),
+        "versions": versions(),
+        "machine": {
+            "device": device.type,
+            "processes": parallel.processes(),
+            "threads": torch.get_num_threads(),
+            "micro_batch": micro_batch,
+        },
+    }
+
+
+def fingerprint_of_run(identity: Mapping[str, Any]) -> str:
+    """Of the recipe, the corpus, the starting weights and the teachers: two runs with the same one ask the same."""
+    return fingerprint({key: identity[key] for key in OF_RUN})
+
+
+def require_same(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, *, accept_changes: bool) -> list[str]:
+    """Refuse to go on with another run than the one that was begun.
+
+    Returns the changes of code and libraries that were accepted.
+    """
+    changed = _changed(old["recipe"], new["recipe"])
+    for key, name in (("corpus", "the corpus"), ("start", "the starting weights"), ("teacher", "the teacher")):
+        changed += [f"{name} is another ({old[key]} was {new[key]})"] if old[key] != new[key] else []
+    if changed:
+        raise UserError(
+            f"{path} is a run with other settings: {'; '.join(changed)}",
+            "The recipe and corpus that it was begun with",
+            "Name another place with run=PATH, or delete the old run",
+        )
+    changed = _changed(old["versions"], new["versions"])
+    changed += ["tutelage's own code has changed"] if old["code"] != new["code"] else []
+    if changed and not accept_changes:
+        raise UserError(
+            f"{path} was begun with other software: {'; '.join(changed)}",
+            "The same software, so that the run ends as it would have",
+            "Add --accept-changes to go on all the same; the report will show it",
+        )
+    return changed
+
+
+def machine_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What is different about the machine, and what that means; empty where it is the same."""
+    changed = _changed(old["machine"], new["machine"])
+    return f"Resumed with {'; '.join(changed)}: equal to rounding, not bit for bit." if changed else ""
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys]

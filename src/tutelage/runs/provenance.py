@@ -1,0 +1,46 @@
+"""Whose words a model owes anything to, and which tracks of the challenge it would be a valid entry of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tutelage.challenge.budget import ALONE, Provenance, violations
+from tutelage.files import read_json
+from tutelage.settings.train import Training
+
+
+def provenance_of(name: str) -> Provenance:
+    """What a model that exists was trained on: read from its run, or unknown and so outside."""
+    folder = Path(name)
+    file = next((p / "run.json" for p in (folder, folder.parent) if (p / "run.json").exists()), None)
+    if file is None:
+        return Provenance(external=(name,))
+    facts = read_json(file)
+    before, ledger = facts.get("provenance", {}), facts.get("ledger", {})
+    return Provenance(
+        corpora=before.get("corpora", {}),
+        external=tuple(before.get("external", ())),
+        shown=before.get("shown", 0) + ledger.get("shown", 0),
+        wrote=before.get("wrote", 0) + ledger.get("student_wrote", 0),
+        asked=tuple(before.get("asked", ())),
+    )
+
+
+def provenance(recipe: Training, manifest: Mapping[str, Any]) -> Provenance:
+    """Everything a run owes its words to: corpus, tokenizer, starting weights, teachers."""
+    tokenizer = manifest["tokenizer"]
+    outside = () if tokenizer.get("trained", False) else (f"the tokenizer {Path(tokenizer['name']).name}",)
+    words = manifest["splits"]["train"]["words"]
+    owed = Provenance(corpora={manifest["corpus"]["fingerprint"]: words}, external=outside)
+    if recipe.student.weights:
+        owed = provenance_of(recipe.student.weights).joined(owed)
+    for name in recipe.teacher.models:
+        owed = owed.joined(provenance_of(name))
+    return owed
+
+
+def validity(
+    owed: Provenance, shown: int, student_wrote: int = 0, tracks: Sequence[str] = ALONE
+) -> dict[str, Sequence[str]]:
+    """For each track, why the model would not be a valid entry."""
+    return {track: violations(track, owed, shown=owed.shown + shown, student_wrote=student_wrote) for track in tracks}

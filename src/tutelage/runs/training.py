@@ -1,0 +1,193 @@
+"""`tutelage train`, step by step: cross-entropy from scratch, fine-tuning a teacher, distillation."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tutelage.challenge import budget
+from tutelage.errors import UserError
+from tutelage.models.student import Student, fingerprint_of
+from tutelage.runs import build
+from tutelage.runs.forecast import Forecast
+from tutelage.runs.identity import identity_of
+from tutelage.runs.lifecycle import Lifecycle
+from tutelage.runs.provenance import provenance
+from tutelage.runs.watch import Best, best_folder, prune_best, validation_loss
+from tutelage.settings.train import Training
+from tutelage.train import memory, parallel
+from tutelage.train.loop import Loop, Step
+
+
+class TrainingWork:
+    """A recipe of `tutelage train` as the work of a run."""
+
+    tracks = budget.ALONE
+    student: Student
+    loop: Loop
+
+    def __init__(self, settings: Training, life: Lifecycle) -> None:
+        self.settings, self.life, self.path = settings, life, life.path
+        self.corpus = build.open_corpus(settings)
+        self.steps = build.total_steps(settings, self.corpus)
+        self.provenance = provenance(settings, self.corpus.train.manifest)
+        self.forecast = Forecast(settings=settings, corpus=self.corpus, steps=self.steps)
+        budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown + self.forecast.words())
+        self.best = Best()
+
+    # --- before the first step -------------------------------------------------------------------------------------
+
+    def build(self) -> Loop:
+        """Student, objective and loop at step 0."""
+        settings, device = self.settings, self.life.device
+        self.student = build.build_student(settings, self.corpus).to(device)
+        objective = build.build_objective(settings, self.corpus, self.student, device)
+        if note := getattr(getattr(objective, "teacher", None), "note", ""):
+            self.life.say(note)
+        self.needs = build.estimate(settings, self.student, objective)
+        micro = parallel.from_first(self._micro_batch)
+        self.loop = build.build_loop(settings, self.corpus, self.student, objective, device, micro, self.steps)
+        self.loop.parts |= {"best": self.best}
+        return self.loop
+
+    def _micro_batch(self) -> int:
+        """The recipe's, or the one this run was begun with, or what fits now: chosen once."""
+        settings = self.settings.train
+        if settings.micro_batch:
+            return min(settings.micro_batch, settings.batch)
+        if self.life.existing:
+            return self.life.existing["parts"]["machine"]["micro_batch"]
+        share, device = -(-settings.batch // parallel.processes()), self.life.device
+        return memory.fitting_micro_batch(self.needs, batch=share, window=self.settings.data.window, device=device)
+
+    def describe(self) -> None:
+        """Say what the run would do, and do nothing."""
+        loop = self.build()
+        self.life.say(f"{'run':>11}  {self.path}{' (there already)' if self.life.existing else ''}")
+        for key, text in self.forecast.lines(self.student, self.needs, loop.micro.size, self.life.device).items():
+            self.life.say(f"{key:>11}  {text}")
+
+    def identity(self, micro_batch: int) -> dict[str, Any]:
+        """What decides the numbers of this run."""
+        return identity_of(
+            self.settings,
+            self.corpus.train.fingerprint,
+            [fingerprint_of(name) for name in self.settings.teacher.models],
+            device=self.life.device,
+            micro_batch=micro_batch,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Steps, and bytes on disk."""
+        return {"steps": self.steps, "disk": self.forecast.disk(self.student)}
+
+    def summary(self) -> str:
+        """How long the run is, and what it needs."""
+        return f"{self.steps:,} steps; disk: about {self.forecast.disk_in_words(self.student)}"
+
+    def milestones(self) -> list[int]:
+        """Words at which a model is kept."""
+        return self.forecast.milestones()
+
+    def position(self) -> str:
+        """The step, of how many."""
+        return f"step {self.loop.step:,} of {self.steps:,}"
+
+    def rounds_done(self) -> int:
+        """Training has no rounds."""
+        return 0
+
+    # --- the run ---------------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Train to the last step, or until validation or the budget ends the run."""
+        # Asked before the first step too: a run may have been killed after its last one and before it was finished.
+        for step in () if self._ends_early() else self.loop:
+            self._after(step)
+            if reason := self._ends_early():
+                self.life.record.event(step.index, "note", f"Stopped early: {reason}.")
+                break
+            if step.index < self.steps:
+                self.life.stop_if_requested()
+
+    def _after(self, step: Step) -> None:
+        """Everything that happens between two steps: count, log, keep milestones, validate, save."""
+        ends = step.index == self.steps or self._budget_is_spent()
+        self.life.after(step, log=step.index % self.settings.log.every == 0, ends=ends)
+        valid_every = self.settings.valid.every or max(self.corpus.order.windows // self.settings.train.batch, 1)
+        better = self._validate(step) if ends or step.index % valid_every == 0 else False
+        # A new best model is only the best once a checkpoint says so.
+        if better or ends or step.index % (self.settings.save.every or valid_every) == 0:
+            self.life.checkpoint()
+
+    def _validate(self, step: Step) -> bool:
+        """Measure, log, and keep the model if it is the best so far."""
+        loss = validation_loss(self.loop, self.corpus)
+        row = {
+            "step": step.index,
+            "kind": "valid",
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700)),
+            "words": self.life.ledger.shown,
+            "seconds": round(self.life.clock.seconds(), 3),
+        }
+        self._require_finite(loss, step.index)
+        self.life.log(row)
+        self.life.progress.show_valid(row)
+        better = self.best.see(loss, step.index)
+        if better and self.settings.valid.keep == "best":
+            self.life.save_model(best_folder(self.path, step.index))
+        return better
+
+    def _require_finite(self, loss: float, step: int) -> None:
+        if math.isfinite(loss):
+            return
+        raise UserError(
+            f"{self.path}: the validation loss at step {step:,} is {loss}",
+            "A finite number",
+            "Lower optimizer.lr, or add warm-up or clipping; the last checkpoint is from before this step",
+        )
+
+    def _ends_early(self) -> str:
+        """Why there is no step after this one although the recipe has more; empty if there is one."""
+        if self.settings.valid.patience and self.best.stale >= self.settings.valid.patience:
+            return "validation did not get better"
+        return f"the next step would break the budget of {self.settings.track}" if self._budget_is_spent() else ""
+
+    def _budget_is_spent(self) -> bool:
+        """Whether the words of the next step would be more than the track allows."""
+        if self.settings.track == "none" or self.loop.step >= self.steps:
+            return False
+        next_words = int(self.corpus.batch_at(self.loop.step).words.sum())
+        after = self.provenance.shown + self.life.ledger.shown + next_words
+        return after > budget.RULES[self.settings.track].shown
+
+    # --- what stays ------------------------------------------------------------------------------------------------
+
+    def prune(self) -> None:
+        """Delete best models that neither this moment nor a checkpoint refers to."""
+        prune_best(self.path, self.best)
+
+    def finish(self) -> dict[str, Any]:
+        """The best model, or the last one, becomes the run's."""
+        model, best = self.path / "model", best_folder(self.path, self.best.step)
+        if self.settings.valid.keep == "last":
+            self.life.save_model(model)
+        else:
+            parallel.from_first(lambda: self._promote(best, model))
+        return {"best": {"step": self.best.step, "loss": self.best.loss}, "owed": self.provenance}
+
+    def _promote(self, best: Path, model: Path) -> None:
+        if best.exists():
+            best.rename(model)
+        elif not model.exists():  # killed between this rename and run.json: the model is there already
+            raise UserError(
+                f"{best}, the best model of this run, is gone",
+                "The folder that validation kept there",
+                "Put it back and run the same command again, or delete the run and train anew",
+            )
+
+    def outcome(self) -> str:
+        """What the run reached."""
+        reached = f"loss {self.best.loss:.4f}, perplexity {math.exp(min(self.best.loss, 700)):.2f}"
+        model = self.path / "model"
+        return f"done. Best on validation: {reached}, at step {self.best.step:,}. Model: {model}"
