@@ -76,7 +76,7 @@ def test_what_it_says_before_after_and_when_it_is_stopped(
 ):
     command = [f"teacher={teacher_run}", *WINDOWS, "device=cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr(_targets.StopWish, "heard", lambda self: written(own) > 3)
+        patch.setattr(_targets.StopRequest, "made", lambda self: written(own) > 3)
         patch.setattr(_targets, "AT_ONCE", 1)
         with pytest.raises(Interrupted, match=r"stopped with 5 of 18 units written. The same command goes on."):
             prepare(command, out=own)

@@ -54,5 +54,5 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(tmp_pat
 def test_checkpoints_after_the_one_that_was_used_are_forgotten(tmp_path):
     for step in (5, 10):
         write(tmp_path, step)
-    checkpoint.forget_after(tmp_path, 5)
+    checkpoint.delete_after(tmp_path, 5)
     assert [path.name for path in checkpoint.steps(tmp_path)] == ["step-00000005"]

@@ -56,7 +56,7 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["L
         if how.dry_run:
             make(life).describe()
             return path
-        with life.alone(), deterministic(settings.train.deterministic and device.type == "cuda"):
+        with deterministic(settings.train.deterministic and device.type == "cuda"):
             life.run(make(life), how)
     finally:
         parallel.stop()
@@ -82,20 +82,6 @@ class Lifecycle:
         self.saved = 0  # the step of the last checkpoint
         self.existing = parallel.from_first(self.record.existing)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the run's lock; several processes of one run share that of the first."""
-        holds: AbstractContextManager[None] = nullcontext()
-        if parallel.rank() == 0:
-            holds = locked(self.path / ".lock", f"The run {self.path}")
-        parallel.from_first(holds.__enter__)
-        try:
-            self.existing = parallel.from_first(self.record.existing)  # another command may have gone on meanwhile
-            yield
-        finally:
-            if parallel.rank() == 0:
-                holds.__exit__(None, None, None)
-
     def say(self, text: str) -> None:
         """A line for people."""
         self.console.print(text, soft_wrap=True, markup=False)
@@ -110,25 +96,49 @@ class Lifecycle:
             return
         if self.device.type == "cpu":
             memory.keep_freed_memory()
-        self.loop = work.build()
+        self.loop = work.build()  # refuses what it cannot do before anything is written, the lock among it
         self.loop.parts |= {"ledger": self.ledger, "tokens": self.tokens}
-        seconds = self._begin_or_resume(how.accept_changes)
+        with self._alone():
+            if self.existing and self.existing["status"] == "done":
+                self._leave_finished(self.existing)
+                return
+            seconds = self._begin_or_resume(how.accept_changes)
+            self._open_logs(seconds, quiet=how.quiet)
+            with StopRequest().listening() as self.stop_request, self.progress:
+                self._advance()
+            self._finish()
+            self.sinks.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the run's lock; several processes of one run share that of the first."""
+        holds: AbstractContextManager[None] = nullcontext()
+        if parallel.rank() == 0:
+            holds = locked(self.path / ".lock", f"The run {self.path}")
+        parallel.from_first(holds.__enter__)
+        try:
+            self.existing = parallel.from_first(self.record.existing)  # another command may have gone on meanwhile
+            yield
+        finally:
+            if parallel.rank() == 0:
+                holds.__exit__(None, None, None)
+
+    def _open_logs(self, seconds: float, *, quiet: bool) -> None:
         self.clock = Clock(seconds, self.tokens.count)
         self.sinks = Sinks(self.path, self.settings.log.tensorboard, self.settings.log.wandb)
-        steps, shown = self.record.facts["steps"], not how.quiet and parallel.rank() == 0
+        steps, shown = self.record.facts["steps"], not quiet and parallel.rank() == 0
         self.progress = Progress(self.path.name, steps, self.loop.step, show=shown)
-        with StopRequest().listening() as self.stop_request, self.progress:
-            try:
-                work.advance()
-            except Unavailable as error:
-                self._pause(error)
-                raise
-            except UserError as error:
-                self.record.event(self.loop.step, "note", f"Ended by an error: {error}")
-                self.record.write(status="stopped")
-                raise
-        self._finish()
-        self.sinks.close()
+
+    def _advance(self) -> None:
+        try:
+            self.work.advance()
+        except Unavailable as error:
+            self._pause(error)
+            raise
+        except UserError as error:
+            self.record.event(self.loop.step, "note", f"Ended by an error: {error}")
+            self.record.write(status="stopped")
+            raise
 
     def _leave_finished(self, existing: dict[str, Any]) -> None:
         identity.require_same(existing["parts"], self.work.identity(0), self.path, accept_changes=True)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from tutelage.checked import as_type
 from tutelage.errors import UserError
@@ -17,7 +18,8 @@ from tutelage.train import parallel
 KEYS = {"metrics.jsonl": {"step", "kind"}, "stories.jsonl": {"round"}, "events.jsonl": {"step", "kind"}}
 
 
-class Machine(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Machine:
     """The part of a run's identity that changes its numbers by rounding only."""
 
     device: str
@@ -26,7 +28,8 @@ class Machine(TypedDict):
     micro_batch: int
 
 
-class Identity(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Identity:
     """What decides the numbers of a run, as run.json keeps it."""
 
     recipe: dict[str, Any]
@@ -38,7 +41,8 @@ class Identity(TypedDict):
     machine: Machine
 
 
-class Facts(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Facts:
     """What a command that goes on with a run reads in its run.json."""
 
     status: str

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from tutelage.checked import as_type, restore
+from tutelage.checked import restore
 from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.objectives.cross_entropy import CrossEntropy
@@ -48,8 +48,8 @@ class Best:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state."""
-        loss = as_type(float, state["loss"], "The best validation loss of a checkpoint") if state["loss"] else math.inf
-        restore(self, {**state, "loss": loss}, "The best model's record in a checkpoint")
+        restore(self, {**state, "loss": state["loss"] or 0.0}, "The best model's record in a checkpoint")
+        self.loss = math.inf if state["loss"] is None else self.loss
 
 
 @dataclass(slots=True)

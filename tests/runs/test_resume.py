@@ -153,10 +153,10 @@ def test_a_changed_recipe_or_corpus_refuses_and_says_what_changed(corpus, tmp_pa
 
 
 def test_changed_software_refuses_unless_it_is_accepted_and_that_is_written_down(corpus, tmp_path, monkeypatch):
-    from tutelage.runs import record as _record
+    from tutelage.runs import identity
 
     run = half_done(corpus, tmp_path / "run", *SHORT, steps=6)
-    monkeypatch.setattr(_record, "versions", lambda: {"torch": "9.9"})
+    monkeypatch.setattr(identity, "versions", lambda: {"torch": "9.9"})
     with pytest.raises(UserError, match=r"torch was '2\.\S+' and is '9\.9'.*--accept-changes"):
         train("student_ce", [*options(corpus, run), *SHORT], quiet=True)
     train("student_ce", [*options(corpus, run), *SHORT], quiet=True, accept_changes=True)
@@ -188,7 +188,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(corpus, tmp_path)
 def test_a_run_that_ended_early_and_was_killed_before_it_was_finished_takes_no_further_step(
     corpus, tmp_path, monkeypatch
 ):
-    from tutelage.verbs.train import Run
+    from tutelage.runs.training import TrainingWork
 
     more = [
         "optimizer.lr=3",
@@ -203,7 +203,7 @@ def test_a_run_that_ended_early_and_was_killed_before_it_was_finished_takes_no_f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "_finish", killed)
+        patch.setattr(TrainingWork, "finish", killed)
         train("student_ce", [*options(corpus, tmp_path / "run"), *more], quiet=True)
     run = train("student_ce", [*options(corpus, tmp_path / "run"), *more], quiet=True)
     assert read_json(run / "run.json")["last_step"] == read_json(whole / "run.json")["last_step"] < 220

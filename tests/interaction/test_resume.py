@@ -17,12 +17,11 @@ from two_processes import free_port
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
-from tutelage.interaction import experience, rollouts
+from tutelage.interaction import experience, rollouts, rounds
 from tutelage.interaction import judging as readers
 from tutelage.judges.common.base import Unavailable
 from tutelage.judges.rules import Rules
 from tutelage.train import checkpoint
-from tutelage.verbs import interact as verb
 from tutelage.verbs.interact import interact
 
 MORE = ["rounds=3", "train.epochs=2", "save.every=3", "watch.held_out=1"]
@@ -81,12 +80,12 @@ DEATHS = {
     "before the texts are on the disk": (rollouts, "save_file", 2),
     "in judging": (readers.Readers, "grade", 3),
     "before the lesson is on the disk": (experience, "save_file", 2),
-    "in the first round's updates": (verb.Run, "_after", 2),
-    "in a later round's updates": (verb.Run, "_after", 9),
+    "in the first round's updates": (rounds.InteractionWork, "_after", 2),
+    "in a later round's updates": (rounds.InteractionWork, "_after", 9),
     "in a checkpoint": (checkpoint, "save_file", 2),
-    "between an update and a look back": (verb.Run, "_tell", 2),
-    "in a look at held-out prompts": (verb.Run, "_look", 3),
-    "at the end": (verb.Run, "_finish", 1),
+    "between an update and a look back": (rounds.InteractionWork, "_log_round", 2),
+    "in a look at held-out prompts": (rounds.InteractionWork, "_evaluate", 3),
+    "at the end": (rounds.InteractionWork, "finish", 1),
 }
 
 
@@ -103,16 +102,16 @@ def test_killed_anywhere_the_weights_the_metrics_and_the_ledgers_are_the_same(op
 
 
 def test_asked_to_stop_it_checkpoints_and_goes_on_where_it_was(options, unbroken, tmp_path, monkeypatch):
-    run, real, steps = tmp_path / "stopped", verb.Run._after, []
+    run, real, steps = tmp_path / "stopped", rounds.InteractionWork._after, []
 
-    def after(self, step):
-        real(self, step)
+    def after(self, step, *, ends):
+        real(self, step, ends=ends)
         steps.append(step.index)
         if len(steps) == 6:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(verb.Run, "_after", after)
-    with pytest.raises(Interrupted, match=r"stopped after 1 of 3 rounds\. The same command goes on"):
+    monkeypatch.setattr(rounds.InteractionWork, "_after", after)
+    with pytest.raises(Interrupted, match=r"stopped at update \d+, after 1 of 3 rounds\. The same command goes on"):
         interact("ppo_toy", options(run), quiet=True)
     assert read_json(run / "run.json")["status"] == "stopped"
     interact("ppo_toy", options(run), quiet=True)
@@ -154,8 +153,8 @@ def test_a_run_is_replayed_from_its_store_without_the_judge(options, unbroken, t
 
 def test_another_judge_or_another_setting_is_another_run(options, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    monkeypatch.setattr(verb.Run, "_take_rounds", lambda self: self._stop_if_asked())
-    monkeypatch.setattr(verb.Run, "_finish", lambda self: None)
+    monkeypatch.setattr(rounds.InteractionWork, "_take_rounds", lambda self: self._stop_if_asked())
+    monkeypatch.setattr(rounds.InteractionWork, "finish", lambda self: None)
     interact("ppo_toy", options(run), quiet=True)
     with pytest.raises(UserError, match=r"reward\.kl was 0\.02 and is 0\.5"):
         interact("ppo_toy", options(run, "reward.kl=0.5"), quiet=True)
