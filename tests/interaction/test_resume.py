@@ -18,7 +18,7 @@ from two_processes import free_port
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
 from tutelage.interaction import experience, rollouts, rounds
-from tutelage.interaction import judging as readers
+from tutelage.interaction import judging as judging
 from tutelage.judges.common.base import Unavailable
 from tutelage.judges.rules import Rules
 from tutelage.train import checkpoint
@@ -78,7 +78,7 @@ def in_child(overrides, *death):
 DEATHS = {
     "in writing": (rollouts, "sample", 4),
     "before the texts are on the disk": (rollouts, "save_file", 2),
-    "in judging": (readers.Readers, "grade", 3),
+    "in judging": (judging.Judging, "grade", 3),
     "before the lesson is on the disk": (experience, "save_file", 2),
     "in the first round's updates": (rounds.InteractionWork, "_after", 2),
     "in a later round's updates": (rounds.InteractionWork, "_after", 9),

@@ -1,14 +1,17 @@
-"""The pieces of a round: prompts, guards, pairs, rewards, looks."""
+"""The pieces of a round: prompts, rollouts, judging, pairs, rewards, evaluation."""
+
+import re
 
 import pytest
 
 from tutelage import text as measures
+from tutelage.errors import UserError
 from tutelage.interaction.heldout import suspicious, win_rate
-from tutelage.interaction.judging import words_of_verdicts
+from tutelage.interaction.judging import require_usable, words_of_verdicts
 from tutelage.interaction.pairs import best_against_worst, corrected
-from tutelage.interaction.prompts import Pool, Prompt, pool
+from tutelage.interaction.prompts import Pool, Prompt, pool, require_room
 from tutelage.interaction.rewards import rewards
-from tutelage.interaction.rollouts import Written
+from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Part, Verdict, unscorable
 from tutelage.settings.interact import Interaction, Pairs, Reward
 
@@ -17,7 +20,7 @@ PROMPT = Prompt(ids=(1, 2), text="The old dog")
 
 def wrote(text, place=0, ids=None, ended=False):
     ids = tuple(range(len(text.split()))) if ids is None else ids
-    return Written(place=place, prompt=PROMPT, ids=ids, text=text, ended=ended)
+    return Completion(place=place, prompt=PROMPT, ids=ids, text=text, ended=ended)
 
 
 def mark(score):
@@ -164,3 +167,56 @@ def test_a_mark_under_a_criterion_is_a_word_and_a_rule_says_none():
         Verdict(status="scored", score=1, parts={"x": Part(score=1)}),
     ]
     assert words_of_verdicts(verdicts) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("p.txt", "A caf\u00e9".encode("latin-1"), "is not UTF-8: byte 5 is 0xe9"),
+        ("p.jsonl", b'{"prompt": "Once"}\n["Once"]\n', "line 2, is no prompt"),
+        ("p.jsonl", b"null\n", "line 1, is no prompt: null"),
+        ("p.jsonl", b'{"prompt": null}\n', "is no prompt"),
+    ],
+)
+def test_a_file_of_prompts_that_cannot_be_read_is_one_message(corpus, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(said)):
+        _pool_of(corpus, tmp_path / name)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(corpus, tmp_path):
+    (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfOnce upon\nThe end\n")
+    drawn = _pool_of(corpus, tmp_path / "p.txt")
+    assert {prompt.text for prompt in [*drawn.training, *drawn.held_out]} == {"Once upon", "The end"}
+
+
+def _pool_of(corpus, file):
+    from tutelage.data.tokenizer import load_tokenizer
+
+    prompts = {"source": "file", "file": str(file), "held_out": 1, "each": 1}
+    recipe = Interaction.model_validate(
+        {
+            "data": {"path": str(corpus)},
+            "student": {"shape": "gpt2-tiny"},
+            "judge": {"name": "rules"},
+            "prompts": prompts,
+        }
+    )
+    return pool(recipe, load_tokenizer(corpus))
+
+
+def test_a_prompt_without_room_behind_it_is_refused_before_the_first_round():
+    prompts = Pool(training=[Prompt(ids=(1,) * 10, text="a b")], held_out=[], each=1, seed=1)
+    require_room(prompts, None, 100)
+    require_room(prompts, 30, 20)
+    with pytest.raises(UserError, match=r"has 10 tokens; with sample\.max_new = 21 that is more than the 30"):
+        require_room(prompts, 30, 21)
+
+
+def test_a_judge_or_tutor_of_whom_nothing_is_usable_ends_the_run_with_the_reasons():
+    bad = [unscorable("no label"), unscorable("no label"), unscorable("it refused")]
+    with pytest.raises(UserError, match=r"none of the 3 verdicts has a score: no label \(2 times\); it refused"):
+        require_usable(bad, None)
+    require_usable([*bad, mark(0.5)], None)
+    with pytest.raises(UserError, match=r"none of the 1 corrections can be used: empty"):
+        require_usable([mark(0.5)], [Correction(text=None, reason="empty")])

@@ -113,7 +113,7 @@ def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Made:
 
 
 def _require_fitting(recipe: Interaction, objective: Any) -> None:
-    """Refuse, before anything is written, texts from which this objective could not learn rightly."""
+    """Refuse, before anything is completions, texts from which this objective could not learn rightly."""
     sample, name = recipe.sample, recipe.objective.name
     if not reads_rewards(objective):
         if recipe.train.lm_weight:

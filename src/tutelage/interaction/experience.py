@@ -42,7 +42,7 @@ def passes(kind: str, rows: int, *, size: int, epochs: int, seed: Sequence[int])
 KIND_SEEDS = {"texts": 11, "pairs": 12, "rollouts": 13}
 
 
-def keep(folder: Path, experience: Experience) -> None:
+def save(folder: Path, experience: Experience) -> None:
     """Write it, whole or not at all."""
     tensors = {
         f"{kind}.{name}": tensor.cpu().contiguous()
@@ -55,7 +55,7 @@ def keep(folder: Path, experience: Experience) -> None:
         (fresh / "plan.json").write_text(json.dumps(rest))
 
 
-def kept(folder: Path) -> Experience | None:
+def load(folder: Path) -> Experience | None:
     """The experience that was written for this round before; None where there is none."""
     if not folder.exists():
         return None

@@ -1,4 +1,4 @@
-"""How the student does on prompts that it never learns from, beside how it did before the first round."""
+"""Scores on held-out prompts, compared with those of the reference model."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import Any
 
 from tutelage.judges.common.base import Verdict
 
-ALARM = 3  # looks in a row over which the two judges are compared
+ALARM = 3  # evaluations in a row over which the two judges are compared
 
 
 def compared(now: Sequence[Verdict], before: Sequence[Verdict], other: Sequence[Verdict] | None) -> dict[str, Any]:
-    """The row of a look: mean mark, its standard error, and the share of texts that beat those of the beginning.
+    """Mean score, its standard error, and the share of texts that beat those of the reference model.
 
-    other: what the judge that is never trained on says of the texts of now
+    other: verdicts of the held-out judge on the current texts
     """
     return {
         **_mean("score", now),
@@ -26,15 +26,15 @@ def compared(now: Sequence[Verdict], before: Sequence[Verdict], other: Sequence[
 
 
 def win_rate(now: Sequence[Verdict], before: Sequence[Verdict]) -> float | None:
-    """The share of texts with a higher mark than the one of the same prompt and number had; ties count half."""
+    """The share of texts with a higher score than the reference model's text of that prompt; ties count half."""
     both = [(n.score, b.score) for n, b in zip(now, before, strict=True) if n.score is not None and b.score is not None]
     return fmean((n > b) + (n == b) / 2 for n, b in both) if both else None
 
 
 def suspicious(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether over the last looks the mark rose and the other judge's fell, each by more than chance.
+    """Whether over the last evaluations the score rose and the held-out judge's fell, each by more than chance.
 
-    The student may have found a weakness of its judge. Chance: two standard errors of a look.
+    Chance: two standard errors of one evaluation. The policy may exploit a weakness of its judge.
     """
     last = [row for row in rows if row.get("held_out_judge") is not None and row.get("score") is not None][-ALARM:]
     if len(last) < ALARM:
@@ -44,7 +44,7 @@ def suspicious(rows: Sequence[dict[str, Any]]) -> bool:
 
 
 def _mean(name: str, verdicts: Sequence[Verdict]) -> dict[str, float | None]:
-    """The mean mark and its standard error, of the verdicts that have one."""
+    """The mean score and its standard error, over the verdicts that have a score."""
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
     error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
     return {name: fmean(scores) if scores else None, f"{name}_error": error}

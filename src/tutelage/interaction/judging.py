@@ -1,12 +1,14 @@
-"""The judge, the judge that is never trained on, and the tutor. The first process asks, and all are told."""
+"""The judge, the held-out judge (never trained on) and the tutor. The first process asks; all get the answers."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tutelage.challenge.budget import Provenance
-from tutelage.interaction.rollouts import Written
+from tutelage.errors import UserError
+from tutelage.interaction.rollouts import Completion
 from tutelage.interaction.state import Costs
 from tutelage.judges import open_judge, open_tutor
 from tutelage.judges.common.base import Correction, Verdict
@@ -15,11 +17,11 @@ from tutelage.settings.interact import Interaction, Reader
 from tutelage.train import parallel
 
 A = TypeVar("A")
-SEVERAL = 512  # texts between two looks at whether somebody wants to stop
+BETWEEN_STOPS = 512  # texts between two checks for a stop request
 
 
-class Readers:
-    """Everybody who reads what the student writes."""
+class Judging:
+    """Everybody who judges or corrects what the policy writes. Each is opened when it is first asked."""
 
     def __init__(self, recipe: Interaction, run: Path, costs: Costs) -> None:
         self.recipe, self.costs = recipe, costs
@@ -27,29 +29,29 @@ class Readers:
         self.between: Callable[[], None] = lambda: None
         self._open: dict[str, Any] = {}
 
-    def grade(self, written: Sequence[Written]) -> list[Verdict]:
+    def grade(self, completions: Sequence[Completion]) -> list[Verdict]:
         """The judge's verdicts."""
-        return self._asked("judge", written)
+        return self._ask("judge", completions)
 
-    def grade_otherwise(self, written: Sequence[Written]) -> list[Verdict] | None:
+    def grade_otherwise(self, completions: Sequence[Completion]) -> list[Verdict] | None:
         """The verdicts of the judge that is never trained on; None where there is none."""
-        return self._asked("held_out_judge", written) if self.recipe.held_out_judge.name else None
+        return self._ask("held_out_judge", completions) if self.recipe.held_out_judge.name else None
 
-    def correct(self, written: Sequence[Written]) -> list[Correction] | None:
+    def correct(self, completions: Sequence[Completion]) -> list[Correction] | None:
         """The tutor's corrections; None where there is no tutor."""
-        return self._asked("tutor", written) if self.recipe.tutor.name else None
+        return self._ask("tutor", completions) if self.recipe.tutor.name else None
 
-    def _asked(self, who: str, written: Sequence[Written]) -> list[Any]:
-        rollouts, begun = [one.rollout for one in written], time.perf_counter()
+    def _ask(self, who: str, completions: Sequence[Completion]) -> list[Any]:
+        rollouts, begun = [completion.rollout for completion in completions], time.perf_counter()
 
         def ask() -> list[Any]:
             reader = self._reader(who)
             answer = reader.correct if who == "tutor" else reader.grade
-            found = []
-            for start in range(0, len(rollouts), SEVERAL):
-                found += answer(rollouts[start : start + SEVERAL])
+            answers = []
+            for start in range(0, len(rollouts), BETWEEN_STOPS):
+                answers += answer(rollouts[start : start + BETWEEN_STOPS])
                 self.between()
-            return found
+            return answers
 
         before = self._tally()
         answers = parallel.from_first(ask)
@@ -64,7 +66,7 @@ class Readers:
         return sum(tally["asked"] for tally in tallies), sum(tally["stored"] for tally in tallies)
 
     def _reader(self, who: str) -> Any:
-        """Opened when it is first asked: a finished round needs none."""
+        """The judge or tutor of that role. A finished round opens none."""
         if who not in self._open:
             settings: Reader = getattr(self.recipe, who)
             make = open_tutor if who == "tutor" else open_judge
@@ -73,11 +75,11 @@ class Readers:
         return self._open[who]
 
     def present(self) -> list[str]:
-        """Which of the three there are."""
+        """The roles that this recipe fills."""
         return [who for who in ("judge", "held_out_judge", "tutor") if getattr(self.recipe, who).name]
 
     def fingerprints(self) -> dict[str, str]:
-        """Of everything that decides what they say."""
+        """Of everything that decides their answers, by role."""
         return parallel.from_first(lambda: {who: self._reader(who).fingerprint for who in self.present()})
 
     def described(self) -> dict[str, dict[str, str] | None]:
@@ -91,16 +93,16 @@ class Readers:
 
 
 def owed(recipe: Interaction) -> Provenance:
-    """What the student owes to those who taught it: text that our own models read, names of those from outside.
+    """Provenance of the judge and the tutor: corpora that our own models read, names of models from outside.
 
-    The judge that is never trained on teaches nothing.
+    The held-out judge teaches nothing.
     """
-    found = Provenance()
+    joined = Provenance()
     for settings in (recipe.judge, recipe.tutor):
         if model := _model(settings):
-            theirs = provenance_of(model)
-            found = found.joined(Provenance(corpora=theirs.corpora, asked=(*theirs.external, *theirs.asked)))
-    return found
+            of_model = provenance_of(model)
+            joined = joined.joined(Provenance(corpora=of_model.corpora, asked=(*of_model.external, *of_model.asked)))
+    return joined
 
 
 def _model(reader: Reader) -> str:
@@ -110,8 +112,26 @@ def _model(reader: Reader) -> str:
 
 
 def words_of_verdicts(verdicts: Sequence[Verdict]) -> int:
-    """Words that a judge said to the student: a mark under a criterion is one, as the challenge's own baseline counts.
+    """Words that a judge said: a score under a criterion is one word, as the official baseline counts.
 
-    What is measured by rule is no word.
+    A criterion that is measured by rule is no word.
     """
     return sum(len([part for part in verdict.parts.values() if part.probabilities]) for verdict in verdicts)
+
+
+def require_usable(verdicts: Sequence[Verdict], corrections: Sequence[Correction] | None) -> None:
+    """Refuse to go on from a first round in which the judge, or the tutor, said nothing that can be used."""
+    if verdicts and all(verdict.status == "unscorable" for verdict in verdicts):
+        _refuse("judge", "verdicts has a score", [verdict.reason for verdict in verdicts])
+    if corrections and all(correction.text is None for correction in corrections):
+        _refuse("tutor", "corrections can be used", [correction.reason for correction in corrections])
+
+
+def _refuse(role: str, what: str, reasons: Sequence[str]) -> None:
+    common = Counter(reason or "no reason given" for reason in reasons).most_common(3)
+    listed = "; ".join(f"{reason} ({count} times)" for reason, count in common)
+    raise UserError(
+        f"After the first round none of the {len(reasons)} {what}: {listed}",
+        f"A {role} whose answers can be read",
+        f"Try another model, rubric or protocol for the {role}, and name another place with run=PATH",
+    )

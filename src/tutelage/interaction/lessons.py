@@ -19,7 +19,7 @@ from tutelage.errors import UserError
 from tutelage.interaction.experience import Experience, passes
 from tutelage.interaction.pairs import Pair, best_against_worst, corrected
 from tutelage.interaction.rewards import rewards
-from tutelage.interaction.rollouts import Written
+from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.objectives.common.kl import KLWeight, kl_estimates, require_same
 from tutelage.objectives.common.log_probs import Reading, read
@@ -36,7 +36,7 @@ class Lessons(Protocol):
     def of(
         self,
         number: int,
-        written: Sequence[Written],
+        completions: Sequence[Completion],
         verdicts: Sequence[Verdict],
         corrections: Sequence[Correction] | None,
         *,
@@ -102,7 +102,7 @@ class FromPairs:
     def of(
         self,
         number: int,
-        written: Sequence[Written],
+        completions: Sequence[Completion],
         verdicts: Sequence[Verdict],
         corrections: Sequence[Correction] | None,
         *,
@@ -111,12 +111,12 @@ class FromPairs:
         """The pairs of a round, and the updates that they come to."""
         recipe, longest = self.recipe, self.recipe.sample.max_new
         if corrections is None:
-            paired = best_against_worst(written, verdicts, recipe.pairs)
+            paired = best_against_worst(completions, verdicts, recipe.pairs)
         else:
             paired = corrected(
-                written, corrections, tokenizer=self.tokenizer, longest=longest, faithful=recipe.faithful
+                completions, corrections, tokenizer=self.tokenizer, longest=longest, faithful=recipe.faithful
             )
-        batch = _rollouts(written[:MEASURED])
+        batch = _rollouts(completions[:MEASURED])
         figures = self.distance.figures(batch, *self.distance.read(batch, first=first))
         figures |= {"pairs_kept": len(paired.pairs), "pairs_dropped": dict(paired.dropped)}
         if not paired.pairs:
@@ -150,7 +150,7 @@ class FromRewards:
     def of(
         self,
         number: int,
-        written: Sequence[Written],
+        completions: Sequence[Completion],
         verdicts: Sequence[Verdict],
         corrections: Sequence[Correction] | None,
         *,
@@ -160,9 +160,9 @@ class FromRewards:
         recipe = self.recipe
         if recipe.faithful:
             verdicts = [replace(v, status="scored", score=FAITHFUL_MARK) if v.score is None else v for v in verdicts]
-        parts = rewards(written, verdicts, recipe.reward)
+        parts = rewards(completions, verdicts, recipe.reward)
         scores = torch.tensor([math.nan if part is None else sum(part.values()) for part in parts], dtype=torch.float64)
-        batch = _rollouts(written)
+        batch = _rollouts(completions)
         student, reference = self.distance.read(batch, first=first)
         figures = self.distance.figures(batch, student, reference)
         prepared = self.objective.prepared(batch, scores, student, reference, kl_weight=self.kl_weight.value)
@@ -176,11 +176,11 @@ class FromRewards:
         return Experience(batches={"rollouts": prepared}, plan=plan if marked else [], figures=figures)
 
 
-def _rollouts(written: Sequence[Written]) -> RolloutBatch:
+def _rollouts(completions: Sequence[Completion]) -> RolloutBatch:
     return rollout_batch(
-        [(one.prompt.ids, one.ids) for one in written],
-        prompts=[one.place for one in written],
-        words=[len(one.prompt.text.split()) + one.words for one in written],
+        [(completion.prompt.ids, completion.ids) for completion in completions],
+        prompts=[completion.place for completion in completions],
+        words=[len(completion.prompt.text.split()) + completion.words for completion in completions],
     )
 
 

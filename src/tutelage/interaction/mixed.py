@@ -1,4 +1,4 @@
-"""Texts with their rewards and windows of the corpus in one update: what keeps a student from forgetting the language.
+"""Rollouts and windows of the corpus in one update, so that the policy does not forget the language.
 
 Ouyang et al. 2022 mix PPO with next-token prediction in this way, https://arxiv.org/abs/2203.02155, section 3.5.
 """
@@ -21,7 +21,7 @@ UNIT = "window_tokens"  # tokens of the corpus: another number than the texts' o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixedBatch:
-    """A part of the texts and a like part of the windows: whoever splits one splits the other."""
+    """Rollouts and windows, split into micro-batches in the same proportion."""
 
     texts: RolloutBatch
     windows: TokenBatch

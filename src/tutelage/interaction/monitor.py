@@ -1,4 +1,4 @@
-"""Looks at a run from outside: held-out prompts, a judge that is never trained on, the corpus, minimal pairs."""
+"""Evaluation during a run: held-out prompts, a judge that is never trained on, validation loss, minimal pairs."""
 
 import time
 from pathlib import Path
@@ -10,69 +10,69 @@ from tutelage.evaluate.tasks.minimal_pairs import MinimalPairs
 from tutelage.files import read_rows
 from tutelage.interaction import rollouts
 from tutelage.interaction.heldout import compared, suspicious
-from tutelage.interaction.journal import tell_stories
-from tutelage.interaction.judging import Readers
+from tutelage.interaction.journal import write_stories
+from tutelage.interaction.judging import Judging
 from tutelage.interaction.prompts import Pool
-from tutelage.interaction.rollouts import Written, unpadded
+from tutelage.interaction.rollouts import Completion, unpadded
 from tutelage.runs.build import Corpus
 from tutelage.runs.watch import validation_loss
 from tutelage.train import parallel
 
-APART = 2**31  # in the place of a round's number: the noise of held-out texts is the same at every look
+APART = 2**31  # in place of a round number: held-out texts are sampled with the same noise at every evaluation
 
 
 class Monitor:
-    """Measures the student of now. Nothing that it finds is learnt from."""
+    """Evaluates the current policy. Nothing that it measures is trained on."""
 
-    def __init__(self, recipe: Any, run: Path, corpus: Corpus, prompts: Pool, readers: Readers) -> None:
-        self.recipe, self.run, self.corpus, self.prompts, self.readers = recipe, run, corpus, prompts, readers
+    def __init__(self, recipe: Any, run: Path, corpus: Corpus, prompts: Pool, judging: Judging) -> None:
+        self.recipe, self.run, self.corpus, self.prompts, self.judging = recipe, run, corpus, prompts, judging
 
     def held_out(self, student: Any, number: int, made_by: str) -> dict[str, Any]:
-        """The row of a look at the held-out prompts; round 0 is the beginning, which later ones are compared with."""
+        """The metrics row of the held-out prompts. Later rounds are compared with round 0, the reference model."""
         begun = time.perf_counter()
-        before = self._written(student, made_by)
-        now = before if number == 0 else self._write(student)
-        self.readers.costs.sample += time.perf_counter() - begun
-        verdicts = self.readers.grade(now)
-        row = compared(verdicts, self.readers.grade(before), self.readers.grade_otherwise(now))
+        before = self._reference_texts(student, made_by)
+        now = before if number == 0 else self._sample_held_out(student)
+        self.judging.costs.sample += time.perf_counter() - begun
+        verdicts = self.judging.grade(now)
+        row = compared(verdicts, self.judging.grade(before), self.judging.grade_otherwise(now))
         if parallel.rank() == 0:
-            tell_stories(self.run / "stories.jsonl", number, "held_out", now, verdicts)
+            write_stories(self.run / "stories.jsonl", number, "held_out", now, verdicts)
         return row
 
-    def _written(self, student: Any, made_by: str) -> list[Written]:
-        """What the student of the beginning wrote: kept for good."""
+    def _reference_texts(self, student: Any, made_by: str) -> list[Completion]:
+        """The reference model's completions of the held-out prompts, kept until the run ends."""
         folder, prompts = self.run / "rounds" / "beginning", self.prompts.held_out
-        found = parallel.from_first(lambda: rollouts.kept(folder, prompts, made_by, self.corpus.tokenizer))
+        found = parallel.from_first(lambda: rollouts.load(folder, prompts, made_by, self.corpus.tokenizer))
         if found is None:
-            found = self._write(student)
+            found = self._sample_held_out(student)
             if parallel.rank() == 0:
-                rollouts.keep(folder, found, made_by)
+                rollouts.save(folder, found, made_by)
         return found
 
-    def _write(self, student: Any) -> list[Written]:
+    def _sample_held_out(self, student: Any) -> list[Completion]:
         once = self.recipe.sample.model_copy(update={"n": 1})
         seed = (self.recipe.seed, APART)
-        return rollouts.write(student, self.prompts.held_out, once, tokenizer=self.corpus.tokenizer, seed=seed)
+        return rollouts.generate(student, self.prompts.held_out, once, tokenizer=self.corpus.tokenizer, seed=seed)
 
     def alarmed(self) -> str:
-        """What is suspicious about the looks so far; empty where nothing is."""
+        """Why the scores so far look like reward hacking; empty where they do not."""
         rows = [row for row in read_rows(self.run / "metrics.jsonl") if row["kind"] == "held_out"]
         if not suspicious(rows):
             return ""
         return (
-            "The judge's marks rise on held-out prompts, while those of the judge that is never trained on fall: "
-            "the student may be learning what the judge likes, and not what is good"
+            "The judge's scores rise on held-out prompts while those of the held-out judge fall: "
+            "the policy may exploit its judge"
         )
 
     def probe(self, student: Any, loop: Any) -> dict[str, float]:
         """Validation loss and, where the corpus has minimal pairs, how many are told apart."""
         begun = time.perf_counter()
-        found = {"valid_loss": validation_loss(loop, self.corpus)}
+        row = {"valid_loss": validation_loss(loop, self.corpus)}
         pairs = Path(self.recipe.data.path) / "pairs"
         if pairs.is_dir():
-            found["minimal_pairs"] = parallel.from_first(lambda: self._accuracy(student, pairs))
-        self.readers.costs.evaluate += time.perf_counter() - begun
-        return found
+            row["minimal_pairs"] = parallel.from_first(lambda: self._accuracy(student, pairs))
+        self.judging.costs.evaluate += time.perf_counter() - begun
+        return row
 
     def _accuracy(self, student: Any, pairs: Path) -> float:
         tokenizer: Any = self.corpus.tokenizer

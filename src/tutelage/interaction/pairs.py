@@ -1,6 +1,6 @@
 """Which two texts make a pair: the tutor's correction against the student's own, or the best against the worst.
 
-A single mark makes no pair, so where there is no tutor a prompt is continued several times.
+A single score makes no pair, so where there is no tutor a prompt is continued several times.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tutelage import text as measures
 from tutelage.data.seam import ids_behind
-from tutelage.interaction.rollouts import Written
+from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.settings.interact import Pairs
 
@@ -36,7 +36,7 @@ class Paired:
 
 
 def corrected(
-    written: Sequence[Written],
+    completions: Sequence[Completion],
     corrections: Sequence[Correction],
     *,
     tokenizer: Tokenizer,
@@ -45,30 +45,30 @@ def corrected(
 ) -> Paired:
     """The tutor's text (chosen) against the student's (rejected).
 
-    A text that was cut off is not taught to end. faithful: every text is followed by EOS, cut off or not, and a tutor
+    No EOS follows a text that was cut off. faithful: every text is followed by EOS, cut off or not, and a tutor
     who only repeats the student makes a pair all the same.
     """
     paired = Paired(pairs=[], dropped=Counter())
-    for one, correction in zip(written, corrections, strict=True):
-        ids = _ids(one, correction, tokenizer, longest, faithful)
+    for completion, correction in zip(completions, corrections, strict=True):
+        ids = _ids(completion, correction, tokenizer, longest, faithful)
         if not ids:
             paired.dropped[correction.reason or "empty"] += 1
-        elif not faithful and (correction.text or "").split() == one.text.split():
+        elif not faithful and (correction.text or "").split() == completion.text.split():
             paired.dropped["unchanged"] += 1
         else:
-            own = _ended(one.ids, tokenizer) if faithful else one.ids
-            paired.pairs.append(_pair(one, (ids, correction.text or ""), (own, one.text)))
+            own = _ended(completion.ids, tokenizer) if faithful else completion.ids
+            paired.pairs.append(_pair(completion, (ids, correction.text or ""), (own, completion.text)))
     return paired
 
 
 def _ids(
-    one: Written, correction: Correction, tokenizer: Tokenizer, longest: int, faithful: bool
+    completion: Completion, correction: Correction, tokenizer: Tokenizer, longest: int, faithful: bool
 ) -> tuple[int, ...] | None:
     """A correction in the student's tokens."""
     text = correction.text or ""
     if not text.strip():
         return None
-    ids = ids_behind(one.prompt.text, text, tokenizer)
+    ids = ids_behind(completion.prompt.text, text, tokenizer)
     cut = len(ids) > longest
     if faithful or (correction.ended and not cut):
         return _ended(ids[:longest], tokenizer)
@@ -80,13 +80,13 @@ def _ended(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(ids) if eos is None or (ids and ids[-1] == eos) else (*ids, eos)  # pyright: ignore[reportReturnType]
 
 
-def best_against_worst(written: Sequence[Written], verdicts: Sequence[Verdict], settings: Pairs) -> Paired:
-    """Of each prompt's texts the one with the highest mark (chosen) against the one with the lowest (rejected)."""
+def best_against_worst(completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: Pairs) -> Paired:
+    """Of each prompt's texts the one with the highest score (chosen) against the one with the lowest (rejected)."""
     paired = Paired(pairs=[], dropped=Counter())
-    marked = zip(written, verdicts, strict=True)
-    for _, group in groupby(marked, key=lambda both: both[0].place):
+    scored = zip(completions, verdicts, strict=True)
+    for _, group in groupby(scored, key=lambda both: both[0].place):
         # An invalid text is no example of how to do it worse: it would teach that anything else is good.
-        fair = [(verdict.score or 0.0, one) for one, verdict in group if verdict.status == "scored"]
+        fair = [(verdict.score or 0.0, completion) for completion, verdict in group if verdict.status == "scored"]
         if len(fair) < 2:
             paired.dropped["fewer than two marks"] += 1
             continue
@@ -98,7 +98,7 @@ def best_against_worst(written: Sequence[Written], verdicts: Sequence[Verdict], 
     return paired
 
 
-def _unfair(gap: float, best: Written, worst: Written, settings: Pairs) -> str:
+def _unfair(gap: float, best: Completion, worst: Completion, settings: Pairs) -> str:
     if gap <= 0 or gap < settings.margin:
         return "marks too close"
     longer, shorter = max(len(best.ids), len(worst.ids)), min(len(best.ids), len(worst.ids))
@@ -107,8 +107,8 @@ def _unfair(gap: float, best: Written, worst: Written, settings: Pairs) -> str:
     return "nearly the same" if measures.in_common(best.text, worst.text) > settings.alike else ""
 
 
-def _pair(one: Written, chosen: tuple[Sequence[int], str], rejected: tuple[Sequence[int], str]) -> Pair:
-    given, better, worse = (len(text.split()) for text in (one.prompt.text, chosen[1], rejected[1]))
+def _pair(completion: Completion, chosen: tuple[Sequence[int], str], rejected: tuple[Sequence[int], str]) -> Pair:
+    given, better, worse = (len(text.split()) for text in (completion.prompt.text, chosen[1], rejected[1]))
     return Pair(
-        prompt=one.prompt.ids, chosen=tuple(chosen[0]), rejected=tuple(rejected[0]), words=(given, better, worse)
+        prompt=completion.prompt.ids, chosen=tuple(chosen[0]), rejected=tuple(rejected[0]), words=(given, better, worse)
     )

@@ -1,4 +1,4 @@
-"""What the student is asked to continue: a function of the seed and the round."""
+"""Prompts: which the student continues in a round is a function of the seed and the round."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.settings.interact import Interaction, Prompts
 
-Made = Callable[[Prompts, Tokenizer, Callable[[str], TokenStream]], "tuple[list[Prompt], list[Prompt] | None]"]
+PromptSource = Callable[[Prompts, Tokenizer, Callable[[str], TokenStream]], "tuple[list[Prompt], list[Prompt] | None]"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A beginning, as the student reads it and as others do."""
+    """The start of a text, as token ids and as text."""
 
     ids: tuple[int, ...]
     text: str
@@ -26,7 +26,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """All prompts of a run, those to learn from and those to measure on."""
+    """All prompts of a run: those to train on, and those held out for evaluation."""
 
     training: Sequence[Prompt]
     held_out: Sequence[Prompt]
@@ -44,9 +44,21 @@ class Pool:
         return np.random.default_rng([self.seed, turn, 7]).permutation(len(self.training))
 
 
+def require_room(prompts: Pool, longest: int | None, max_new: int) -> None:
+    """Refuse, before the first round, a prompt behind which the student's context of `longest` tokens has no room."""
+    prompt = max([*prompts.training, *prompts.held_out], key=lambda prompt: len(prompt.ids))
+    if longest is not None and len(prompt.ids) + max_new > longest:
+        raise UserError(
+            f"The prompt {prompt.text[:60]!r}... has {len(prompt.ids):,} tokens; with sample.max_new = {max_new:,} "
+            f"that is more than the {longest:,} that the student reads",
+            "A prompt and its completion within the student's context",
+            "Shorten the prompt or lower sample.max_new",
+        )
+
+
 def pool(recipe: Interaction, tokenizer: Tokenizer) -> Pool:
     """The recipe's prompts. Held-out ones are drawn from the same source and never trained on."""
-    made: dict[str, Made] = {"corpus": _from_corpus, "file": _from_file, "fixed": _fixed}
+    made: dict[str, PromptSource] = {"corpus": _from_corpus, "file": _from_file, "fixed": _fixed}
     settings = recipe.prompts
     found, apart = made[settings.source](
         settings, tokenizer, lambda split: TokenStream.open(Path(recipe.data.path), split)
@@ -98,12 +110,27 @@ def _from_file(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list
         raise UserError(
             f"There is no file {path}", "A prompt a line, or jsonl with `prompt`", "Name it in prompts.file"
         )
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     try:
-        texts = [json.loads(line)["prompt"] for line in lines] if path.suffix == ".jsonl" else lines
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} has a line that is no prompt ({error!r})", '{"prompt": "..."} a line', "") from error
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first prompt
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}",
+            "A text file in UTF-8",
+            f"Convert it: iconv -f LATIN1 -t UTF-8 {path} > prompts.txt",
+        ) from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    texts = [_of_row(line, number, path) if path.suffix == ".jsonl" else line for number, line in lines]
     return [_of_text(text, tokenizer) for text in dict.fromkeys(texts)], None
+
+
+def _of_row(line: str, number: int, path: Path) -> str:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
+        raise UserError(f"{path}, line {number:,}, is no prompt: {line[:60]}", 'A row as {"prompt": "Once"} a line', "")
+    return row["prompt"]
 
 
 def _fixed(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list[Prompt], list[Prompt]]:

@@ -4,41 +4,43 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from tutelage import text as measures
-from tutelage.interaction.rollouts import Written
+from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Verdict
 from tutelage.settings.interact import Reward
 
-Parts = dict[str, float]
+RewardParts = dict[str, float]
 
 
-def rewards(written: Sequence[Written], verdicts: Sequence[Verdict], settings: Reward) -> list[Parts | None]:
-    """The weighted parts of each text's reward, whose sum it is; None where the judge's word could not be read.
+def rewards(
+    completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: Reward
+) -> list[RewardParts | None]:
+    """The weighted parts of each text's reward, which is their sum; None for an unscorable verdict.
 
-    An invalid text has the mark 0 like any other mark; an unreadable verdict is no mark, and leaves its text out.
+    An invalid text has the score 0, which counts; an unscorable verdict has none, and its text is left out.
     """
-    twins = near_duplicates(written)
+    duplicates = near_duplicates(completions)
     return [
-        None if verdict.score is None else _parts(one, verdict.score, twin, settings)
-        for one, verdict, twin in zip(written, verdicts, twins, strict=True)
+        None if verdict.score is None else _parts(completion, verdict.score, duplicate, settings)
+        for completion, verdict, duplicate in zip(completions, verdicts, duplicates, strict=True)
     ]
 
 
-def near_duplicates(written: Sequence[Written]) -> list[bool]:
+def near_duplicates(completions: Sequence[Completion]) -> list[bool]:
     """For each text, whether it is nearly an earlier one of the same prompt. A prompt's texts stand together."""
-    groups = groupby(written, key=lambda one: one.place)
-    return [twin for _, group in groups for twin in measures.near_duplicates([one.text for one in group])]
+    groups = groupby(completions, key=lambda completion: completion.place)
+    return [near for _, group in groups for near in measures.near_duplicates([completion.text for completion in group])]
 
 
-def _parts(one: Written, mark: float, twin: bool, settings: Reward) -> Parts:
-    worth = {
-        "judge": mark,
-        "length": _length(one.words, settings.words),
-        "repetition": -measures.repeated(one.text),
-        "copying": -float(measures.copied(one.text, one.prompt.text)),
-        "duplicates": -float(twin),
-        "flattery": -float(measures.flatters(one.text)),
+def _parts(completion: Completion, score: float, duplicate: bool, settings: Reward) -> RewardParts:
+    parts = {
+        "judge": score,
+        "length": _length(completion.words, settings.words),
+        "repetition": -measures.repeated(completion.text),
+        "copying": -float(measures.copied(completion.text, completion.prompt.text)),
+        "duplicates": -float(duplicate),
+        "flattery": -float(measures.flatters(completion.text)),
     }
-    return {name: value * getattr(settings, name) for name, value in worth.items()}
+    return {name: value * getattr(settings, name) for name, value in parts.items()}
 
 
 def _length(words: int, wanted: tuple[int, int]) -> float:

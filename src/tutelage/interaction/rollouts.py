@@ -1,4 +1,4 @@
-"""What the student wrote in a round: drawn by all processes, kept on disk before anybody reads it."""
+"""Rollouts of a round: sampled by all processes, on disk before anybody judges them."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from tutelage.train import parallel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Completion:
     """A continuation. place: of its prompt in the round. ids: EOS included where it was written (`ended`)."""
 
     place: int
@@ -44,7 +44,7 @@ class Written:
         return Rollout(prompt=self.prompt.text, text=self.text, ended=self.ended)
 
 
-def write(
+def generate(
     student: Any,
     prompts: Sequence[Prompt],
     settings: Sample,
@@ -52,8 +52,8 @@ def write(
     tokenizer: Tokenizer,
     seed: Sequence[int],
     between: Callable[[], None] = lambda: None,
-) -> list[Written]:
-    """Every prompt continued n times, in the order of the prompts.
+) -> list[Completion]:
+    """n completions of every prompt, in the order of the prompts.
 
     Groups are the same for any number of processes, which take them in turn. between: called after each group.
     """  # fmt: skip
@@ -63,7 +63,7 @@ def write(
     for begin in begins[parallel.rank() :: parallel.processes()]:
         numbers = range(begin, min(begin + size, len(prompts)))
         with unpadded(student) as model:
-            found = sample(
+            samples = sample(
                 model,
                 [prompts[k].ids for k in numbers],
                 samples=settings.n,
@@ -76,19 +76,19 @@ def write(
                 seed=seed,
                 numbers=numbers,
             )
-        drawn[begin] = [(begin + one.prompt, one.ids, one.ended) for one in found]
+        drawn[begin] = [(begin + sampled.prompt, sampled.ids, sampled.ended) for sampled in samples]
         between()
-    together = _gathered(drawn)
+    groups = _gathered(drawn)
     return [
-        _written(place, prompts[place], ids, ended, tokenizer)
+        _completion(place, prompts[place], ids, ended, tokenizer)
         for begin in begins
-        for place, ids, ended in together[begin]
+        for place, ids, ended in groups[begin]
     ]
 
 
 @contextmanager
 def unpadded(student: Any) -> Iterator[Any]:
-    """The model with its head cut to the ids that there are: padding has logits of 0, and would be drawn."""
+    """The model with its head cut to the real vocabulary: padded ids have logits of 0 and would be sampled."""
     head = student.model.get_output_embeddings()
     whole = head.weight
     head.weight = nn.Parameter(whole.detach()[: student.vocab], requires_grad=False)
@@ -101,32 +101,32 @@ def unpadded(student: Any) -> Iterator[Any]:
 def _gathered(mine: dict[int, Any]) -> dict[int, Any]:
     if parallel.processes() == 1:
         return mine
-    everyone: list[Any] = [None] * parallel.processes()
-    dist.all_gather_object(everyone, mine)
-    return {begin: found for part in everyone for begin, found in part.items()}
+    of_all: list[Any] = [None] * parallel.processes()
+    dist.all_gather_object(of_all, mine)
+    return {begin: group for part in of_all for begin, group in part.items()}
 
 
-def _written(place: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Written:
-    return Written(
+def _completion(place: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Completion:
+    return Completion(
         place=place, prompt=prompt, ids=tuple(ids), text=text_behind(prompt.ids, ids, tokenizer), ended=ended
     )
 
 
-def keep(folder: Path, written: Sequence[Written], made_by: str) -> None:
-    """Write a round's texts, whole or not at all."""
-    lengths = torch.tensor([len(one.ids) for one in written])
-    ids = torch.tensor([number for one in written for number in one.ids], dtype=torch.int32)
-    places = torch.tensor([one.place for one in written])
-    ended = torch.tensor([one.ended for one in written])
-    rows = [{"prompt": one.prompt.text, "text": one.text} for one in written]
+def save(folder: Path, completions: Sequence[Completion], made_by: str) -> None:
+    """Write a round's completions, whole or not at all."""
+    lengths = torch.tensor([len(completion.ids) for completion in completions])
+    ids = torch.tensor([number for completion in completions for number in completion.ids], dtype=torch.int32)
+    places = torch.tensor([completion.place for completion in completions])
+    ended = torch.tensor([completion.ended for completion in completions])
+    rows = [{"prompt": completion.prompt.text, "text": completion.text} for completion in completions]
     with folder_atomically(folder) as fresh:
         save_file({"ids": ids, "lengths": lengths, "places": places, "ended": ended}, fresh / "ids.safetensors")
         (fresh / "texts.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         (fresh / "made_by.json").write_text(json.dumps(made_by))
 
 
-def kept(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Tokenizer) -> list[Written] | None:
-    """The texts that were written for this round before; None where there are none."""
+def load(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Tokenizer) -> list[Completion] | None:
+    """The completions of a round as they were saved; None where there are none."""
     if not folder.exists():
         return None
     if read_json(folder / "made_by.json") != made_by:
@@ -135,9 +135,9 @@ def kept(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Token
             "The texts of this run, or none",
             f"Delete {folder} or name another place with run=PATH",
         )
-    held = load_file(folder / "ids.safetensors")
-    parts = held["ids"].split(held["lengths"].tolist())
+    tensors = load_file(folder / "ids.safetensors")
+    parts = tensors["ids"].split(tensors["lengths"].tolist())
     return [
-        _written(place, prompts[place], ids.tolist(), ended, tokenizer)
-        for place, ids, ended in zip(held["places"].tolist(), parts, held["ended"].tolist(), strict=True)
+        _completion(place, prompts[place], ids.tolist(), ended, tokenizer)
+        for place, ids, ended in zip(tensors["places"].tolist(), parts, tensors["ended"].tolist(), strict=True)
     ]

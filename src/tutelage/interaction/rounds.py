@@ -11,12 +11,13 @@ from tutelage.challenge import budget
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.interaction import build, experience, journal, rollouts
 from tutelage.interaction.experience import Experience
-from tutelage.interaction.judging import Readers, owed, words_of_verdicts
+from tutelage.interaction.judging import Judging, owed, require_usable, words_of_verdicts
 from tutelage.interaction.mixed import MixedBatch
 from tutelage.interaction.monitor import Monitor
-from tutelage.interaction.prompts import pool
-from tutelage.interaction.rollouts import Written
-from tutelage.interaction.state import Costs, Where
+from tutelage.interaction.prompts import pool, require_room
+from tutelage.interaction.rollouts import Completion
+from tutelage.interaction.state import Costs, RoundState
+from tutelage.models.shapes import positions
 from tutelage.models.student import Student
 from tutelage.runs.identity import fingerprint_of_run
 from tutelage.runs.lifecycle import Lifecycle
@@ -37,8 +38,8 @@ class InteractionWork:
         self.settings, self.life, self.path = settings, life, life.path
         self.corpus = build.open_corpus(settings)
         self.prompts = pool(settings, self.corpus.tokenizer)
-        self.where, self.costs = Where(), Costs()
-        self.judging = Readers(settings, self.path, self.costs)
+        self.state, self.costs = RoundState(), Costs()
+        self.judging = Judging(settings, self.path, self.costs)
         self.provenance = build.provenance(settings, self.corpus).joined(owed(settings))
         self.forecast = build.forecast(settings, self.prompts)
         budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown)
@@ -50,15 +51,16 @@ class InteractionWork:
         settings, device = self.settings, self.life.device
         made = build.build(settings, self.corpus, device)
         self.student, self.kl_weight = made.student, made.kl_weight
+        require_room(self.prompts, positions(self.student.config), settings.sample.max_new)
         self.loop = build.build_loop(settings, made, device, batch_at=self._batch_at, lr_factor=self._lr_factor)
-        self.loop.parts |= {"where": self.where, "costs": self.costs, "kl_weight": self.kl_weight}
+        self.loop.parts |= {"where": self.state, "costs": self.costs, "kl_weight": self.kl_weight}
         self.lessons = build.lessons(settings, made, self.corpus.tokenizer, self.loop)
         self.monitor = Monitor(settings, self.path, self.corpus, self.prompts, self.judging)
         return self.loop
 
     def _batch_at(self, step: int) -> Any:
-        assert self.where.first is not None
-        batch = self.experience.batch_at(step - self.where.first)
+        assert self.state.first is not None
+        batch = self.experience.batch_at(step - self.state.first)
         if not self.settings.train.lm_weight:
             return batch
         assert isinstance(batch, RolloutBatch)
@@ -66,9 +68,9 @@ class InteractionWork:
 
     def _lr_factor(self, step: int) -> float:
         """By how much of the rounds is over: a round with few pairs is not a shorter part of the schedule."""
-        assert self.where.first is not None
-        share = (step - self.where.first) / max(self.where.last - self.where.first, 1)
-        return self.forecast.lr_factor(self.where.done, share)
+        assert self.state.first is not None
+        share = (step - self.state.first) / max(self.state.last - self.state.first, 1)
+        return self.forecast.lr_factor(self.state.done, share)
 
     def describe(self) -> None:
         """Say what the run would do, and do nothing."""
@@ -102,7 +104,7 @@ class InteractionWork:
 
     def rounds_done(self) -> int:
         """Rounds that are over."""
-        return max(self.where.done, 0)
+        return max(self.state.done, 0)
 
     # --- the rounds ------------------------------------------------------------------------------------------------
 
@@ -110,43 +112,45 @@ class InteractionWork:
         """Take the rounds from where the run stands to the last one."""
         if parallel.processes() == 1:  # several would have to stop at the same place
             self.judging.between = self.life.stop_if_requested
-        if self.where.done < 0:
+        if self.state.done < 0:
             self._evaluate(0)
-            self.where.done = 0
-        while self.where.done < self.settings.rounds:
+            self.state.done = 0
+        while self.state.done < self.settings.rounds:
             if reason := self._ends_early():
                 self._end_early(reason)
                 return
-            self._take_round(self.where.done + 1)
+            self._take_round(self.state.done + 1)
 
     def _ends_early(self) -> str:
         """Why there is no further round although the recipe has more; empty if there is one."""
-        return self.where.enough or self.forecast.broken_by_next_round(self.provenance, self.life.ledger)
+        return self.state.stop_reason or self.forecast.broken_by_next_round(self.provenance, self.life.ledger)
 
     def _end_early(self, reason: str) -> None:
         self.life.record.event(self.loop.step, "note", f"Stopped early: {reason}.")
         self.life.say(f"{self.path}: stopped early: {reason}.")
         self.life.keep_milestones(self.life.ledger.shown, ends=True)
-        self._evaluate(self.where.done, ends=True)
+        self._evaluate(self.state.done, ends=True)
 
     def _take_round(self, number: int) -> None:
         """Sample, judge, learn, evaluate."""
         spent = copy.copy(self.costs)
-        written = self._sample(number)
-        verdicts = self.judging.grade(written)
-        corrections = self.judging.correct(written)
-        experience = self._experience(number, written, verdicts, corrections)
-        if self.where.first is None:
+        completions = self._sample(number)
+        verdicts = self.judging.grade(completions)
+        corrections = self.judging.correct(completions)
+        if number == 1:
+            require_usable(verdicts, corrections)
+        experience = self._experience(number, completions, verdicts, corrections)
+        if self.state.first is None:
             ledger = self.life.ledger
-            ledger.student_wrote += sum(one.words for one in written)
+            ledger.student_wrote += sum(completion.words for completion in completions)
             ledger.teacher_wrote += words_of_verdicts(verdicts)
-            ledger.teacher_wrote += sum(len((one.text or "").split()) for one in corrections or ())
-            self.kl_weight.update(experience.figures["kl"], len(written))
-            self.where.first, self.where.last = self.loop.step, self.loop.step + len(experience.plan)
+            ledger.teacher_wrote += sum(len((correction.text or "").split()) for correction in corrections or ())
+            self.kl_weight.update(experience.figures["kl"], len(completions))
+            self.state.first, self.state.last = self.loop.step, self.loop.step + len(experience.plan)
         self._update(number, experience)
-        self._log_round(number, written, verdicts, experience, spent)
+        self._log_round(number, completions, verdicts, experience, spent)
         self._evaluate(number)
-        self.where.done, self.where.first = number, None
+        self.state.done, self.state.first = number, None
         if self.loop.step - self.life.saved >= self.settings.save.every or number == self.settings.rounds:
             self.life.checkpoint()
         self.life.stop_if_requested()
@@ -156,34 +160,36 @@ class InteractionWork:
     def _folder(self, number: int) -> Path:
         return self.path / "rounds" / f"{number:05d}"
 
-    def _sample(self, number: int) -> list[Written]:
+    def _sample(self, number: int) -> list[Completion]:
         """The round's texts: those on the disk, or new ones, which are there before anybody judges them."""
         prompts, folder = self.prompts.of_round(number), self._folder(number) / "texts"
         tokenizer = self.corpus.tokenizer
-        kept = parallel.from_first(lambda: rollouts.kept(folder, prompts, self.made_by, tokenizer))
+        kept = parallel.from_first(lambda: rollouts.load(folder, prompts, self.made_by, tokenizer))
         if kept is not None:
             return kept
         begun = time.perf_counter()
         seed, between = (self.settings.seed, number), self.judging.between
-        written = rollouts.write(
+        completions = rollouts.generate(
             self.student, prompts, self.settings.sample, tokenizer=tokenizer, seed=seed, between=between
         )
         if parallel.rank() == 0:
-            rollouts.keep(folder, written, self.made_by)
+            rollouts.save(folder, completions, self.made_by)
         self.costs.sample += time.perf_counter() - begun
-        return written
+        return completions
 
-    def _experience(self, number: int, written: list[Written], verdicts: list[Any], corrections: Any) -> Experience:
+    def _experience(
+        self, number: int, completions: list[Completion], verdicts: list[Any], corrections: Any
+    ) -> Experience:
         """What the round teaches: from the disk, or worked out and on the disk before the first update.
 
         It holds log-probs of the policy that wrote the texts, which later updates could not compute again.
         """
         folder, begun = self._folder(number) / "lesson", time.perf_counter()
-        kept = parallel.from_first(lambda: experience.kept(folder))
+        kept = parallel.from_first(lambda: experience.load(folder))
         if kept is None:
-            kept = self.lessons.of(number, written, verdicts, corrections, first=self.loop.step == 0)
+            kept = self.lessons.of(number, completions, verdicts, corrections, first=self.loop.step == 0)
             if parallel.rank() == 0:
-                experience.keep(folder, kept)
+                experience.save(folder, kept)
         self.experience = kept
         self.costs.update += time.perf_counter() - begun
         return kept
@@ -191,16 +197,16 @@ class InteractionWork:
     def _update(self, number: int, experience: Experience) -> None:
         """Make the updates of the round that are still to come."""
         begun = time.perf_counter()
-        self.loop.steps = self.where.last
+        self.loop.steps = self.state.last
         for step in self.loop:
-            self._after(step, ends=number == self.settings.rounds and step.index == self.where.last)
-            if step.index < self.where.last:
+            self._after(step, ends=number == self.settings.rounds and step.index == self.state.last)
+            if step.index < self.state.last:
                 self.life.stop_if_requested()
         self.costs.update += time.perf_counter() - begun
 
     def _after(self, step: Step, *, ends: bool) -> None:
         """Everything that happens between two updates: count, log, keep milestones, save."""
-        first, last = step.index - 1 == self.where.first, step.index == self.where.last
+        first, last = step.index - 1 == self.state.first, step.index == self.state.last
         if first:
             build.require_first_ratio(step)
         self.life.after(step, log=first or last or step.index % self.settings.log.every == 0, ends=ends)
@@ -209,7 +215,7 @@ class InteractionWork:
             self.life.checkpoint()
 
     def _log_round(
-        self, number: int, written: list[Written], verdicts: list[Any], experience: Experience, spent: Costs
+        self, number: int, completions: list[Completion], verdicts: list[Any], experience: Experience, spent: Costs
     ) -> None:
         """The round's row of metrics and its stories."""
         ledger = self.life.ledger
@@ -217,15 +223,15 @@ class InteractionWork:
         self.life.log(
             {"kind": "round", "round": number, "step": self.loop.step, "words": ledger.shown}
             | {"student_wrote": ledger.student_wrote, "teacher_wrote": ledger.teacher_wrote}
-            | journal.figures(written, verdicts)
+            | journal.figures(completions, verdicts)
             | dict(experience.figures)
             | stages
         )
         if parallel.rank() == 0:
-            journal.tell_stories(self.path / "stories.jsonl", number, "rollouts", written, verdicts)
+            journal.write_stories(self.path / "stories.jsonl", number, "rollouts", completions, verdicts)
         limit = self.settings.watch.max_kl
         if limit and experience.figures["kl"] > limit:
-            self.where.enough = f"watch.max_kl is {limit}"
+            self.state.stop_reason = f"watch.max_kl is {limit}"
             self._alarm(number, f"Texts are {experience.figures['kl']:.1f} nats from the reference model")
 
     # --- evaluation ------------------------------------------------------------------------------------------------
@@ -271,11 +277,11 @@ class InteractionWork:
         if parallel.rank() == 0:
             shutil.rmtree(self.path / "rounds", ignore_errors=True)
         return {
-            "rounds": self.where.done,
+            "rounds": self.state.done,
             "costs": self.costs.state_dict(),
             "owed": replace(self.provenance, corpora=corpora),
         }
 
     def outcome(self) -> str:
         """How long it was."""
-        return f"done after {self.where.done} rounds. Model: {self.path / 'model'}"
+        return f"done after {self.state.done} rounds. Model: {self.path / 'model'}"

@@ -1,4 +1,4 @@
-"""Where a run stands between two updates: all that a checkpoint must know beside weights and moments."""
+"""Where a run stands between two updates: what a checkpoint holds beside weights and moments."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,30 +8,30 @@ from tutelage.checked import restore
 
 
 @dataclass(slots=True)
-class Where:
-    """done: rounds that are over; -1 before the beginning has been measured.
+class RoundState:
+    """done: rounds that are over; -1 before the reference model has been evaluated.
 
-    first, last: the updates of the round under way, counted from 0, last excluded; first is None between two rounds.
-    enough: why there is to be no further round; empty where there is
+    first, last: the updates of the current round, counted from 0, last excluded; first is None between two rounds.
+    stop_reason: why no further round follows; empty where one does
     """
 
     done: int = -1
     first: int | None = None
     last: int = 0
-    enough: str = ""
+    stop_reason: str = ""
 
     def state_dict(self) -> dict[str, Any]:
         """All of it."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a saved place."""
+        """Restore a saved state."""
         restore(self, state, "The place of a run's rounds in a checkpoint")
 
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds by stage, and how often a judge or tutor was asked."""
+    """Seconds by stage, and requests to judges and tutors: sent, and answered from the store."""
 
     sample: float = 0.0
     judge: float = 0.0
@@ -45,5 +45,5 @@ class Costs:
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up saved costs."""
+        """Restore saved costs."""
         restore(self, state, "The costs in a checkpoint")
