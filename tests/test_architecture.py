@@ -25,7 +25,7 @@ ALLOWED = {
     "files": {"errors"},
     "recipe": {"errors"},
     "challenge": {"errors", "checked"},
-    "nursery": {"errors"},
+    "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},
     "report": {"errors", "files", "challenge", "recipe", "text"},
     "data": GROUND | {"settings", "nursery"},
@@ -52,18 +52,18 @@ HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepi
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # What does not keep the law yet. A name leaves this list with the change that mends it.
 PENDING = {
-    "upward": {"cli/looking.py", "evaluate/judge.py", "nursery/pairs.py", "study/job.py", "study/plan.py"},
+    "upward": {"cli/looking.py", "evaluate/judge.py", "study/job.py", "study/plan.py"},
     "verbs": {
-        "doctor", "evaluate", "export", "prepare", "sample", "show", "study", "submission"
+        "doctor", "evaluate", "export", "sample", "show", "study", "submission"
     },
     "plug-ins": {"teachers/cache.py", "judges/rules.py"},
     "short": {
-        "data/_encode.py", "data/request.py", "evaluate/base.py", "evaluate/glue/finetune.py", "models/head/linear.py",
-        "models/sampling.py", "verbs/evaluate.py", "verbs/prepare.py",
+        "evaluate/base.py", "evaluate/glue/finetune.py", "models/head/linear.py",
+        "models/sampling.py", "verbs/evaluate.py",
         "verbs/sample.py", "verbs/submission.py",
     },
-    "underscore": {"evaluate.fetch", "verbs.prepare"},
-    "circle": {"data.corpus"},
+    "underscore": set[str](),
+    "circle": set[str](),
     "torch": {"study.job"},
 }  # fmt: skip
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.data import _files, _hub, corpus
-from tutelage.data.corpus import Passage, Reading, documents, first_words, held_out, sources_of
+from tutelage.data import babylm, packed
+from tutelage.data import documents as documents_
+from tutelage.data.corpus import documents, first_words, held_out, sources_of
+from tutelage.data.documents import Passage, ReadOptions
 from tutelage.errors import UserError
 
 WIKI = "= = = Cats = = =\nCats purr.\n\nThey sleep.\n= = = Dogs = = =\nDogs bark.\n"
@@ -20,7 +22,7 @@ TALK = "*CHI:\tmore milk .\n*MOT:\tmore milk ?\n\n*CHI:\tyes .\n"
 def texts(names: list[Path | str], **reading) -> list[str]:
     """The documents, their passages put together again."""
     found: list[str] = []
-    for passage in documents(sources_of(map(str, names)), Reading(**reading)):
+    for passage in documents(sources_of(map(str, names)), ReadOptions(**reading)):
         if passage.begins:
             found.append("")
         found[-1] += passage.text
@@ -59,7 +61,7 @@ def test_every_kind_of_text_file_reads_the_same(tmp_path: Path, ending: str):
     (source,) = sources_of([str(tmp_path)])
     assert source.name == "wiki"
     read: list[int] = []
-    (passage,) = source.passages(Reading(newlines="keep"), read.append)
+    (passage,) = source.passages(ReadOptions(newlines="keep"), read.append)
     assert passage == Passage(text=WIKI.strip(), source="wiki") and sum(read) == source.size
 
 
@@ -78,11 +80,11 @@ def test_rows_of_json_lines_are_documents_and_their_field_can_be_named(tmp_path:
 
 
 def test_a_long_file_comes_in_passages_that_never_cut_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(corpus, "BLOCK", 64)
-    monkeypatch.setattr(_files, "BLOCK", 64)
+    monkeypatch.setattr(documents_, "BLOCK", 64)
+    monkeypatch.setattr(packed, "BLOCK", 64)
     text = "".join(f"word{i}{' ' * (i % 3)}\n{chr(0xA0) * (i % 2)}" for i in range(500))
     (tmp_path / "a.txt").write_text("  " + text)
-    passages = list(documents(sources_of([str(tmp_path)]), Reading()))
+    passages = list(documents(sources_of([str(tmp_path)]), ReadOptions()))
     assert len(passages) > 50 and [p.begins for p in passages] == [True] + [False] * (len(passages) - 1)
     assert max(len(p.text) for p in passages) < 3 * 64
     assert "".join(p.text for p in passages) == text.replace("\n", " ").strip()
@@ -91,8 +93,8 @@ def test_a_long_file_comes_in_passages_that_never_cut_a_word(tmp_path: Path, mon
 
 
 def test_a_word_longer_than_a_block_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(corpus, "BLOCK", 64)
-    monkeypatch.setattr(_files, "BLOCK", 64)
+    monkeypatch.setattr(documents_, "BLOCK", 64)
+    monkeypatch.setattr(packed, "BLOCK", 64)
     (tmp_path / "a.txt").write_text("x" * 1000 + " y")
     assert texts([tmp_path]) == ["x" * 1000 + " y"]
 
@@ -159,9 +161,9 @@ def test_zstandard_that_is_missing_is_asked_for(tmp_path: Path, monkeypatch: pyt
 
 def test_the_nursery_is_a_source():
     (source,) = sources_of(["nursery:words=500,seed=7"])
-    found = list(source.passages(Reading(), lambda n: None))
+    found = list(source.passages(ReadOptions(), lambda n: None))
     assert sum(len(p.text.split()) for p in found) >= 500 and all(p.source == "nursery" for p in found)
-    assert found == list(source.passages(Reading(), lambda n: None))
+    assert found == list(source.passages(ReadOptions(), lambda n: None))
     assert source.identity() != sources_of(["nursery:words=500,seed=8"])[0].identity()
 
 
@@ -174,15 +176,15 @@ def test_an_archived_corpus_is_fetched_once_and_read_file_by_file(tmp_path: Path
     (tmp_path / "web/abc").write_bytes(packed.getvalue())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     url = (tmp_path / "web/abc").as_uri()
-    monkeypatch.setitem(_hub.ARCHIVES, "babylm-2024-strict-small", (url, "md5:00"))
+    monkeypatch.setitem(babylm.ARCHIVES, "babylm-2024-strict-small", (url, "md5:00"))
     with pytest.raises(UserError, match="is not babylm-2024-strict-small"):
         sources_of(["babylm-2024-strict-small"])
-    monkeypatch.setitem(_hub.ARCHIVES, "babylm-2024-strict-small", (url, None))
+    monkeypatch.setitem(babylm.ARCHIVES, "babylm-2024-strict-small", (url, None))
     assert [s.name for s in sources_of(["babylm-2024-strict-small"])] == ["childes", "wiki"]
     (tmp_path / "web/abc").unlink()
     assert texts(["babylm-2024-strict-small"], newlines="keep") == [TALK.strip(), WIKI.strip()]
     with pytest.raises(UserError, match="babylm-2024-dev could not be fetched from"):
-        monkeypatch.setitem(_hub.ARCHIVES, "babylm-2024-dev", (url + "d", None))
+        monkeypatch.setitem(babylm.ARCHIVES, "babylm-2024-dev", (url + "d", None))
         sources_of(["babylm-2024-dev"])
 
 

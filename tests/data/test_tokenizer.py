@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tutelage import nursery
-from tutelage.data import _encode
-from tutelage.data._encode import Encoded, Fast, Plain, encode, encoder_for
-from tutelage.data.corpus import Passage
+from tutelage.data import encoders
+from tutelage.data.documents import Passage
+from tutelage.data.encode import Encoded, Fast, Plain, encode, encoder_for
 from tutelage.data.tokenizer import (
     END,
     fingerprint,
@@ -119,7 +119,7 @@ def passages(texts: list[str], size: int = 3000) -> list[Passage]:
     found = []
     for text in texts:
         cuts = [0]
-        while match := _encode.GAP.search(text, cuts[-1] + size):
+        while match := encoders.GAP.search(text, cuts[-1] + size):
             cuts.append(match.start())
         for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True):
             found.append(Passage(text=text[a:b], source="s", begins=a == 0))
@@ -178,8 +178,8 @@ def test_a_letter_of_several_tokens_starts_its_word_in_the_first(gpt2_like: Any)
 def test_a_table_that_is_full_is_begun_anew_without_a_trace(tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
     texts = [hard_text(seed) for seed in range(4)]
     whole = together(encode(passages(texts), encoder_for(tokenizer), "space"))
-    monkeypatch.setattr(_encode, "TABLE", 50)
-    monkeypatch.setattr(_encode, "BLOCK", 500)
+    monkeypatch.setattr("tutelage.data.encoders.TABLE", 50)
+    monkeypatch.setattr("tutelage.data.encode.BLOCK", 500)
     fast = encoder_for(tokenizer)
     assert isinstance(fast, Fast)
     assert np.array_equal(together(encode(passages(texts), fast, "space")).ids, whole.ids)

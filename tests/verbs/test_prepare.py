@@ -199,7 +199,7 @@ def test_bad_input_is_named(texts: Path, tmp_path: Path):
         made(texts, documents="chapter")
     with pytest.raises(UserError, match="Both validation texts and a share"):
         made(texts, valid_share=0.1)
-    with pytest.raises(UserError, match="The tokenizer bpe was asked for without a vocabulary size"):
+    with pytest.raises(UserError, match="The tokenizer bpe was requested without a vocabulary size"):
         made(texts, vocabulary=None)
     with pytest.raises(UserError, match="No texts were named"):
         prepare([], out=tmp_path / "out")
@@ -218,7 +218,7 @@ def test_a_disk_without_room_is_noticed_before_and_while_writing(texts: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
         yield
 
-    monkeypatch.setattr("tutelage.verbs.prepare.write_split", full)
+    monkeypatch.setattr("tutelage.data.prepare.write_split", full)
     with pytest.raises(UserError, match=r"The disk is full: .*out could not be written"):
         made(texts)
     assert not (texts.parent / "out").exists() and not list(texts.parent.glob(".out*"))
@@ -252,6 +252,6 @@ def test_what_a_kill_left_long_ago_is_swept_up(texts: Path):
 
 
 def test_a_stream_with_large_ids_takes_four_bytes_a_token(texts: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tutelage.verbs.prepare.SMALL", 256)
+    monkeypatch.setattr("tutelage.data.prepare.SMALL", 256)
     stream = TokenStream.open(made(texts))
     assert stream.ids.dtype == np.uint32 and streams.TokenStream.open(made(texts)).manifest["dtype"] == "uint32"

@@ -1,143 +1,108 @@
-"""What a call of `tutelage prepare` asks for, checked, and compared with what is there already."""
+"""What a call of `tutelage prepare` asks for, checked."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TypedDict, get_args
 
-from tutelage.data import corpus
-from tutelage.data._encode import Join
-from tutelage.data.corpus import Documents, Newlines, Passage, Reading, Source, Tick
-from tutelage.data.stream import FORMAT
-from tutelage.data.tokenizer import fingerprint
+from tutelage.data.documents import Documents, Join, Newlines, ReadOptions
 from tutelage.errors import UserError
-from tutelage.files import read_json
 
 TRAINED = ("bpe", "unigram")
-Split = Literal["train", "valid"]
+SHARE = 0.05  # of the documents, held out where no validation text is named
+
+
+class Options(TypedDict, total=False):
+    """The options of `prepare`: the fields of Request but its sources, whose defaults are there."""
+
+    tokenizer: str
+    vocabulary: int | None
+    valid: Sequence[str]
+    valid_share: float | None
+    seed: int
+    newlines: Newlines
+    join: Join
+    documents: Documents | None
+    text_field: str
+    max_words: int | None
+    force: bool
+    quiet: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What was asked for, checked."""
+class Request:
+    """A call of `prepare`."""
 
-    sources: list[Source]
-    valid: list[Source]
-    share: float
-    reading: Reading
-    join: Join
-    seed: int
-    max_words: int | None
-    tokenizer: str
-    vocabulary: int | None
+    sources: Sequence[str]
+    """Files and folders, OWNER/NAME of a Hub data set (with @revision, #configuration, :split),
+    babylm-2026-strict-small and its like, nursery:words=N."""
+    tokenizer: str = "gpt2"
+    """gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram: trained on the training split."""
+    vocabulary: int | None = None
+    """The largest number of tokens of a trained tokenizer."""
+    valid: Sequence[str] = ()
+    """Sources of the validation split."""
+    valid_share: float | None = None
+    """Without them: the share of the documents that is held out. None: 0.05. 0: no validation split."""
+    seed: int = 1
+    """Decides which documents are held out."""
+    newlines: Newlines = "space"
+    """space: each newline becomes one space. keep: newlines stay."""
+    join: Join = "space"
+    """What is between documents. space: one space. none: nothing. eot: an end-of-text token after each."""
+    documents: Documents | None = None
+    """What a document of a text file is; see ReadOptions. None: title where a share is held out, else file."""
+    text_field: str = "text"
+    """The field of .jsonl rows and of Hub data sets that holds the text."""
+    max_words: int | None = None
+    """The largest number of words of the training split."""
+    force: bool = False
+    """Replace the prepared corpus that the output folder holds already."""
+    quiet: bool = False
+    """Print nothing."""
 
-    def text(self, split: Split, tick: Tick) -> Iterator[Passage]:
-        """The documents of a split."""
-        if split == "valid" and self.valid:
-            yield from corpus.documents(self.valid, self.reading, tick)
-            return
-        found = corpus.documents(self.sources, self.reading, tick)
-        if self.share:
-            found = corpus.held_out(found, self.share, self.seed, out=split == "valid")
-        yield from found if split == "valid" or not self.max_words else corpus.first_words(found, self.max_words)
+    def check(self) -> None:
+        """Refuse what is no valid value, and options that contradict each other."""
+        for name, value, allowed in (
+            ("documents", self.documents or "file", get_args(Documents)),
+            ("newlines", self.newlines, get_args(Newlines)),
+            ("join", self.join, get_args(Join)),
+        ):
+            if value not in allowed:
+                raise UserError(f"{name} is {value!r}", f"One of {', '.join(allowed)}")
+        if not self.sources:
+            raise UserError("No texts were named", "Files, folders, Hub data sets or nursery:words=200000")
+        if self.valid and self.valid_share:
+            raise UserError("Both validation texts and a share to hold out were named", "One of valid and valid_share")
+        if not 0 <= self.share < 1:
+            raise UserError(f"valid_share is {self.share}", "At least 0 and less than 1")
+        if self.max_words is not None and self.max_words < 1:
+            raise UserError(f"max_words is {self.max_words}", "At least 1")
+        self._check_vocabulary()
+
+    def _check_vocabulary(self) -> None:
+        if (self.tokenizer in TRAINED) != (self.vocabulary is not None):
+            raise UserError(
+                f"The tokenizer {self.tokenizer} was requested {'without' if self.vocabulary is None else 'with'} "
+                "a vocabulary size",
+                "A size where a tokenizer is trained (bpe, unigram), and only there",
+                "--tokenizer bpe --vocabulary 16384" if self.vocabulary is None else "Leave --vocabulary out",
+            )
 
     @property
-    def splits(self) -> tuple[Split, ...]:
-        """train, and valid where there is one."""
-        return ("train", "valid") if self.valid or self.share else ("train",)
+    def share(self) -> float:
+        """The share of the documents that is held out."""
+        return (0.0 if self.valid else SHARE) if self.valid_share is None else self.valid_share
 
-    def size(self, split: Split) -> int:
-        """Bytes of text to be read, about; packed text counts as it will be unpacked."""
-        sources = self.valid if split == "valid" and self.valid else self.sources
-        packed = [s for s in sources if str(getattr(s, "path", "")).endswith((".gz", ".zst"))]
-        total = sum(s.size or 0 for s in sources) + 3 * sum(s.size or 0 for s in packed)
-        return min(total, 8 * self.max_words) if self.max_words and split == "train" else total
-
-
-def asked_for(
-    sources: Sequence[str], valid: Sequence[str], share: float | None, reading: Reading, documents: Documents | None,
-    join: Join, seed: int, max_words: int | None, tokenizer: str, vocabulary: int | None,
-) -> Asked:  # fmt: skip
-    """The call's arguments, checked against each other."""
-    for name, value, allowed in (
-        ("documents", reading.documents, get_args(Documents)),
-        ("newlines", reading.newlines, get_args(Newlines)),
-        ("join", join, get_args(Join)),
-    ):
-        if value not in allowed:
-            raise UserError(f"{name} is {value!r}", f"One of {', '.join(allowed)}")
-    if not sources:
-        raise UserError("No texts were named", "Files, folders, Hub data sets or nursery:words=200000")
-    if valid and share:
-        raise UserError("Both validation texts and a share to hold out were named", "One of valid and valid_share")
-    share = (0.0 if valid else 0.05) if share is None else share
-    if not 0 <= share < 1:
-        raise UserError(f"valid_share is {share}", "At least 0 and less than 1")
-    if max_words is not None and max_words < 1:
-        raise UserError(f"max_words is {max_words}", "At least 1")
-    if (tokenizer in TRAINED) != (vocabulary is not None):
-        raise UserError(
-            f"The tokenizer {tokenizer} was asked for {'without' if vocabulary is None else 'with'} a vocabulary size",
-            "A size where a tokenizer is trained (bpe, unigram), and only there",
-            "--tokenizer bpe --vocabulary 16384" if vocabulary is None else "Leave --vocabulary out",
-        )
-    if documents is None and share:
-        reading = Reading(documents="title", newlines=reading.newlines, text_field=reading.text_field)
-    return Asked(
-        sources=corpus.sources_of(sources), valid=corpus.sources_of(valid), share=share, reading=reading, join=join,
-        seed=seed, max_words=max_words, tokenizer=tokenizer, vocabulary=vocabulary,
-    )  # fmt: skip
+    @property
+    def reading(self) -> ReadOptions:
+        """How text becomes documents."""
+        documents = self.documents or ("title" if self.share else "file")
+        return ReadOptions(documents=documents, newlines=self.newlines, text_field=self.text_field)
 
 
 def settings_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The sources, and the `key=value` arguments between them: settings of a teacher's targets."""
     settings = [a for a in arguments if re.match(r"[a-z_]+=", a) and not Path(a).exists()]
-    found = dict(argument.split("=", 1) for argument in settings)
-    return [a for a in arguments if a not in settings], found
-
-
-def refuse_foreign(out: Path) -> None:
-    """`out` must be free, or a prepared corpus."""
-    if out.is_dir() and any(out.iterdir()):
-        manifest = read_json(out / "manifest.json") if (out / "manifest.json").exists() else None
-        if isinstance(manifest, dict) and "splits" in manifest:
-            return
-    elif not out.exists() or out.is_dir():
-        return
-    raise UserError(
-        f"{out} is something else than a prepared corpus",
-        "A free name, or a folder that `tutelage prepare` wrote",
-        "Name another --out, or move away what is there",
-    )
-
-
-def request_of(asked: Asked, tokenizer: Any) -> dict[str, Any]:
-    """Everything that decides what comes out."""
-    made = {"trained": asked.tokenizer, "vocabulary": asked.vocabulary}
-    return {
-        "sources": [source.identity() for source in asked.sources],
-        "valid": [source.identity() for source in asked.valid],
-        "tokenizer": made if tokenizer is None else {"fingerprint": fingerprint(tokenizer)},
-        "valid_share": asked.share,
-        "seed": asked.seed if asked.share else None,
-        "join": asked.join,
-        "max_words": asked.max_words,
-        **asdict(asked.reading),
-    }
-
-
-def differences(out: Path, request: dict[str, Any]) -> list[str] | None:
-    """What is asked now and was not then; None where nothing is there."""
-    if not (out / "manifest.json").exists():
-        return None
-    manifest = read_json(out / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        return [f"format {manifest.get('format')}, now {FORMAT}"]
-    old = manifest["request"]
-    found = []
-    for key, now in request.items():
-        if old.get(key) != now:
-            plain = isinstance(now, str | int | float | None) and isinstance(old.get(key), str | int | float | None)
-            found.append(f"{key}: {old.get(key)}, now {now}" if plain else f"other {key}")
-    return found
+    return [a for a in arguments if a not in settings], dict(a.split("=", 1) for a in settings)

@@ -13,11 +13,10 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from tutelage.data.manifest import read_manifest
 from tutelage.errors import UserError
-from tutelage.files import read_json
 
 Offsets = Literal["none", "epoch", "window"]
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,26 +69,6 @@ class TokenStream:
         at_BT = np.asarray(positions, dtype=np.int64)[:, None] + np.arange(length)
         words_B = self.starts[at_BT[:, : length if counted is None else counted]].sum(axis=1, dtype=np.int64)
         return self.ids[at_BT].astype(np.int64), words_B
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared corpus says about itself."""
-    path = Path(folder) / "manifest.json"
-    if not path.exists():
-        raise UserError(
-            f"{folder} is not a prepared corpus (it has no manifest.json)",
-            "A folder that `tutelage prepare` wrote",
-            f"tutelage prepare TEXTS --out {folder}",
-        )
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or not {"splits", "tokenizer", "dtype"} <= set(manifest):
-        raise UserError(f"{path} is not the manifest of a prepared corpus", "A folder that `tutelage prepare` wrote")
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{folder} was prepared in format {manifest.get('format')}; this version reads {FORMAT}",
-            do="Prepare it again with --force",
-        )
-    return manifest
 
 
 def _mapped(path: Path, dtype: str, tokens: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tutelage.data.hub import hub_error
 from tutelage.errors import UserError
 from tutelage.files import fingerprint as digest
 
@@ -229,8 +230,6 @@ def _from_folder(path: Path) -> Any:
 
 def _from_hub(name: str) -> Any:
     from transformers import AutoTokenizer
-
-    from tutelage.data._hub import hub_error
 
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)

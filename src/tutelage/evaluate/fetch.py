@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from rich.console import Console
 
-from tutelage.data._hub import hub_error
+from tutelage.data.hub import hub_error
 from tutelage.errors import UserError
 from tutelage.evaluate.base import Asked, Missing
 from tutelage.evaluate.official import ENVIRONMENT, HUB_2026, PIQA, PLACES, folder, tasks_of

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.data.corpus import Reading, Source, documents
+from tutelage.data.corpus import documents
+from tutelage.data.documents import ReadOptions, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def _tells_bytes(tokenizer: Tokenizer) -> bool:
 def _pieces(sources: list[Source]) -> Iterator[str]:
     """The text in pieces that are cut only before a space."""
     first = True
-    for passage in documents(sources, Reading()):
+    for passage in documents(sources, ReadOptions()):
         yield passage.text if first or not passage.begins else " " + passage.text
         first = False
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tutelage.data.corpus import Tick
+from tutelage.data.documents import Tick
 from tutelage.data.stream import TokenStream
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import Interrupted, UserError

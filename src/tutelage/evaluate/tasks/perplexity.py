@@ -10,7 +10,8 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.data.corpus import Source, sources_of
+from tutelage.data.corpus import sources_of
+from tutelage.data.documents import Source
 from tutelage.data.stream import TokenStream
 from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
 from tutelage.errors import UserError

@@ -1,7 +1,8 @@
-"""Sources that are fetched: Hub data sets, and the BabyLM corpora by short names.
+"""The BabyLM corpora by short names.
 
-The 2026 corpora are text files in repositories of the Hub. Those of 2024 and 2025 (the same text in both years) lie as
-archives on OSF; they are fetched once, checked against the hash given here, and read without being unpacked to disk.
+The 2026 corpora are text files in repositories of the Hub. Those of 2024 and 2025 (the same text in both years) are
+archives on OSF. An archive is downloaded once, checked against the hash given here, and read without being unpacked to
+disk.
 """
 
 import hashlib
@@ -15,8 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tutelage.data._files import TEXT, blocks, of_file, text_of
-from tutelage.data.corpus import Passage, Reading, Source, Tick, as_documents, passages_of
+from tutelage.data.documents import Passage, ReadOptions, Source, Tick, as_documents
+from tutelage.data.hub import hub_error
+from tutelage.data.packed import blocks
+from tutelage.data.text_files import TEXT, of_file
 from tutelage.errors import UserError
 
 REPOSITORIES = {
@@ -36,10 +39,10 @@ ARCHIVES = {
     "babylm-2025-dev": (f"{OSF}uyd7v/", "sha256:b5af75aeb1ee5a36f65ee98f316fdae73b16a0ba3767cca3f3dfa5eaac2dc621"),
     "babylm-2025-test": (f"{OSF}ftwu3/", "sha256:12bd1c9c89f4f82156feb71b287d47f713429ee1292e938c6ab463a882816cef"),
 }
-SHORT = (*REPOSITORIES, *ARCHIVES)
+NAMES = (*REPOSITORIES, *ARCHIVES)
 
 
-def short(name: str) -> list[Source]:
+def files_of(name: str) -> list[Source]:
     """The files of a corpus by its short name, fetched if they are not here yet."""
     if name in ARCHIVES:
         path = _archive(name)
@@ -81,101 +84,17 @@ class Member:
         with zipfile.ZipFile(self.path) as archive:
             return archive.getinfo(self.member)
 
-    def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
+    def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
         """The documents of the file."""
         with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as raw:
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline=None)
-            yield from as_documents(_ticked(blocks(text, self.path / self.member), tick), self.name, reading)
+            yield from as_documents(_ticked(blocks(text, self.path / self.member), tick), self.name, options)
 
 
 def _ticked(blocks_: Iterator[str], tick: Tick) -> Iterator[str]:
     for block in blocks_:
         tick(len(block))
         yield block
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """A data set of the Hub, read row by row: OWNER/NAME[@revision][#configuration][:split]."""
-
-    repository: str
-    revision: str | None = None
-    configuration: str | None = None
-    split: str = "train"
-
-    @classmethod
-    def named(cls, name: str) -> "Rows":
-        """From what a user types."""
-        rest, _, split = name.partition(":")
-        rest, _, configuration = rest.partition("#")
-        repository, _, revision = rest.partition("@")
-        return cls(
-            repository=repository,
-            revision=revision or None,
-            configuration=configuration or None,
-            split=split or "train",
-        )
-
-    @property
-    def name(self) -> str:
-        """The repository's name without its owner."""
-        return self.repository.split("/")[-1]
-
-    @property
-    def size(self) -> int | None:
-        """Not known."""
-        return None
-
-    def identity(self) -> str:
-        """The commit that the revision stands for today."""
-        from huggingface_hub import HfApi
-
-        try:
-            commit = HfApi().dataset_info(self.repository, revision=self.revision).sha
-        except Exception as error:
-            raise hub_error(self.repository, "data set", error) from error
-        return f"{self.repository}@{commit}#{self.configuration}:{self.split}"
-
-    def passages(self, reading: Reading, tick: Tick) -> Iterator[Passage]:
-        """Each row is a document."""
-        try:
-            from datasets import load_dataset
-        except ImportError as error:
-            raise UserError(
-                f"{self.repository} is a Hub data set, and `datasets` is not installed",
-                do="pip install 'tutelage[hub]'",
-            ) from error
-        try:
-            rows = load_dataset(
-                self.repository, self.configuration, split=self.split, revision=self.revision, streaming=True
-            )
-            for number, row in enumerate(rows):
-                text = text_of(row, reading.text_field, f"row {number} of {self.repository}")
-                tick(len(text))
-                yield from passages_of([text], self.name, reading.newlines)
-        except (OSError, ValueError) as error:
-            raise hub_error(self.repository, "data set", error) from error
-
-
-def hub_error(name: str, what: str, error: BaseException) -> UserError:
-    """Why something did not come from the Hub: it is not there, it is closed, or there is no network."""
-    from huggingface_hub import errors
-
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    if any(isinstance(e, errors.GatedRepoError) for e in chain):
-        return UserError(f"The {what} {name} is closed to you", "A token that may read it", "hf auth login")
-    if any(isinstance(e, errors.RepositoryNotFoundError | errors.RevisionNotFoundError) for e in chain):
-        return UserError(f"The Hub has no {what} {name}", "OWNER/NAME of a public one", "Check the spelling")
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return UserError(
-        f"The {what} {name} could not be read from the Hub ({reason[0][:200]})",
-        "A network, or a copy in the local cache",
-        "Try again with a network, or name a local folder",
-    )
 
 
 def _archive(name: str) -> Path:

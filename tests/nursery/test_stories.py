@@ -18,7 +18,7 @@ def digest(words: int, seed: int, part: str = "all") -> str:
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     code = (
-        "import hashlib; from tutelage.data import nursery;"
+        "import hashlib; from tutelage import nursery;"
         "print(hashlib.sha256('\\x00'.join(nursery.documents(5000, 7)).encode()).hexdigest())"
     )
     for salt in ("0", "1"):

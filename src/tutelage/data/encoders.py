@@ -1,129 +1,30 @@
-"""Text to ids, fast: each different word is tokenised once.
+"""The two ways from text to ids: unit by unit from a table (Fast), or whole texts (Plain)."""
 
-In byte-level BPE with GPT-2's splitting, and in SentencePiece's Unigram, no token reaches over the boundary between a
-word and the space before the next one. So a text is cut there into units, each new unit is given to the tokenizer
-once, and a text's ids are looked up and strung together with numpy. The ids are those of the plain way, exactly; where
-that does not hold (the tokenizer's parts tell, a sample checks) the plain way is taken.
-"""
-
-import json
-import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import UInt8, UInt32
 
-from tutelage.data.corpus import BLOCK, Passage
 from tutelage.errors import UserError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-Join = Literal["space", "none", "eot"]
 Ids = UInt32[np.ndarray, " N"]
 Starts = UInt8[np.ndarray, " N"]
 
-TABLE = 500_000  # units; about 150 MB. A full table is begun anew.
-# A unit: whitespace and the word after it. A word goes on over whitespace other than space, newline and tab, about
-# which tokenizers and Python do not agree.
+TABLE = 500_000  # units; about 150 MB. A full table is emptied.
+# A unit: whitespace and the word after it. Whitespace other than space, newline and tab does not end a word here,
+# because tokenizers and Python do not agree about it.
 UNIT = re.compile(r"\s*\S+(?:[^\S \n\t]\s*\S*)*|\s+")
-# Two spaces with more whitespace beside them: then the run is one token, or ends in one, and is no matter for split().
+# Two spaces with more whitespace beside them: the run is, or ends in, one token, so str.split cannot cut it.
 CROWDED = re.compile(r"  (?:\s|(?<=\s\s\s))")
 # Where a plain text may be cut.
 GAP = re.compile(r"(?<=\S)(?= \S)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A stretch of the stream."""
-
-    ids: Ids
-    starts: Starts
-    """Words that start in each token."""
-    source: str
-    documents: int
-    bytes: int
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pending:
-    """Text that waits until there is enough of it."""
-
-    texts: list[str | None] = field(default_factory=list)
-    """None stands for an end-of-text token."""
-    size: int = 0
-    documents: int = 0
-
-
-def encode(passages: Iterable[Passage], encoder: "Fast | Plain", join: Join) -> Iterator[Encoded]:
-    """The stream of a corpus: documents joined by one space, by nothing, or each with an end-of-text token after it."""
-    source, pending, first = "", _Pending(), True
-    for passage in passages:
-        if pending.size >= BLOCK or (pending.texts and passage.source != source):
-            yield _encoded(encoder, pending, source)
-            pending = _Pending()
-        source = passage.source
-        if passage.begins and not first and join == "eot":
-            pending.texts.append(None)
-        spaced = passage.begins and not first and join == "space"
-        pending.texts.append(" " + passage.text if spaced else passage.text)
-        pending.size += len(passage.text)
-        pending.documents += passage.begins
-        first = False
-    if pending.texts:
-        if join == "eot":
-            pending.texts.append(None)
-        yield _encoded(encoder, pending, source)
-
-
-def _encoded(encoder: "Fast | Plain", pending: _Pending, source: str) -> Encoded:
-    ids, starts = encoder(pending.texts)
-    size = sum(len(text) if text.isascii() else len(text.encode()) for text in pending.texts if text)
-    return Encoded(ids=ids, starts=starts, source=source, documents=pending.documents, bytes=size)
-
-
-def encoder_for(tokenizer: "PreTrainedTokenizerFast", sample: str = "") -> "Fast | Plain":
-    """The fast way where it gives the same ids and starts as the plain one on a hard sample, else the plain way."""
-    plain = Plain(tokenizer)
-    kind = _kind(plain.backend)
-    if kind is None:
-        return plain
-    fast = Fast(tokenizer, kind)
-    for texts in ([_hard_text()], [sample.strip() or "a", " b"]):
-        if any(not np.array_equal(a, b) for a, b in zip(fast(texts), plain(texts), strict=True)):
-            return plain
-    return Fast(tokenizer, kind)
-
-
-def _hard_text() -> str:
-    draw = random.Random(0)
-    letters = "aéñЖ漢😀'.,!?09_-\u0301\u200d" + "abc the I 's"
-    gaps = [" ", " ", " ", "  ", "\n", "\t", "\n\n", " \n", "\r\n", "\u00a0", "\u3000", "\x1c", "\x85", "\u2028", "\v "]
-    words = ("".join(draw.choices(letters, k=draw.randint(1, 6))).strip() or "x" for _ in range(4000))
-    return "x" + "".join(draw.choice(gaps) + word for word in words)
-
-
-def _kind(backend: "Tokenizer") -> Literal["bytes", "metaspace"] | None:
-    """Which rule for units holds, judged by the tokenizer's parts."""
-    state: dict[str, Any] = json.loads(backend.to_str())
-    splitter, model = state["pre_tokenizer"] or {}, state["model"]
-    if any(t["lstrip"] or t["rstrip"] or t["single_word"] or set(t["content"]) & set(" \n\t") for t in
-           state["added_tokens"]):  # fmt: skip
-        return None
-    if splitter.get("type") == "ByteLevel" and model["type"] == "BPE":
-        return "bytes" if splitter["use_regex"] and not state["normalizer"] and not model.get("dropout") else None
-    # The normaliser must be ours, which reads whitespace as a space and changes nothing else.
-    ours = (state["normalizer"] or {}).get("type") == "Sequence" and [
-        step["type"] for step in state["normalizer"]["normalizers"]
-    ] == ["Replace", "Replace"]
-    if splitter.get("type") == "Metaspace" and model["type"] == "Unigram" and ours:
-        return "metaspace" if splitter["prepend_scheme"] == "always" and splitter["split"] else None
-    return None
 
 
 class _Units(dict[str | None, int]):
@@ -140,7 +41,7 @@ class _Units(dict[str | None, int]):
 
 
 class Fast:
-    """Looks up units. Call it with texts, each cut at a unit's boundary; None is an end-of-text token."""
+    """Looks up units. Called with texts, each cut at the boundary of a unit; None is an end-of-text token."""
 
     fast = True
 
@@ -155,7 +56,7 @@ class Fast:
             # For units within a text that begin with a newline or tab: no space is put before those.
             self.inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         self.blank = self.plain.blank
-        # A text with one of these in it is read the plain way. "▁" is how SentencePiece writes a space.
+        # A text that holds one of these is tokenized the plain way. "▁" is how SentencePiece writes a space.
         self.specials = [str(t.content) for t in self.backend.get_added_tokens_decoder().values()]
         if kind == "metaspace":
             self.specials.append("▁")
@@ -202,15 +103,15 @@ class Fast:
     def _learn(self, units: list[str | None]) -> None:
         """Add the ids and starts of new units to the table."""
         texts = [self._text(unit) for unit in units]
-        rows = [found.ids for found in self.backend.encode_batch_fast([text or "" for text in texts], False)]
+        rows = [encoding.ids for encoding in self.backend.encode_batch_fast([text or "" for text in texts], False)]
         odd: dict[int, list[int]] = {}
         for i, text in enumerate(texts):
             if text is None:
                 rows[i], odd[i] = [self.plain.end], [0]
             elif len(text.split()) != 1 or text[:2].strip() == "" or (text[0] != " " and text[0].isspace()):
                 inner = self.kind == "bytes" and text[0].isspace()
-                found = (self.inner if inner else self.backend).encode(text, add_special_tokens=False)
-                rows[i], odd[i] = found.ids, _starts(text, found, self.blank)
+                encoding = (self.inner if inner else self.backend).encode(text, add_special_tokens=False)
+                rows[i], odd[i] = encoding.ids, _starts(text, encoding, self.blank)
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         ends = np.cumsum(lengths)
         ids = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=ends[-1])
@@ -225,14 +126,14 @@ class Fast:
         self.starts = np.concatenate([self.starts, starts])
 
     def _text(self, unit: str | None) -> str | None:
-        """What the tokenizer is asked about for a unit."""
+        """The text that is tokenized for a unit."""
         if unit is None or self.kind == "metaspace":
             return unit
         return unit[1:] if unit[:1] == "\0" else " " + unit
 
 
 class Plain:
-    """Gives the tokenizer whole stretches of text, cut only where that changes nothing."""
+    """Tokenizes long pieces of text, cut only where that changes nothing."""
 
     fast = False
 
@@ -246,7 +147,7 @@ class Plain:
         self.blank = self.backend.token_to_id("▁" if '"Metaspace"' in self.backend.to_str() else "Ġ")
 
     def _keeps_spaces(self) -> bool:
-        """Whether the second of two stretches is to be read with the space at its head, or without."""
+        """Whether the second of two pieces is tokenized with the space at its head, or without."""
         left, right = "Once upon a time, there", "was a child who said: hello 12 times"
         whole = self._ids(f"{left} {right}")
         for spaced in (True, False):
@@ -268,14 +169,14 @@ class Plain:
                 ids.append(np.array([self.end]))
                 starts.append(np.array([0]))
                 continue
-            parts = [part if self.spaced else part.removeprefix(" ") for part in _stretches(text)]
-            for part, found in zip(parts, self.backend.encode_batch(parts, add_special_tokens=False), strict=True):
-                ids.append(np.array(found.ids))
-                starts.append(np.array(_starts(part, found, self.blank)))
+            parts = [part if self.spaced else part.removeprefix(" ") for part in _pieces(text)]
+            for part, encoding in zip(parts, self.backend.encode_batch(parts, add_special_tokens=False), strict=True):
+                ids.append(np.array(encoding.ids))
+                starts.append(np.array(_starts(part, encoding, self.blank)))
         return np.concatenate(ids).astype(np.uint32), np.concatenate(starts).astype(np.uint8)
 
 
-def _stretches(text: str, size: int = 1 << 15) -> list[str]:
+def _pieces(text: str, size: int = 1 << 15) -> list[str]:
     """A text in pieces of about `size` characters, each but the first beginning with a space."""
     cuts = [0]
     while match := GAP.search(text, cuts[-1] + size):
@@ -283,16 +184,18 @@ def _stretches(text: str, size: int = 1 << 15) -> list[str]:
     return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)])]
 
 
-def _starts(text: str, found: "Encoding", blank: int | None) -> list[int]:
+def _starts(text: str, encoding: "Encoding", blank: int | None) -> list[int]:
     """How many words start in each token: a word belongs to the first token that covers its first character.
 
     blank: the token that is nothing but a space. Offsets sometimes say that it covers the word's first character too.
     """
     words = np.fromiter((match.start() for match in re.finditer(r"\S+", text)), dtype=np.int64)
-    reach = [begin if token == blank else end for token, (begin, end) in zip(found.ids, found.offsets, strict=True)]
+    reach = [
+        begin if token == blank else end for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True)
+    ]
     ends = np.maximum.accumulate(np.array(reach, dtype=np.int64))
-    tokens = np.minimum(np.searchsorted(ends, words, side="right"), len(ends) - 1)
-    counts = np.bincount(tokens, minlength=len(ends))
+    first = np.minimum(np.searchsorted(ends, words, side="right"), len(ends) - 1)
+    counts = np.bincount(first, minlength=len(ends))
     assert counts.max(initial=0) < 256, "more words in one token than a byte can count"
     return counts.tolist()
 

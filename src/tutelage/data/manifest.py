@@ -1,0 +1,163 @@
+"""The manifest of a prepared corpus: what it holds, where it came from, and everything that decided what came out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutelage import __version__
+from tutelage.data.request import TRAINED, Request
+from tutelage.data.splits import Split, Splits
+from tutelage.data.tokenizer import fingerprint
+from tutelage.errors import UserError
+from tutelage.files import fingerprint as digest
+from tutelage.files import hash_file, read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from tutelage.data.encode import Encoded
+
+FORMAT = 1
+NAME = "manifest.json"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a prepared corpus says about itself."""
+    path = Path(folder) / NAME
+    if not path.exists():
+        raise UserError(
+            f"{folder} is not a prepared corpus (it has no {NAME})",
+            "A folder that `tutelage prepare` wrote",
+            f"tutelage prepare TEXTS --out {folder}",
+        )
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not {"splits", "tokenizer", "dtype"} <= set(manifest):
+        raise UserError(f"{path} is not the manifest of a prepared corpus", "A folder that `tutelage prepare` wrote")
+    if manifest.get("format") != FORMAT:
+        raise UserError(
+            f"{folder} was prepared in format {manifest.get('format')}; this version reads {FORMAT}",
+            do="Prepare it again with --force",
+        )
+    return manifest
+
+
+@dataclass(slots=True, kw_only=True)
+class Count:
+    """What was written of one source in one split."""
+
+    documents: int = 0
+    words: int = 0
+    tokens: int = 0
+    bytes: int = 0
+
+    def add(self, stretch: "Encoded") -> None:
+        """Count a stretch of the stream."""
+        self.documents += stretch.documents
+        self.words += int(stretch.starts.sum(dtype=int))
+        self.tokens += len(stretch.ids)
+        self.bytes += stretch.bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What was written of one split, by source."""
+
+    sources: dict[str, Count] = field(default_factory=dict)
+
+    def add(self, stretch: "Encoded") -> None:
+        """Count a stretch of the stream."""
+        self.sources.setdefault(stretch.source, Count()).add(stretch)
+
+    def total(self) -> dict[str, int]:
+        """The sums over all sources."""
+        rows = [asdict(count) for count in self.sources.values()]
+        return {key: sum(row[key] for row in rows) for key in ("tokens", "words", "documents", "bytes")}
+
+
+def identity_of(request: Request, splits: Splits, tokenizer: "PreTrainedTokenizerFast | None") -> dict[str, Any]:
+    """Everything that decides what comes out. tokenizer: None where one is to be trained."""
+    trained = {"trained": request.tokenizer, "vocabulary": request.vocabulary}
+    return {
+        "sources": [source.identity() for source in splits.sources],
+        "valid": [source.identity() for source in splits.valid],
+        "tokenizer": trained if tokenizer is None else {"fingerprint": fingerprint(tokenizer)},
+        "valid_share": splits.share,
+        "seed": splits.seed if splits.share else None,
+        "join": request.join,
+        "max_words": request.max_words,
+        **asdict(splits.options),
+    }
+
+
+def differences(out: Path, identity: Mapping[str, Any]) -> list[str] | None:
+    """Where the identity differs from that of the corpus in `out`; None where there is no corpus."""
+    if not (out / NAME).exists():
+        return None
+    manifest = read_json(out / NAME)
+    if manifest.get("format") != FORMAT:
+        return [f"format {manifest.get('format')}, now {FORMAT}"]
+    old = manifest["request"]
+    lines = []
+    for key, now in identity.items():
+        if old.get(key) != now:
+            plain = isinstance(now, str | int | float | None) and isinstance(old.get(key), str | int | float | None)
+            lines.append(f"{key}: {old.get(key)}, now {now}" if plain else f"other {key}")
+    return lines
+
+
+def manifest_of(
+    folder: Path,
+    request: Request,
+    identity: Mapping[str, Any],
+    tokenizer: "PreTrainedTokenizerFast",
+    counts: Mapping[Split, Counts],
+    dtype: str,
+) -> dict[str, Any]:
+    """The manifest of the corpus whose files are in `folder`."""
+    # The training text alone, whatever tokenizer and validation text go with it: what a budget of words counts.
+    text = {key: identity[key] for key in ("sources", "valid_share", "seed", "max_words", "documents", "newlines")}
+    facts = {split: {**count.total(), "sha256": hash_file(folder / f"{split}.bin")} for split, count in counts.items()}
+    own = {
+        "name": request.tokenizer,
+        "fingerprint": fingerprint(tokenizer),
+        "vocab": len(tokenizer),
+        "eos": tokenizer.eos_token_id,
+        **_origin(request.tokenizer),
+    }
+    return {
+        "format": FORMAT,
+        "fingerprint": digest([identity, own["fingerprint"], [split["sha256"] for split in facts.values()]]),
+        "corpus": {
+            "fingerprint": digest(text),
+            "sources": [
+                {"name": name, "split": split, "documents": count.documents, "words": count.words}
+                for split, split_counts in counts.items()
+                for name, count in split_counts.sources.items()
+            ],
+        },
+        "tokenizer": own,
+        "settings": {key: identity[key] for key in identity if key not in ("sources", "valid", "tokenizer")},
+        "splits": facts,
+        "dtype": dtype,
+        "versions": _versions(),
+        "request": identity,
+    }
+
+
+def _origin(tokenizer: str) -> dict[str, Any]:
+    """Whether the tokenizer was trained by this tool, and on which corpus if not on this one."""
+    if tokenizer in TRAINED:
+        return {"trained": True}
+    path = Path(tokenizer) / NAME
+    other = read_json(path) if path.exists() else {}
+    if other.get("tokenizer", {}).get("trained"):
+        return {"trained": True, "corpus": other["tokenizer"].get("corpus", other["corpus"]["fingerprint"])}
+    return {"trained": False}
+
+
+def _versions() -> dict[str, str]:
+    import tokenizers
+    import transformers
+
+    return {"tutelage": __version__, "tokenizers": tokenizers.__version__, "transformers": transformers.__version__}

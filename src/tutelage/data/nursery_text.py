@@ -1,0 +1,58 @@
+"""The generated text of the nursery as a source."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tutelage import __version__, nursery
+from tutelage.data.documents import Passage, ReadOptions, Tick, passages_of
+from tutelage.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NurseryText:
+    """Text from the generator: `nursery:words=200000,seed=1`."""
+
+    settings: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def named(cls, name: str) -> "NurseryText":
+        """From what a user types; numbers become numbers."""
+        settings: dict[str, Any] = {"words": 200_000}
+        for part in filter(None, name.removeprefix("nursery").removeprefix(":").split(",")):
+            key, _, value = part.partition("=")
+            known = {"words": int, "seed": int, "part": {"all": "all", "a": "a", "b": "b"}.__getitem__}
+            try:
+                settings[key.strip()] = known[key.strip()](value.strip())
+            except (KeyError, ValueError) as error:
+                raise UserError(
+                    f"{part!r} in {name!r} is not understood",
+                    "words=NUMBER, seed=NUMBER, part=a or b with commas between them",
+                    "For example nursery:words=200000,seed=1",
+                ) from error
+        return cls(settings=tuple(sorted(settings.items())))
+
+    @property
+    def name(self) -> str:
+        """Always the same."""
+        return "nursery"
+
+    @property
+    def size(self) -> int | None:
+        """About: five and a half bytes a word."""
+        return int(dict(self.settings)["words"] * 5.5)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the text, and of the pairs that go with it."""
+        return dict(self.settings).get("seed", 1)
+
+    def identity(self) -> str:
+        """The settings; the generator's own version is part of the package's."""
+        return f"nursery {dict(self.settings)} {__version__}"
+
+    def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
+        """Each story or dialogue is a document."""
+        for text in nursery.documents(**dict(self.settings)):
+            tick(len(text))
+            yield from passages_of([text], self.name, options.newlines)
