@@ -15,6 +15,7 @@ from tutelage.data.resident import BYTES_A_TOKEN, Resident
 from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
+from tutelage.models.head import workspace
 from tutelage.models.shapes import positions, shape_config
 from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
 from tutelage.recipe import load_class
@@ -184,9 +185,11 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
     return cls(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
 
 
-def estimate(recipe: Training, student: Student, objective: Any) -> memory.Needs:
+def estimate(recipe: Training, student: Student, objective: Any, device: torch.device) -> memory.Needs:
     """Memory that a step will need."""
     teachers = getattr(getattr(objective, "teacher", None), "models", [])
+    dtype = HALF.get(recipe.train.precision, torch.float32)
+    taught = hasattr(objective, "teacher")
     return memory.needs(
         student.config,
         parameters=sum(p.numel() for p in student.parameters()),
@@ -194,6 +197,7 @@ def estimate(recipe: Training, student: Student, objective: Any) -> memory.Needs
         window=recipe.data.window,
         precision=recipe.train.precision,
         optimizer=recipe.optimizer.name,
+        workspace=workspace(student.vocab, student.head.shape[1], dtype=dtype, device=device, taught=taught),
     )
 
 

@@ -16,26 +16,33 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Bytes: what stays (weights, gradients, moments, teachers, the head's workspace) and what each window adds."""
+    """Bytes: what stays (weights, gradients, moments, teachers, the head's work) and what each window adds."""
 
     fixed: int
     window: int
 
 
 def needs(
-    config: PretrainedConfig, *, parameters: int, teacher_parameters: int, window: int, precision: str, optimizer: str
+    config: PretrainedConfig,
+    *,
+    parameters: int,
+    teacher_parameters: int,
+    window: int,
+    precision: str,
+    optimizer: str,
+    workspace: int = 0,
 ) -> Needs:
     """A rough estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
 
     About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of
-    attention with their dropout mask.
+    attention with their dropout mask. workspace: bytes of the head's logits and copies.
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads
     size = 4 if precision == "fp32" else 2
     token = layers * (18 * width + 2 * heads * window) * size
     moments = {"adamw": 2, "muon": 2, "adafactor": 0}[optimizer]
-    fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4
+    fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4 + workspace
     return Needs(fixed=fixed, window=token * window)
 
 
