@@ -171,7 +171,7 @@ def build_loop(
 
 def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> Lessons:
     """How this recipe's rounds teach."""
-    distance = Distance(made.student, made.reference, recipe, loop._autocast)
+    distance = Distance(made.student, made.reference, recipe, loop.autocast)
     if reads_rewards(made.objective):
         return FromRewards(recipe, made.objective, made.kl_weight, distance)
     return FromPairs(recipe, made.objective, tokenizer, distance)

@@ -43,7 +43,7 @@ class TrainingWork:
         objective = build.build_objective(settings, self.corpus, self.student, device)
         if note := getattr(getattr(objective, "teacher", None), "note", ""):
             self.life.say(note)
-        self.needs = build.estimate(settings, self.student, objective)
+        self.needs = build.estimate(settings, self.student, objective, device)
         micro = parallel.from_first(self._micro_batch)
         self.loop = build.build_loop(settings, self.corpus, self.student, objective, device, micro, self.steps)
         self.loop.parts |= {"best": self.best}

@@ -1,4 +1,4 @@
-"""What a step will need, said before it starts, and the micro-batch that fits."""
+"""The memory a step will need, estimated before it starts, and the micro-batch that fits."""
 
 import ctypes
 import sys
@@ -9,7 +9,7 @@ import torch
 from transformers import PretrainedConfig
 
 SHARE = 0.5  # of the free memory that one micro-batch may fill: the estimates below are rough
-SMALL = 0.1  # of the free memory that is taken without being asked for
+SMALL = 0.1  # of the free memory that is used without a setting that asks for it
 MOST_TOKENS_ON_CPU = 2048  # more at once is not faster there, and slower once it leaves the caches
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
