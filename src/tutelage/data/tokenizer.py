@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.data.hub import hub_error
+from tutelage.data.portable import CONFIG, portable
 from tutelage.errors import UserError
 from tutelage.files import fingerprint as digest
 
@@ -51,20 +52,9 @@ def fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
 
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Write it so that AutoTokenizer reads it anywhere."""
+    """Write it so that AutoTokenizer reads it anywhere, and in every release alike."""
     tokenizer.save_pretrained(folder)
-    path = Path(folder) / "tokenizer_config.json"
-    path.write_text(portable(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def portable(config: str) -> str:
-    """A tokenizer_config.json that names no place on this machine, and no class that older releases do not know."""
-    fields = json.loads(config)
-    for key in ("is_local", "local_files_only", "name_or_path"):
-        fields.pop(key, None)
-    if fields.get("tokenizer_class") == "TokenizersBackend":
-        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
-    return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+    (Path(folder) / CONFIG).write_text(portable(folder), encoding="utf-8")
 
 
 def train_bpe(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":

@@ -13,10 +13,12 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
+from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
+from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
@@ -79,7 +81,8 @@ class Student(nn.Module):
         """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer load by themselves."""
         with folder_atomically(folder) as fresh:
             self.model.save_pretrained(fresh, state_dict=self._outside())
-            tokenizer.save_pretrained(fresh)
+            save_tokenizer(tokenizer, fresh)
+            (fresh / "config.json").write_text(portable_config(fresh), encoding="utf-8")
 
     def _outside(self) -> dict[str, Tensor]:
         """The weights as others know them: float32, padding cut off, a tied head left out."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tutelage.data.tokenizer import portable
+from tutelage.data.portable import portable
 from tutelage.errors import UserError
 from tutelage.files import folder_atomically, gigabytes, hash_file, require_space, write_atomically
 from tutelage.models.hub import Files, Repository, repository
+from tutelage.models.portable import portable_config
 from tutelage.publish.card import MARK, card
 from tutelage.publish.finished import Finished, finished
 
@@ -51,8 +52,8 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
         if file.is_file() and not file.name.startswith(".") and file.name != CARD
     }
     if "tokenizer_config.json" in files:
-        text = (folder / "tokenizer_config.json").read_text(encoding="utf-8")
-        files["tokenizer_config.json"] = portable(text).encode()
+        files["tokenizer_config.json"] = portable(folder).encode()
+    files["config.json"] = portable_config(folder).encode()
     return files
 
 
