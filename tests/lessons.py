@@ -10,7 +10,7 @@ from tutelage.data.layout import text_batch
 from tutelage.data.pairs import pair_batch
 from tutelage.data.rollouts import rollout_batch
 from tutelage.models.student import Student
-from tutelage.objectives.common.log_probs import read
+from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.dpo import DPO
 from tutelage.objectives.ppo import PPO
@@ -36,12 +36,12 @@ def interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
         batch = pair_batch(prompts, replies, [text(1 + 3 * n % 5, 90 + n) for n in range(ROWS)])
         if name == "simpo":
             return student, SimPO(), batch
-        return student, DPO(), DPO().referred(batch, reference, micro=3)
+        return student, DPO(), DPO().with_reference(batch, reference, micro=3)
     objective = PPO() if name == "ppo" else RLOO()
-    if objective.needs_value_head:
+    if objective.traits.value_head:
         student.add_value_head(0.1)
         wrote.add_value_head(0.2)
     batch = rollout_batch(list(zip(prompts, replies)), prompts=[n // 2 for n in range(ROWS)])
     marks = torch.tensor([0.1, 0.9, float("nan"), 0.4, 0.7, 0.2, 1.0, 0.3])
-    then, before = (read(model, batch, micro=3) for model in (wrote, reference))
+    then, before = (log_probs_of(model, batch, micro=3) for model in (wrote, reference))
     return student, objective, objective.prepared(batch, marks, then, before, kl_weight=0.05)

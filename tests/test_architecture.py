@@ -12,7 +12,7 @@ import pytest
 import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
-GROUND = {"errors", "checked", "files", "recipe", "text"}
+GROUND = {"errors", "checked", "files", "recipe", "plug_ins", "text"}
 PLUG_INS = {"objectives", "teachers", "judges"}
 BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "models"}
 BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"train"}
@@ -24,6 +24,7 @@ ALLOWED = {
     "checked": {"errors"},
     "files": {"errors"},
     "recipe": {"errors"},
+    "plug_ins": {"errors", "recipe"},
     "challenge": {"errors", "checked"},
     "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},

@@ -10,7 +10,7 @@ from tutelage.models.sampling import Sample, sample
 from tutelage.models.shapes import shape_config
 from tutelage.models.student import new_student
 from tutelage.objectives.common.kl import require_first_ratio, require_same
-from tutelage.objectives.common.log_probs import read
+from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.objectives.ppo import PPO
 from tutelage.objectives.rloo import RLOO
 
@@ -32,14 +32,14 @@ def taught(objective, marks) -> tuple[float, float]:
     """Share of liked tokens before and after some rounds of two updates each."""
     config = shape_config("gpt2-tiny", vocab=V, window=12, eos=V - 1, changes={"n_embd": 16})
     student, reference = (new_student(config, seed=0, dropout=0.0) for _ in range(2))
-    if objective.needs_value_head:
+    if objective.traits.value_head:
         student.add_value_head(0.3)
     optimizer, shares = torch.optim.AdamW(student.parameters(), lr=1e-2, weight_decay=0.0), []
     for turn in range(ROUNDS):
         written = sample(student.model, PROMPTS, samples=4, max_new=8, min_new=1, eos=V - 1, seed=(1, turn))
         shares.append(sum(liked(written)) / len(written))
         batch = rollout_batch([(one.prompt_ids, one.ids) for one in written], prompts=[one.prompt for one in written])
-        now, before = read(student, batch, micro=48), read(reference, batch, micro=48)
+        now, before = log_probs_of(student, batch, micro=48), log_probs_of(reference, batch, micro=48)
         if turn == 0:
             require_same(now, before)
         batch = objective.prepared(batch, torch.tensor(marks(written)), now, before, kl_weight=0.01)

@@ -9,7 +9,7 @@ from said import Says, padded, per_unit
 
 from tutelage.data.pairs import pair_batch
 from tutelage.data.rollouts import rollout_batch
-from tutelage.objectives.common.log_probs import read
+from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.objectives.rloo import RLOO
 from tutelage.objectives.simpo import SimPO
 
@@ -38,7 +38,7 @@ def test_simpo_is_trls():
 def test_rloo_and_its_gradient_are_trls():
     trainer = pytest.importorskip("trl.trainer.rloo_trainer", exc_type=ImportError).RLOOTrainer
     batch = rollout_batch([([0], [1] * n) for n in LENGTHS], prompts=[0, 0, 1, 1])
-    wrote, student = read(Says(LOGP), batch, micro=4), Says(MOVED)
+    wrote, student = log_probs_of(Says(LOGP), batch, micro=4), Says(MOVED)
     batch = RLOO(clip=0.2).prepared(batch, torch.tensor([1, 0.2, 0.1, 0.9]).double(), wrote, wrote, kl_weight=0.0)
     loss = RLOO(clip=0.2)(student, batch).terms["policy"].sum / 4
     loss.backward()

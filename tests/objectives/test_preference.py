@@ -81,7 +81,7 @@ def test_simpo_and_its_gradient_are_those_of_autograd_over_each_sequence_alone()
 def test_dpo_and_its_gradient_are_those_of_autograd_over_each_sequence_alone():
     ours, theirs, reference = (toy_student(seed=s, dtype=torch.float64) for s in (0, 0, 1))
     objective = DPO(beta=0.3)
-    batch = objective.referred(pairs(), reference, micro=3)
+    batch = objective.with_reference(pairs(), reference, micro=3)
     loss = total(objective(ours, batch), batch.counts)
     loss.backward()
 
@@ -98,7 +98,7 @@ def test_dpo_and_its_gradient_are_those_of_autograd_over_each_sequence_alone():
 
 def test_a_student_that_is_the_reference_pays_log_2():
     student, objective = toy_student(), DPO()
-    batch = objective.referred(pairs(), student, micro=4)
+    batch = objective.with_reference(pairs(), student, micro=4)
     assert per_unit(objective(student, batch), batch.counts)["dpo"] == pytest.approx(math.log(2), abs=1e-6)
 
 

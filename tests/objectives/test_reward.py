@@ -10,8 +10,9 @@ from toys import toy_student
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import rollout_batch
 from tutelage.objectives.common.advantages import explained_variance, gae, leave_one_out, token_rewards, whitened
+from tutelage.objectives.common.base import LogProbs
 from tutelage.objectives.common.kl import KLWeight, kl_estimates, require_first_ratio, require_same
-from tutelage.objectives.common.log_probs import Reading, read
+from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.objectives.ppo import PPO
 from tutelage.objectives.rloo import RLOO
 
@@ -29,9 +30,9 @@ def near(expected: list[list[float]]):
     return pytest.approx(torch.tensor([row + [0.0] * (3 - len(row)) for row in expected]).numpy(), abs=5e-7)
 
 
-def reading(log_probs: torch.Tensor, values: torch.Tensor | None = None) -> Reading:
+def reading(log_probs: torch.Tensor, values: torch.Tensor | None = None) -> LogProbs:
     log_probs = torch.where(MASK, log_probs, 0.0)
-    return Reading(log_probs=log_probs, entropies=torch.zeros_like(log_probs), values=values)
+    return LogProbs(log_probs=log_probs, entropies=torch.zeros_like(log_probs), values=values)
 
 
 def prepared(**settings):
@@ -113,7 +114,7 @@ def test_an_unmarked_sibling_is_nobodys_baseline():
 def test_equal_marks_teach_nothing():
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     student = toy_student(dtype=torch.float64)
-    found = read(student, batch, micro=4)
+    found = log_probs_of(student, batch, micro=4)
     objective = RLOO()
     batch = objective.prepared(batch, torch.full((4,), 0.3), found, found, kl_weight=0.1)
     total(objective(student, batch), batch.counts).backward()
@@ -134,7 +135,7 @@ def test_the_first_step_of_rloo_is_that_of_reinforce_with_a_baseline():
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     ours, theirs, other = (toy_student(seed=s, dtype=torch.float64) for s in (0, 0, 1))
     objective, marks = RLOO(), torch.tensor([1.0, 0.2, 0.5, 0.9]).double()
-    now, reference = read(ours, batch, micro=3), read(other, batch, micro=2)
+    now, reference = log_probs_of(ours, batch, micro=3), log_probs_of(other, batch, micro=2)
     batch = objective.prepared(batch, marks, now, reference, kl_weight=0.3)
     found = objective(ours, batch)
     total(found, batch.counts).backward()
@@ -160,7 +161,7 @@ def test_what_is_read_is_what_training_finds_whatever_the_padding(temperature):
     student = toy_student(dtype=torch.float64)
     student.add_value_head(0.3)
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
-    found = read(student, batch, micro=3, temperature=temperature)
+    found = log_probs_of(student, batch, micro=3, temperature=temperature)
     for row, (prompt, reply) in enumerate(TEXTS):
         ids = torch.tensor([prompt + reply])
         log_q = (student.logits(student.backbone(ids[:, :-1]))[0] / temperature).log_softmax(-1)[len(prompt) - 1 :]
@@ -177,10 +178,10 @@ def test_what_is_read_is_what_training_finds_whatever_the_padding(temperature):
 @pytest.mark.parametrize("objective", [PPO(), RLOO()])
 def test_in_the_first_step_the_ratio_is_1_and_the_kl_to_the_reference_0(objective):
     student, reference = toy_student(), toy_student()
-    if objective.needs_value_head:
+    if objective.traits.value_head:
         student.add_value_head()
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
-    now, before = read(student, batch, micro=2), read(reference, batch, micro=2)
+    now, before = log_probs_of(student, batch, micro=2), log_probs_of(reference, batch, micro=2)
     require_same(now, before)
     batch = objective.prepared(batch, torch.tensor([1.0, 0.0, 1.0, 0.0]), now, before, kl_weight=0.1)
     require_first_ratio(per_unit(objective(student, batch), batch.counts)["ratio"])
@@ -190,7 +191,7 @@ def test_dropout_left_on_is_found_out():
     student = toy_student(dropout=0.3).train()
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     with pytest.raises(AssertionError, match="dropout"):
-        require_same(read(student, batch, micro=2), read(student, batch, micro=2))
+        require_same(log_probs_of(student, batch, micro=2), log_probs_of(student, batch, micro=2))
     with pytest.raises(AssertionError, match="not 1"):
         require_first_ratio(1.01)
 
@@ -199,10 +200,10 @@ def test_dropout_left_on_is_found_out():
 @pytest.mark.parametrize("scores", [[1.0, NAN, 0.5, NAN], [NAN] * 4])
 def test_what_nobody_could_mark_teaches_nothing(objective, scores):
     student = toy_student(dtype=torch.float64)
-    if objective.needs_value_head:
+    if objective.traits.value_head:
         student.add_value_head()
     whole = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
-    found = read(student, whole, micro=4)
+    found = log_probs_of(student, whole, micro=4)
     batch = objective.prepared(whole, torch.tensor(scores).double(), found, found, kl_weight=0.1)
     marked = [n for n, score in enumerate(scores) if score == score]
     assert batch.counts == {"tokens": sum(len(TEXTS[n][1]) for n in marked), "sequences": len(marked)}

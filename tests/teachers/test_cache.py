@@ -148,7 +148,7 @@ def test_a_complete_folder_is_only_read(own: Path, teacher_run: Path, monkeypatc
     monkeypatch.setattr(_part, "Speaker", never)
     stored = cache(own, teacher_run)
     stored.targets(batch_at(own, 0, 100))
-    assert stored.models == [] and "complete" in stored.note
+    assert stored.models == [] and "complete" in stored.status()
     assert before == {p: p.stat().st_mtime_ns for p in (own / "targets").rglob("*")}
 
 

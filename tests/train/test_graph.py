@@ -52,7 +52,7 @@ class OnTheCpu:
 
 def graphed(loop: Loop, fetch: Any = None) -> OnTheCpu:
     record = OnTheCpu(loop.student)
-    loop.graph = Graphed(loop._pass, loop.student, fetch=fetch, record=record)
+    loop.graph = Graphed(loop._pass, list(loop.student.parameters()), fetch=fetch, record=record)
     return record
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -15,15 +15,15 @@ from tutelage.challenge.budget import Provenance
 from tutelage.data.batch import Batch, TokenBatch
 from tutelage.errors import UserError
 from tutelage.interaction.forecast import Forecast
-from tutelage.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error, reads_rewards
+from tutelage.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error
 from tutelage.interaction.mixed import Mixed, MixedBatch
 from tutelage.interaction.prompts import Pool
 from tutelage.models.student import Student
-from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.base import LearnsFromRewards, Loss, Objective, own_module
 from tutelage.objectives.common.kl import KLWeight
 from tutelage.objectives.common.kl import require_first_ratio as check_ratio
+from tutelage.objectives.common.load import load_objective
 from tutelage.objectives.cross_entropy import CrossEntropy
-from tutelage.recipe import load_class
 from tutelage.runs import build as assemble
 from tutelage.runs.build import Corpus
 from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
@@ -46,14 +46,14 @@ class Made:
 
     student: Student
     reference: Student
-    objective: Any
+    objective: Objective
     kl_weight: KLWeight
 
 
-class ByKind:
+class ByKind(Objective):
     """Next-token prediction where a batch is plain text, beside the recipe's objective where it is mixed."""
 
-    def __init__(self, objective: Any, lm_weight: float) -> None:
+    def __init__(self, objective: Objective, lm_weight: float) -> None:
         self.objective, self.plain, self.mixed = objective, CrossEntropy(), Mixed(objective, lm_weight)
 
     def __call__(self, student: Any, batch: Any) -> Loss:
@@ -90,32 +90,39 @@ def provenance(recipe: Interaction, corpus: Corpus) -> Provenance:
 
 def forecast(recipe: Interaction, prompts: Pool) -> Forecast:
     """What the run will take."""
-    return Forecast(
-        settings=recipe, prompts=prompts, rewards=reads_rewards(load_class("objectives", recipe.objective.name))
-    )
+    rewards = load_objective(recipe.objective.name).traits.learns_from == "rewards"
+    return Forecast(settings=recipe, prompts=prompts, rewards=rewards)
 
 
 def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Made:
     """Student, reference and objective at the beginning."""
-    objective = load_class("objectives", recipe.objective.name)(**recipe.objective.settings())
-    _require_fitting(recipe, objective)
+    kind = load_objective(recipe.objective.name)
+    _require_fitting(recipe, kind)
+    objective = assemble.seeded(kind, recipe.seed, **recipe.objective.settings())
     training = as_training(recipe)
-    if recipe.faithful and not reads_rewards(objective):
+    if recipe.faithful and kind.traits.learns_from == "pairs":
         changed = {"student": training.student.model_copy(update={"dropout": PUBLISHED_DROPOUT})}
         training = training.model_copy(update=changed)
     student = assemble.build_student(training, corpus).to(device)
     reference = copy.deepcopy(student).requires_grad_(False)
-    if getattr(objective, "needs_value_head", False):
+    if kind.traits.value_head:
         student.add_value_head()
     reward = recipe.reward
     weight = KLWeight(reward.kl, target=reward.kl_target or None, horizon=reward.kl_horizon)
     return Made(student=student, reference=reference, objective=objective, kl_weight=weight)
 
 
-def _require_fitting(recipe: Interaction, objective: Any) -> None:
-    """Refuse, before anything is completions, texts from which this objective could not learn rightly."""
+def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
+    """Refuse, before anything is written, texts from which this objective could not learn rightly."""
     sample, name = recipe.sample, recipe.objective.name
-    if not reads_rewards(objective):
+    if kind.traits.learns_from == "windows" or kind.traits.teacher:
+        needed = "a teacher" if kind.traits.teacher else "windows of the corpus"
+        raise UserError(
+            f"The objective {name} learns from {needed}",
+            "`tutelage interact` needs an objective that learns from pairs or rewards, such as simpo or ppo",
+            "Use this one with `tutelage train`",
+        )
+    if kind.traits.learns_from == "pairs":
         if recipe.train.lm_weight:
             raise UserError(
                 f"train.lm_weight is {recipe.train.lm_weight}, and {name} learns from pairs",
@@ -158,7 +165,7 @@ def build_loop(
         student=made.student,
         objective=ByKind(made.objective, recipe.train.lm_weight),
         batch_at=batch_at,
-        optimizers=build_optimizers(made.student, recipe.optimizer),
+        optimizers=build_optimizers(made.student, recipe.optimizer, own_module(made.objective)),
         lr_factor=lr_factor,
         steps=0,
         micro=MicroBatch(recipe.train.micro_batch),
@@ -171,9 +178,9 @@ def build_loop(
 
 def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> Lessons:
     """How this recipe's rounds teach."""
-    distance = Distance(made.student, made.reference, recipe, loop.autocast)
-    if reads_rewards(made.objective):
-        return FromRewards(recipe, made.objective, made.kl_weight, distance)
+    distance = Distance(made.student, made.reference, recipe, loop._autocast)
+    if made.objective.traits.learns_from == "rewards":
+        return FromRewards(recipe, cast(LearnsFromRewards, made.objective), made.kl_weight, distance)
     return FromPairs(recipe, made.objective, tokenizer, distance)
 
 

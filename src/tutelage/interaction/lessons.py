@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed as dist
@@ -21,8 +21,9 @@ from tutelage.interaction.pairs import Pair, best_against_worst, corrected
 from tutelage.interaction.rewards import rewards
 from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Verdict
+from tutelage.objectives.common.base import LearnsFromRewards, LogProbs, NeedsReference, Objective
 from tutelage.objectives.common.kl import KLWeight, kl_estimates, require_same
-from tutelage.objectives.common.log_probs import Reading, read
+from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.settings.interact import Interaction
 from tutelage.train import parallel
 
@@ -44,11 +45,6 @@ class Lessons(Protocol):
     ) -> Experience: ...
 
 
-def reads_rewards(objective: Any) -> bool:
-    """Whether an objective learns from rewards; otherwise it learns from pairs."""
-    return hasattr(objective, "prepared")
-
-
 class Distance:
     """How far the student is from the one of the beginning, on texts that it wrote."""
 
@@ -57,21 +53,21 @@ class Distance:
     ) -> None:
         self.student, self.reference, self.recipe, self.autocast = student, reference, recipe, autocast
 
-    def read(self, batch: RolloutBatch, *, first: bool) -> tuple[Reading, Reading]:
+    def read(self, batch: RolloutBatch, *, first: bool) -> tuple[LogProbs, LogProbs]:
         """What both think of every token, over all processes, by the code and in the precision of training."""
         for model in (self.student, self.reference):
             # In the mode of updates: where drop-out is on, what follows must find out. The published SimPO has it on.
             model.train(not self.recipe.faithful)
-        student, reference = (self._reading(model, batch) for model in (self.student, self.reference))
+        student, reference = (self._log_probs(model, batch) for model in (self.student, self.reference))
         if first:
             as_user_error(lambda: require_same(student, reference))
         return student, reference
 
-    def _reading(self, model: Any, batch: RolloutBatch) -> Reading:
+    def _log_probs(self, model: Any, batch: RolloutBatch) -> LogProbs:
         train, temperature = self.recipe.train, self.recipe.sample.temperature
         mine = batch.share(parallel.rank(), parallel.processes())
         with self.autocast():
-            found = read(model, mine, micro=train.micro_batch, temperature=temperature) if len(mine) else None
+            found = log_probs_of(model, mine, micro=train.micro_batch, temperature=temperature) if len(mine) else None
         if parallel.processes() == 1:
             assert found
             return found
@@ -79,13 +75,13 @@ class Distance:
         dist.all_gather_object(everyone, found)
         parts = [part for part in everyone if part]
         valued = parts[0].values is not None
-        return Reading(
+        return LogProbs(
             log_probs=torch.cat([part.log_probs for part in parts]),
             entropies=torch.cat([part.entropies for part in parts]),
             values=torch.cat([part.values for part in parts]) if valued else None,
         )
 
-    def figures(self, batch: RolloutBatch, student: Reading, reference: Reading) -> dict[str, float]:
+    def figures(self, batch: RolloutBatch, student: LogProbs, reference: LogProbs) -> dict[str, float]:
         """KL of a text (nats, by two estimates) and entropy of a token, as means."""
         counted = batch.targets != IGNORED
         plain, steady = kl_estimates(student.log_probs.double(), reference.log_probs.double(), counted)
@@ -96,7 +92,7 @@ class Distance:
 class FromPairs:
     """The better of two texts. Plain prediction of the chosen ones first, if the recipe says so."""
 
-    def __init__(self, recipe: Interaction, objective: Any, tokenizer: Tokenizer, distance: Distance) -> None:
+    def __init__(self, recipe: Interaction, objective: Objective, tokenizer: Tokenizer, distance: Distance) -> None:
         self.recipe, self.objective, self.tokenizer, self.distance = recipe, objective, tokenizer, distance
 
     def of(
@@ -136,15 +132,18 @@ class FromPairs:
             [pair.rejected for pair in pairs],
             words=[sum(pair.words) for pair in pairs],
         )
-        if not hasattr(self.objective, "referred"):
+        if not self.objective.traits.reference:
             return batch
-        return self.objective.referred(batch, self.distance.reference, micro=self.recipe.train.micro_batch)
+        compares = cast(NeedsReference, self.objective)
+        return compares.with_reference(batch, self.distance.reference, micro=self.recipe.train.micro_batch)
 
 
 class FromRewards:
     """What each text is worth, compared with its siblings or with what was expected."""
 
-    def __init__(self, recipe: Interaction, objective: Any, kl_weight: KLWeight, distance: Distance) -> None:
+    def __init__(
+        self, recipe: Interaction, objective: LearnsFromRewards, kl_weight: KLWeight, distance: Distance
+    ) -> None:
         self.recipe, self.objective, self.kl_weight, self.distance = recipe, objective, kl_weight, distance
 
     def of(

@@ -13,7 +13,7 @@ import torch
 
 from tutelage.data.batch import TokenBatch
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.base import Loss, Objective, Term
 from tutelage.objectives.cross_entropy import CrossEntropy
 
 UNIT = "window_tokens"  # tokens of the corpus: another number than the texts' own, and divided by their own count
@@ -67,10 +67,10 @@ class MixedBatch:
         return MixedBatch(texts=self.texts.to(device), windows=self.windows.to(device))
 
 
-class Mixed:
+class Mixed(Objective):
     """The objective on the texts and `weight` times the cross-entropy of the windows, per token of theirs."""
 
-    def __init__(self, objective: Any, weight: float) -> None:
+    def __init__(self, objective: Objective, weight: float) -> None:
         self.objective, self.weight, self.plain = objective, weight, CrossEntropy()
 
     def __call__(self, student: Any, batch: MixedBatch) -> Loss:

@@ -4,11 +4,13 @@ from typing import Any
 
 from tutelage.data.batch import TokenBatch
 from tutelage.models.head import linear_losses
-from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.base import Loss, Objective, Term, Traits
 
 
-class CrossEntropy:
+class CrossEntropy(Objective):
     """-log p(next token), in nats, summed over the tokens to be learnt."""
+
+    traits = Traits(recordable=True)
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
         hidden_BTH = student.backbone(batch.ids)

@@ -8,7 +8,7 @@ from torch import Tensor
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.head import linear_losses
-from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.base import HasTeacher, Loss, Term, Traits
 from tutelage.recipe import Section
 from tutelage.teachers.common.base import Sampled, Teacher
 
@@ -24,7 +24,7 @@ class Settings(Section):
     """The KL per token, or per window as in BabyLlama's code: there it weighs as much more as a window has targets."""
 
 
-class Distillation:
+class Distillation(HasTeacher):
     """alpha CE + (1 - alpha) T^2 KL(teacher_T || student_T).
 
     The KL is summed over the tokens to be learnt and divided by their number (kl_reduction = token) or by the number of
@@ -32,6 +32,8 @@ class Distillation:
     several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019. A teacher may give draws
     from its distribution, at this temperature, in place of all of it; the KL is then an unbiased estimate.
     """
+
+    traits = Traits(teacher=True, recordable=True)
 
     def __init__(self, *, teacher: Teacher, **settings: Any) -> None:
         self.teacher = teacher

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tutelage.data.pairs import PairBatch
-from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.base import Loss, NeedsReference, Traits
 from tutelage.objectives.common.log_probs import without_gradient
 from tutelage.objectives.common.preference import Pairs
 from tutelage.recipe import Section
@@ -21,28 +21,30 @@ class Settings(Section):
     """Scales log(student / reference) of a reply to its reward: the larger, the nearer the student stays."""
 
 
-class DPO:
+class DPO(NeedsReference):
     """-log sigmoid(r_chosen - r_rejected) a pair, r = beta · log(student / reference) summed over the reply's tokens.
 
-    log 2 where the student is the reference. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, eq. 7. What the
-    reference says is in the batch: `referred` asks it once for all steps.
+    log 2 where the student is the reference. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, eq. 7. The batch
+    holds the log-probs of the reference model: `with_reference` computes them once for all steps.
     """
+
+    traits = Traits(learns_from="pairs", reference=True)
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
 
     def __call__(self, student: Any, batch: PairBatch) -> Loss:
-        assert batch.reference is not None, "a batch that no reference has read: see DPO.referred"
+        assert batch.reference is not None, "a batch without log-probs of the reference: see DPO.with_reference"
         pairs = Pairs(student, batch)
         rewards_P2 = self.settings.beta * (pairs.sums - batch.reference)
         ahead_P = rewards_P2[:, 0] - rewards_P2[:, 1]
         return Loss({"dpo": pairs.term(-logsigmoid(ahead_P)), **pairs.logged(rewards_P2)})
 
-    def referred(self, batch: PairBatch, reference: Any, *, micro: int) -> PairBatch:
-        """The batch with what the reference says of it, `micro` pairs at a time. Whether it drops out is its affair."""
+    def with_reference(self, batch: PairBatch, reference: Any, *, micro: int) -> PairBatch:
+        """The batch with the reference's log-prob of each reply. The reference is used in the mode that it is in."""
 
         def sums(part: PairBatch) -> tuple[Tensor]:
             return (Pairs(reference, part).sums,)
 
-        (read,) = without_gradient(sums, batch, reference, micro=micro)
-        return replace(batch, reference=read)
+        (sums_P2,) = without_gradient(sums, batch, reference, micro=micro)
+        return replace(batch, reference=sums_P2)

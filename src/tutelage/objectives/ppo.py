@@ -11,9 +11,9 @@ from torch import Tensor
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.objectives.common.advantages import gae, token_rewards, whitened
-from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.base import LearnsFromRewards, LogProbs, Loss, Term, Traits
 from tutelage.objectives.common.clipped import clipped_policy
-from tutelage.objectives.common.log_probs import Reading, log_probs_at, values_at
+from tutelage.objectives.common.log_probs import log_probs_at, values_at
 from tutelage.recipe import Section
 
 
@@ -36,14 +36,14 @@ class Settings(Section):
     """Advantages of a batch of rollouts get mean 0 and variance 1."""
 
 
-class PPO:
+class PPO(LearnsFromRewards):
     """Clipped policy loss and value_weight · ½·clipped squared error of the value head, both per token of a reply.
 
     Schulman et al. 2017, https://arxiv.org/abs/1707.06347, as for language models in Ziegler et al. 2019,
     https://arxiv.org/abs/1909.08593. Of weight 0: see clipped_policy. The student needs a value head.
     """
 
-    needs_value_head = True
+    traits = Traits(learns_from="rewards", value_head=True)
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -52,8 +52,8 @@ class PPO:
         self,
         batch: RolloutBatch,
         scores_R: Float[Tensor, " R"],
-        student: Reading,
-        reference: Reading,
+        student: LogProbs,
+        reference: LogProbs,
         *,
         kl_weight: float,
     ) -> RolloutBatch:

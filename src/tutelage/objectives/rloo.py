@@ -10,10 +10,10 @@ from torch import Tensor
 from tutelage.data.batch import IGNORED
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.objectives.common.advantages import leave_one_out, whitened
-from tutelage.objectives.common.base import Loss
+from tutelage.objectives.common.base import LearnsFromRewards, LogProbs, Loss, Traits
 from tutelage.objectives.common.clipped import clipped_policy
 from tutelage.objectives.common.kl import kl_estimates
-from tutelage.objectives.common.log_probs import Reading, log_probs_at
+from tutelage.objectives.common.log_probs import log_probs_at
 from tutelage.recipe import Section
 
 
@@ -28,14 +28,14 @@ class Settings(Section):
     """Advantages of a batch of rollouts get mean 0 and variance 1."""
 
 
-class RLOO:
+class RLOO(LearnsFromRewards):
     """Clipped policy loss a reply, its advantage being its reward less the mean of its siblings' rewards.
 
     A reward is the score less kl_weight · KL to the reference. No value head, no guess: needs two or more replies a
     prompt. Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740. Of weight 0: see clipped_policy, per reply.
     """
 
-    needs_value_head = False
+    traits = Traits(learns_from="rewards")
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -44,8 +44,8 @@ class RLOO:
         self,
         batch: RolloutBatch,
         scores_R: Float[Tensor, " R"],
-        student: Reading,
-        reference: Reading,
+        student: LogProbs,
+        reference: LogProbs,
         *,
         kl_weight: float,
     ) -> RolloutBatch:

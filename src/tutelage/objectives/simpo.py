@@ -6,7 +6,7 @@ from pydantic import Field
 from torch.nn.functional import logsigmoid
 
 from tutelage.data.pairs import PairBatch
-from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.common.base import Loss, Objective, Term, Traits
 from tutelage.objectives.common.preference import Pairs
 from tutelage.recipe import Section
 
@@ -22,13 +22,15 @@ class Settings(Section):
     """Share of next-token prediction on the chosen text, its prompt included, per token. 0: none."""
 
 
-class SimPO:
+class SimPO(Objective):
     """-log sigmoid(r_chosen - r_rejected - gamma) a pair, r = beta · mean log-probability; + lm_weight · CE a token.
 
     log(1 + e^gamma) for equal replies; no gradient once a pair is far past the margin. Meng et al. 2024,
     https://arxiv.org/abs/2405.14734, eq. 6. The text term is the challenge's official baseline's: without it both
     replies may become improbable together. Logged: the margin and the share won, of rewards, gamma apart.
     """
+
+    traits = Traits(learns_from="pairs")
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)

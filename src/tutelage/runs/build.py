@@ -1,11 +1,10 @@
 """From a recipe to the objects of a run: stream, student, teacher, objective, loop."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -15,13 +14,14 @@ from tutelage.data.resident import BYTES_A_TOKEN, Resident
 from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.models.head import workspace
 from tutelage.models.shapes import positions, shape_config
 from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
-from tutelage.recipe import load_class
+from tutelage.objectives.common.base import HasTeacher, Objective, own_module
+from tutelage.objectives.common.load import load_objective
+from tutelage.plug_ins import load_plug_in
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
-from tutelage.teachers.live import Live
+from tutelage.teachers.common.base import Teacher
 from tutelage.train import memory, parallel
 from tutelage.train.graph import InPlace
 from tutelage.train.loop import HALF, Loop
@@ -30,7 +30,6 @@ from tutelage.train.scaling import MicroBatch
 
 # Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
 TOKENS_WORTH_A_GRAPH = 16_384
-OURS = ("cross_entropy", "distillation")  # do the same for every micro-batch, so that a recording of one will do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,22 +150,38 @@ def _require_same_tokenizer(name: str, corpus: Corpus, path: str) -> None:
         )
 
 
-def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Any:
-    """The recipe's objective, with its teacher where it has one."""
-    cls = load_class("objectives", recipe.objective.name)
-    wants_teacher = "teacher" in inspect.signature(cls).parameters
-    if recipe.teacher.models and not wants_teacher:
+def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Objective:
+    """The recipe's objective, with its teacher where it has one. Its own parameters are a function of the seed."""
+    kind = load_objective(recipe.objective.name)
+    if kind.traits.learns_from != "windows":
+        raise UserError(
+            f"The objective {recipe.objective.name} learns from {kind.traits.learns_from}",
+            "`tutelage train` needs an objective that learns from windows of the corpus, such as cross_entropy",
+            "Use this one with `tutelage interact`",
+        )
+    if recipe.teacher.models and not kind.traits.teacher:
         raise UserError(
             f"A teacher is named, and the objective {recipe.objective.name} has none",
             "An objective with a teacher, such as distillation",
             "Set objective=distillation, or leave the teacher out",
         )
-    if not wants_teacher:
-        return cls(**recipe.objective.settings())
-    return cls(teacher=build_teacher(recipe, corpus, student, device), **recipe.objective.settings())
+    teacher = {"teacher": build_teacher(recipe, corpus, student, device)} if kind.traits.teacher else {}
+    return seeded(kind, recipe.seed, **teacher, **recipe.objective.settings())
 
 
-def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Any:
+def seeded(kind: Callable[..., Objective], seed: int, **settings: Any) -> Objective:
+    """An objective whose own parameters, where it has some, begin as a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(**settings)
+
+
+def teacher_of(objective: Objective) -> Teacher | None:
+    """The teacher of an objective that has one."""
+    return cast(HasTeacher, objective).teacher if objective.traits.teacher else None
+
+
+def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Teacher:
     """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass."""
     if not recipe.teacher.models:
         raise UserError(
@@ -176,33 +191,36 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
         )
     for name in recipe.teacher.models:
         _require_same_tokenizer(name, corpus, recipe.data.path)
-    cls = load_class("teachers", recipe.teacher.name)
+    kind: Any = load_plug_in("teachers", recipe.teacher.name, Teacher)
     options = {"vocab": student.vocab, "device": device, **recipe.teacher.settings()}
-    if "reads" in inspect.signature(cls).parameters:  # it knows the corpus by position
+    if kind.traits.by_position:
         folder, grain = Path(recipe.data.path), corpus.order.grain
         reads = Reads(stream=corpus.train, folder=folder, window=corpus.window, grain=grain)
-        return cls(*recipe.teacher.models, reads=reads, **options)
-    return cls(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
+        return kind(*recipe.teacher.models, reads=reads, **options)
+    return kind(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
 
 
-def estimate(recipe: Training, student: Student, objective: Any, device: torch.device) -> memory.Needs:
+def estimate(recipe: Training, student: Student, objective: Objective) -> memory.Needs:
     """Memory that a step will need."""
-    teachers = getattr(getattr(objective, "teacher", None), "models", [])
-    dtype = HALF.get(recipe.train.precision, torch.float32)
-    taught = hasattr(objective, "teacher")
+    teacher = teacher_of(objective)
     return memory.needs(
         student.config,
-        parameters=sum(p.numel() for p in student.parameters()),
-        teacher_parameters=sum(p.numel() for t in teachers for p in t.parameters()),
+        parameters=sum(p.numel() for part in (student, own_module(objective)) for p in part.parameters()),
+        teacher_parameters=teacher.loaded_parameters() if teacher else 0,
         window=recipe.data.window,
         precision=recipe.train.precision,
         optimizer=recipe.optimizer.name,
-        workspace=workspace(student.vocab, student.head.shape[1], dtype=dtype, device=device, taught=taught),
     )
 
 
 def build_loop(
-    recipe: Training, corpus: Corpus, student: Student, objective: Any, device: torch.device, micro: int, steps: int
+    recipe: Training,
+    corpus: Corpus,
+    student: Student,
+    objective: Objective,
+    device: torch.device,
+    micro: int,
+    steps: int,
 ) -> Loop:
     """The loop at step 0."""
     if recipe.train.batch < parallel.processes():
@@ -211,21 +229,21 @@ def build_loop(
             "At least one window a process",
             "Raise train.batch or start fewer processes",
         )
-    teacher = getattr(objective, "teacher", None)
+    teacher = teacher_of(objective)
     if recipe.train.compile:
         student.compile_body()
-        if isinstance(teacher, Live):
+        if teacher:
             teacher.compile()
-    graphed, fetch = worth_a_graph(recipe, device, micro), None
-    if graphed and teacher and not isinstance(teacher, Live):  # a live one computes, and is part of the recording
-        objective.teacher = InPlace(teacher)
-        fetch = objective.teacher.fetch
+    graphed, fetch = worth_a_graph(recipe, objective, device, micro), None
+    if graphed and teacher and not teacher.traits.recordable:
+        in_place = cast(HasTeacher, objective).teacher = InPlace(teacher)
+        fetch = in_place.fetch
     factor: Callable[[int], float] = partial(_factor, recipe=recipe, steps=steps)
     return Loop(
         student=student,
         objective=objective,
         batch_at=corpus.on(device).batch_at,
-        optimizers=build_optimizers(student, recipe.optimizer),
+        optimizers=build_optimizers(student, recipe.optimizer, own_module(objective)),
         lr_factor=factor,
         steps=steps,
         micro=MicroBatch(micro),
@@ -238,8 +256,8 @@ def build_loop(
     )
 
 
-def worth_a_graph(recipe: Training, device: torch.device, micro: int) -> bool:
-    """Whether micro-batches are replayed as CUDA graphs. Said to be on, they are, or it is an error."""
+def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, micro: int) -> bool:
+    """Whether micro-batches are replayed as CUDA graphs. Where the recipe says `on`, they are, or it is an error."""
     settings = recipe.train
     obstacles = {
         f"the device is {device.type}": device.type != "cuda",
@@ -255,7 +273,7 @@ def worth_a_graph(recipe: Training, device: torch.device, micro: int) -> bool:
         )
     # A resumed run warms up again, eagerly; that its bits are the same is only promised where nothing is replayed.
     small = micro * recipe.data.window <= TOKENS_WORTH_A_GRAPH and not settings.deterministic
-    wanted = {"on": True, "off": False, "auto": small and recipe.objective.name in OURS}
+    wanted = {"on": True, "off": False, "auto": small and objective.traits.recordable}
     return wanted[settings.cuda_graph] and not found
 
 

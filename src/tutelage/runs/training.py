@@ -41,9 +41,10 @@ class TrainingWork:
         settings, device = self.settings, self.life.device
         self.student = build.build_student(settings, self.corpus).to(device)
         objective = build.build_objective(settings, self.corpus, self.student, device)
-        if note := getattr(getattr(objective, "teacher", None), "note", ""):
+        teacher = build.teacher_of(objective)
+        if teacher and (note := teacher.status()):
             self.life.say(note)
-        self.needs = build.estimate(settings, self.student, objective, device)
+        self.needs = build.estimate(settings, self.student, objective)
         micro = parallel.from_first(self._micro_batch)
         self.loop = build.build_loop(settings, self.corpus, self.student, objective, device, micro, self.steps)
         self.loop.parts |= {"best": self.best}

@@ -13,7 +13,7 @@ from tutelage.teachers.cached.formats import Draws
 from tutelage.teachers.cached.manifest import made_for, place_of, refuse_foreign
 from tutelage.teachers.cached.targets import Part
 from tutelage.teachers.cached.windows import Grid, Reads, grid_for
-from tutelage.teachers.common.base import Sampled, Targets
+from tutelage.teachers.common.base import Sampled, Targets, Teacher, Traits
 
 
 class Settings(Section):
@@ -41,7 +41,7 @@ class Settings(Section):
     """Where targets are while training; auto is the device where they fit well, else the disk."""
 
 
-class Cache:
+class Cache(Teacher):
     """Reads stored targets. What is missing is computed when it is first needed, written down, and used as written.
 
     models: names of runs, folders or Hub models; hidden states of several lie in a folder each, draws come from the
@@ -49,6 +49,8 @@ class Cache:
     reads:  how the student reads its corpus; the targets lie beside it.
     anew:   make what is asked for even where other targets of this teacher exist
     """
+
+    traits = Traits(by_position=True)
 
     def __init__(
         self,
@@ -109,9 +111,12 @@ class Cache:
         """Teachers that are loaded: none where everything is written."""
         return [model for part in self.parts for model in part.models]
 
-    @property
-    def note(self) -> str:
-        """What is there and what is not, for a person."""
+    def loaded_parameters(self) -> int:
+        """Of the models that still have something to compute."""
+        return sum(p.numel() for model in self.models for p in model.parameters())
+
+    def status(self) -> str:
+        """What is stored and what is missing."""
         return ". ".join(part.note for part in self.parts)
 
     @torch.no_grad()

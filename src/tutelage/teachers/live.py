@@ -11,15 +11,17 @@ from tutelage.errors import UserError
 from tutelage.models.head import FrozenHead
 from tutelage.models.precision import HALVES
 from tutelage.models.student import Student, load_student
-from tutelage.teachers.common.base import Targets
+from tutelage.teachers.common.base import Targets, Teacher, Traits
 
 
-class Live:
+class Live(Teacher):
     """Models in evaluation mode, without gradients, run at every step.
 
     models: Students, or names of runs, folders or Hub models. All must share the student's tokenizer; `vocab` says
             how many ids it has and is checked where it is given.
     """
+
+    traits = Traits(recordable=True)
 
     def __init__(
         self, *models: Student | str, vocab: int | None = None, device: str | torch.device = "cpu", dtype: Any = None
@@ -41,6 +43,10 @@ class Live:
         """Compile the body of every model, as the student's is."""
         for model in self.models:
             model.compile_body()
+
+    def loaded_parameters(self) -> int:
+        """Of all models."""
+        return sum(p.numel() for model in self.models for p in model.parameters())
 
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:

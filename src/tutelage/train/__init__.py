@@ -1,1 +1,1 @@
-"""The training loop, its optimizers, devices, processes and checkpoints."""
+"""The only place with a loop, a device and other processes."""

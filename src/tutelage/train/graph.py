@@ -48,13 +48,13 @@ class Graphed:
     def __init__(
         self,
         run: Callable[[TokenBatch], Sums],
-        student: nn.Module,
+        parameters: Sequence[nn.Parameter],
         *,
         fetch: Callable[[TokenBatch], None] | None = None,
         record: Record = record_on_cuda,
     ) -> None:
         self.run, self.fetch, self.record = run, fetch, record
-        self.parameters = list(student.parameters())
+        self.parameters = parameters
         self.forget()
 
     def forget(self) -> None:
@@ -104,7 +104,7 @@ class Graphed:
         return loss.clone(), {name: value.clone() for name, value in sums.items()}
 
 
-class InPlace:
+class InPlace(Teacher):
     """A teacher whose targets are copied by `fetch` to the place where those of the last batch of this shape were."""
 
     def __init__(self, teacher: Teacher) -> None:

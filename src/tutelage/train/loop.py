@@ -21,11 +21,12 @@ from tutelage.train import parallel
 from tutelage.train.finite import Finite, Seen
 from tutelage.train.graph import Graphed, Sums
 from tutelage.train.optim import Optimizers
+from tutelage.train.own import Own
 from tutelage.train.parallel import Together
 from tutelage.train.scaling import LossScale, MicroBatch
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-LATEST_CHECK = 64  # steps after which the loop checks by itself, where nothing is logged or saved
+LATEST_LOOK = 64  # steps after which the loop looks by itself, where nobody logs or saves
 
 Gradients = tuple[Tensor, Tensor, dict[str, Tensor]]
 """What is known once the gradient of a step is: the loss of each micro-batch, of the step, and its terms."""
@@ -39,7 +40,7 @@ class Stateful(Protocol):
 
 
 class NotFinite(UserError):
-    """The loss or the gradient is not finite; the weights are those of the step before."""
+    """The loss or the gradient is no number; the weights are those of the step before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,12 @@ class Step:
     """What a step did.
 
     index:    steps taken, this one included
-    loss:     [] what is minimised: the weighted terms, each per its unit
+    loss:     [] what was made small: the weighted terms, each per its unit
     terms:    [] each term per its unit, unweighted
     gradient: [] norm before clipping
     words, tokens: words shown and tokens learnt from, over all processes
     skipped:  the update was left out, as the scaled gradient overflowed
-    notes:    sentences for the log
+    notes:    what a reader of the log should know
     """
 
     index: int
@@ -70,9 +71,9 @@ class Step:
 class Loop:
     """``for step in loop: ...`` trains. ``micro`` windows go through the student at once.
 
-    A number that is not finite stops the run before the optimizer has moved the weights. On the CPU this is known at
-    once. On CUDA, where reading a number stalls the device, the optimizer skips that update and all later ones by
-    itself, and whoever is about to use the weights or to log calls `check_finite`, which raises NotFinite.
+    A number that is not finite stops the run before the optimizer has moved the weights. On the CPU that is found out
+    at once. On CUDA, where reading a number stalls the device, the optimizer leaves out that update and all later ones
+    by itself, and whoever is about to use the weights or to log calls `look`, which raises NotFinite.
     """
 
     student: nn.Module
@@ -88,27 +89,35 @@ class Loop:
     precision: str = "fp32"
     step: int = 0
     parts: dict[str, Stateful] = field(default_factory=dict)
-    checks_late: bool | None = None  # None: on CUDA
+    looks_late: bool | None = None  # None: on CUDA
     graphed: bool = False  # replay micro-batches, which are then TokenBatches, as CUDA graphs
     fetch: Callable[[Any], None] | None = None  # what a graph cannot read by itself; see graph.py
 
     def __post_init__(self) -> None:
         self.scale = LossScale(on=self.precision == "fp16")
         self.parts = {"loss_scale": self.scale, "micro_batch": self.micro} | self.parts
-        self.together = parallel.spread(Together(self.student, self.objective))
+        together = Together(self.student, self.objective)
+        self.own = Own(together.own.to(self.device), self.optimizers)
+        self.together = parallel.spread(together)
         self.finite = Finite(self.device)
         # fp16 reads every gradient's norm: whether it overflowed decides the next step's scale.
-        late = self.device.type == "cuda" if self.checks_late is None else self.checks_late
-        self.checks_late = late and self.optimizers.can_skip and not self.scale.on
-        if self.checks_late:
+        late = self.device.type == "cuda" if self.looks_late is None else self.looks_late
+        self.looks_late = late and self.optimizers.can_skip and not self.scale.on
+        if self.looks_late:
             self.optimizers.skip_while(self.finite.bad)
-        self.graph = Graphed(self._pass, self.student, fetch=self.fetch) if self.graphed else None
+        self.graph = Graphed(self._pass, list(self._parameters()), fetch=self.fetch) if self.graphed else None
 
     def __iter__(self) -> Iterator[Step]:
         while self.step < self.steps:
             self.student.train()
+            self.own.module.train()
             yield self._take()
-        self.check_finite()
+        self.look()
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained: the student's parameters, and those of the objective itself."""
+        yield from self.student.parameters()
+        yield from self.own.module.parameters()
 
     def _take(self) -> Step:
         batch, notes = self.batch_at(self.step), []
@@ -126,8 +135,8 @@ class Loop:
                 gradient=torch.zeros_like(gradient) if self.scale.on else gradient,
             )
         )
-        if not self.checks_late or len(self.finite.unchecked) == LATEST_CHECK:
-            self.check_finite()
+        if not self.looks_late or len(self.finite.unasked) == LATEST_LOOK:
+            self.look()
         if not overflowed:
             self._update(gradient)
         self.scale.update(not overflowed)
@@ -187,7 +196,7 @@ class Loop:
 
     def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
         """Forward and backward pass of a micro-batch."""
-        with self.autocast():
+        with self._autocast():
             sums: dict[str, Tensor] = self.together(micro)
         loss = self._divided(sums, micro.totals)
         # DDP averages gradients over processes; we want their sum over the global count.
@@ -216,14 +225,14 @@ class Loop:
 
     def _unscaled_norm(self) -> Tensor:
         """The norm of the gradient, which is made what it would be without the loss scale."""
-        gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
         if self.scale.on:
             torch._foreach_mul_(gradients, 1 / self.scale.value)  # pyright: ignore[reportPrivateImportUsage]
         return nn.utils.get_total_norm(gradients)
 
     def _update(self, gradient: Tensor) -> None:
         if self.clip:
-            nn.utils.clip_grads_with_norm_(self.student.parameters(), self.clip, gradient)
+            nn.utils.clip_grads_with_norm_(self._parameters(), self.clip, gradient)
         self.optimizers.step()
 
     def _seed_dropout(self, first_window: int) -> None:
@@ -232,12 +241,12 @@ class Loop:
             int(np.random.SeedSequence([self.seed, self.step, first_window]).generate_state(1, np.uint64)[0])
         )
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def _autocast(self) -> AbstractContextManager[Any]:
         half = HALF.get(self.precision)
         return torch.autocast(self.device.type, half) if half else nullcontext()
 
-    def check_finite(self) -> None:
-        """Raise NotFinite if a number was not finite since the last check. Waits for the device if there were steps."""
+    def look(self) -> None:
+        """Raise NotFinite if a number was not finite since the last look. Waits for the device where there is news."""
         if bad := self.finite.first_bad():
             self.optimizers.zero_grad()
             self.step = bad.step
@@ -259,10 +268,10 @@ class Loop:
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """(tensors, plain values): everything that a loop made anew needs in order to go on as this one would have."""
-        self.check_finite()
+        self.look()
         moments, values = self.optimizers.state()
         weights = {f"weights.{name}": p.detach() for name, p in self.student.named_parameters()}
-        tensors = weights | {f"moments.{key}": value for key, value in moments.items()}
+        tensors = weights | self.own.tensors() | {f"moments.{key}": value for key, value in moments.items()}
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         return tensors, {"step": self.step, "moments": values, "parts": parts}
 
@@ -271,6 +280,7 @@ class Loop:
         with torch.no_grad():
             for name, parameter in self.student.named_parameters():
                 parameter.copy_(tensors[f"weights.{name}"])
+        self.own.load(tensors)
         moments = {key.removeprefix("moments."): t for key, t in tensors.items() if key.startswith("moments.")}
         self.optimizers.load_state(moments, values["moments"])
         for name, part in self.parts.items():

@@ -53,21 +53,21 @@ class Optimizers:
 
     @property
     def can_skip(self) -> bool:
-        """Whether all of them skip a step when a number on the device says so. Muon and Adafactor cannot."""
+        """Whether all of them can leave a step out by a word on the device. Muon and Adafactor know no such word."""
         return all(isinstance(member, torch.optim.AdamW) and member.defaults["fused"] for member in self.members)
 
     def skip_while(self, bad: Tensor) -> None:
-        """From now on leave weights and moments as they are whenever `bad` is 1, without a wait of the host."""
+        """From now on leave weights and moments as they are whenever `bad` is 1, without the host's knowing."""
         for member in self.members:
-            member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler does it
+            member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler says it
 
     def step(self) -> None:
-        """Update the weights."""
+        """Move the weights."""
         for member in self.members:
             member.step()
 
     def zero_grad(self) -> None:
-        """Drop the gradients."""
+        """Forget the gradients."""
         for member in self.members:
             member.zero_grad(set_to_none=True)
 
@@ -91,13 +91,17 @@ class Optimizers:
             member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
 
 
-def build_optimizers(student: nn.Module, settings: Settings) -> Optimizers:
-    """The recipe's optimizer over a student's parameters. Vectors (biases, norms) have no weight decay."""
-    parameters = [p for p in student.parameters() if p.requires_grad]
+def build_optimizers(student: nn.Module, settings: Settings, own: nn.Module | None = None) -> Optimizers:
+    """The recipe's optimizer over a student's parameters. Vectors (biases, norms) have no weight decay.
+
+    own: what the objective holds to be trained (`own_module`); Muon leaves its matrices to AdamW
+    """
+    own_parameters = [p for p in own.parameters() if p.requires_grad] if own else []
+    parameters = [p for p in student.parameters() if p.requires_grad] + own_parameters
     if settings.name == "adafactor":
         return Optimizers([_adafactor(parameters, settings)])
     if settings.name == "muon":
-        return Optimizers(_muon(student, parameters, settings))
+        return Optimizers(_muon(student, parameters, own_parameters, settings))
     return Optimizers([_adamw(parameters, settings)])
 
 
@@ -115,7 +119,7 @@ def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Op
 
 
 def _adafactor(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
-    # As it is used for language models: a given learning rate, not one relative to the step or the weights.
+    # As people use it for language models: a given learning rate, not one relative to the step or the weights.
     # torch's own Adafactor always scales by the size of the weights, which is another optimizer.
     from transformers.optimization import Adafactor
 
@@ -123,11 +127,14 @@ def _adafactor(parameters: list[nn.Parameter], settings: Settings) -> torch.opti
     return Adafactor(groups, lr=settings.lr, scale_parameter=False, relative_step=False, warmup_init=False)
 
 
-def _muon(student: nn.Module, parameters: list[nn.Parameter], settings: Settings) -> list[torch.optim.Optimizer]:
+def _muon(
+    student: nn.Module, parameters: list[nn.Parameter], own: list[nn.Parameter], settings: Settings
+) -> list[torch.optim.Optimizer]:
     # Embeddings, heads and positions are tables, not maps between vectors: Muon's argument does not hold for them.
     tables = {id(m.weight) for m in student.modules() if isinstance(m, nn.Embedding)}
     head = getattr(student, "head", None)
     tables |= {id(head)} if head is not None else set()
+    tables |= {id(p) for p in own}
     matrices = [p for p in parameters if p.dim() == 2 and id(p) not in tables]
     others = [p for p in parameters if p.dim() != 2 or id(p) in tables]
     muon = torch.optim.Muon(

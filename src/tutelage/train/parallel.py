@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.objectives.common.base import own_module
 
 T = TypeVar("T")
 
@@ -141,13 +142,14 @@ def wait_for_all() -> None:
 class Together(nn.Module):
     """Student and objective in one forward pass, so that DDP's hooks see the backward pass begin and end.
 
-    The objective is not a module: what it holds (a teacher, say) is neither trained nor shared.
+    own: the modules and parameters of the objective that are trained; its teacher is not among them
     """
 
     def __init__(self, student: nn.Module, objective: Any) -> None:
         super().__init__()
         self.student = student
-        self._objective = (objective,)
+        self.own = own_module(objective)
+        self._objective = (objective,)  # in a tuple: torch would register a module, with all that it holds
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """The sums of the objective's terms, by name, and how each is weighed, which rides along as plain values."""
@@ -160,7 +162,9 @@ def spread(together: Together) -> nn.Module:
     """`together` with its gradients averaged over processes, where there are several."""
     if processes() == 1:
         return together
-    return DistributedDataParallel(together, gradient_as_bucket_view=True)
+    # Plain text beside pairs (`train.lm_epochs`) does not reach the objective's parameters: DDP has to look for them.
+    searched = any(True for _ in together.own.parameters())
+    return DistributedDataParallel(together, gradient_as_bucket_view=True, find_unused_parameters=searched)
 
 
 def without_sync(module: nn.Module) -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tutelage.objectives.common.log_probs import Reading
+from tutelage.objectives.common.base import LogProbs
 
 LARGEST_KL_OF_THE_SAME = 1e-6
 LARGEST_CHANGE_OF_RATIO = 1e-3
@@ -52,7 +52,7 @@ class KLWeight:
         self.value = state["value"]
 
 
-def require_same(student: Reading, reference: Reading) -> None:
+def require_same(student: LogProbs, reference: LogProbs) -> None:
     """At the first step the student is the reference, so its KL per token is 0."""
     kl = float((student.log_probs - reference.log_probs).double().abs().mean())
     assert kl < LARGEST_KL_OF_THE_SAME, (

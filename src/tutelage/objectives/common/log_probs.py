@@ -4,7 +4,6 @@ B sequences, T columns, N tokens that are asked for, H width.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from tutelage.data.batch import IGNORED, Batch
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.models.head import token_log_probs, token_statistics
+from tutelage.objectives.common.base import LogProbs
 
 
 def log_probs_at(
@@ -47,27 +47,13 @@ def _picked(hidden_BTH: Tensor, asked: Tensor, number: int) -> tuple[Tensor, Ten
     return hidden_BTH.flatten(0, 1).index_select(0, at_N), at_N
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a model thinks of replies that were written, token by token; 0 where there is none of a reply.
+def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.0) -> LogProbs:
+    """The log-probs of a batch's replies under a student or a reference model, by the code that training uses.
 
-    log_probs: [R, T] of each token, nats, at the temperature of the sampler
-    entropies: [R, T] of the distribution that each was drawn from, nats
-    values:    [R, T] of the value head before each; None for a model without one
-    """
-
-    log_probs: Float[Tensor, "R T"]
-    entropies: Float[Tensor, "R T"]
-    values: Float[Tensor, "R T"] | None
-
-
-def read(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.0) -> Reading:
-    """The replies under the student, or under the reference, by the code that training takes.
-
-    In the micro-batches and the precision of training the student finds these numbers again in its first step.
+    In the micro-batches and the precision of training the student's first step gives the same numbers again.
     The model is used in the mode that it is in: dropout must be off, here as there.
     """
-    valued = getattr(model, "value_head", None) is not None
+    valued = model.value_head is not None
 
     def parts(part: RolloutBatch) -> tuple[Tensor, ...]:
         asked_RT = part.targets != IGNORED
@@ -78,7 +64,7 @@ def read(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.
         return (*spread, values_at(model, hidden_RTH, part.targets)) if valued else tuple(spread)
 
     log_probs, entropies, *values = without_gradient(parts, batch, model, micro=micro)
-    return Reading(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
+    return LogProbs(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
 
 
 @torch.no_grad()

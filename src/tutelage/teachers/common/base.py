@@ -1,8 +1,9 @@
-"""What a teacher is asked, and what it answers."""
+"""What a teacher gives, and what its class declares."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -38,7 +39,41 @@ class Targets:
     sampled: Sampled | None = None
 
 
-class Teacher(Protocol):
-    """Knows the next token better than the student does; never differentiated."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What the class of a teacher declares.
 
-    def targets(self, batch: TokenBatch) -> Targets: ...
+    by_position: its targets belong to positions of one prepared corpus, so it is made with `reads=` (a
+                 teachers.cached.windows.Reads: which corpus, and how the student reads it)
+    recordable:  `targets` only queues work on the device and decides nothing by a value of the batch, so that it can
+                 be part of a CUDA graph. The targets of others are fetched before a graph is replayed.
+    """
+
+    by_position: bool = False
+    recordable: bool = False
+
+
+class Teacher(Protocol):
+    """Gives the distribution of the next token that a student learns from. It has no gradient.
+
+    A recipe's is made as `Class(*models, vocab=..., device=..., dtype=..., **settings)`, or with `reads=` in place of
+    `dtype=` where its traits say so. models: runs, folders or Hub names; vocab: ids of the student's tokenizer.
+    """
+
+    traits: ClassVar[Traits] = Traits()
+
+    @abstractmethod
+    def targets(self, batch: TokenBatch) -> Targets:
+        """The targets at every position of a batch that is on the device."""
+        ...
+
+    def compile(self) -> None:
+        """Compile the models that run at every step, as the student is where `train.compile` is set."""
+
+    def loaded_parameters(self) -> int:
+        """Parameters of the models that it holds on the device, for the estimate of memory."""
+        return 0
+
+    def status(self) -> str:
+        """A line for the user before the first step, say about what is stored; empty: nothing to say."""
+        return ""
