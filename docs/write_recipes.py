@@ -8,9 +8,9 @@ import tomli_w
 
 from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
 from tutelage.settings.interact import Interaction
+from tutelage.settings.shown import SCHEMAS
 from tutelage.settings.study import Beside, Evaluation, Page, Prepare, Run, Samples, Study
 from tutelage.settings.train import Training
-from tutelage.verbs.show import SCHEMAS
 
 PAGE = Path(__file__).parent / "recipes.md"
 HEAD = """\

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from tutelage.cli import app
 from tutelage.errors import UserError
-from tutelage.evaluate.judge import judge_among
 from tutelage.evaluate.openings import OPENINGS
 from tutelage.evaluate.tasks import stories
 from tutelage.files import read_json, read_rows
 from tutelage.judges.common.base import Unavailable
 from tutelage.judges.rules import Rules
+from tutelage.settings.judge import judge_among
 from tutelage.verbs.evaluate import evaluate
 
 LANGUAGE = {"language": "nursery"}

@@ -1,5 +1,4 @@
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,13 @@ from report.made import evaluations, lines, make_run, write
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import RECIPES, verb_of
-from tutelage.study.job import Verbs, packed, run_job, unpacked
-from tutelage.study.plan import Job, Plan, plan
-from tutelage.verbs import study as verb
+from tutelage.study.job import Verbs, run_job
+from tutelage.study.jobs import Job, Plan
+from tutelage.study.plan import plan
+from tutelage.study.processes import Lane
+from tutelage.study.run import Command, run_study
+from tutelage.verbs.report import report
+from tutelage.verbs.study import study
 
 STUDY = """
 about = "A question."
@@ -48,12 +51,13 @@ n = 1
 class Fakes:
     """Verbs that leave behind what the real ones do, and say what they were called with."""
 
-    def __init__(self, failing: str = "", stopping: str = "") -> None:
+    def __init__(self, failing: str = "", stopping: str = "", page: bool = True) -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.failing, self.stopping = failing, stopping
         self.verbs = Verbs(
-            prepare=self.prepare, train=self.train, interact=self.train, evaluate=self.evaluate, sample=self.sample
-        )
+            prepare=self.prepare, train=self.train, interact=self.train, evaluate=self.evaluate, sample=self.sample,
+            report=report if page else lambda folders, *, out, title: out / "index.html",
+        )  # fmt: skip
 
     def prepare(self, sources: list[str], *, out: Path, **settings: Any) -> Path:
         self.calls.append(("prepare", str(out), {"sources": sources, **settings}))
@@ -91,10 +95,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that do not look at the page, which takes a second to draw."""
-    monkeypatch.setattr(verb, "report", lambda folders, *, out, title: out / "index.html")
+def ran(name: str, verbs: Verbs, overrides: list[str] | None = None, lanes: list[Lane] | None = None) -> Path:
+    """A study with verbs of our own."""
+    made = plan(name, seeds=None, out=Path("runs"), overrides=overrides or [])
+    command = Command(name=name, seeds=made.seeds, overrides=tuple(overrides or ()))
+    return run_study(made, command, verbs=verbs, lanes=lanes or [])
 
 
 def planned(text: str, seeds: list[int] | None = None, overrides: list[str] | None = None) -> Plan:
@@ -134,13 +139,13 @@ def test_several_teachers_are_a_list(here: Path):
     )
 
 
-def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path, no_page: None):
+def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path):
     write(
         Path("official.toml"),
         'verb="study"\n[run.a]\nrecipe="student_ce_toy"\n[evaluate]\ntasks=["blimp"]\nofficial="eval"\nfast=true\nprofile="2025"\n',
     )
-    fakes = Fakes()
-    verb.study("official.toml", verbs=fakes.verbs)
+    fakes = Fakes(page=False)
+    ran("official.toml", fakes.verbs)
     [asked] = [settings for kind, _, settings in fakes.calls if kind == "evaluate"]
     assert (asked["official"], asked["fast"], asked["profile"]) == (Path("eval"), True, "2025")
 
@@ -177,7 +182,7 @@ def test_a_prepared_folder_of_the_users_own_is_used_as_it_is(here: Path):
 
 def test_a_study_ends_in_a_page_about_what_is_shown(here: Path):
     fakes = Fakes()
-    page = verb.study("asked.toml", verbs=fakes.verbs)
+    page = ran("asked.toml", fakes.verbs)
     text = page.read_text()
     assert page == Path("runs/asked/report/index.html")
     for part in ("A question.", "kd-alpha0.5", "untouched", "tutelage study asked.toml --seeds 1"):
@@ -192,13 +197,13 @@ def test_a_study_ends_in_a_page_about_what_is_shown(here: Path):
     assert facts["name"] == "untouched" and facts["parameters"] == 431_104
 
 
-def test_a_second_time_nothing_is_sampled_again(here: Path, no_page: None):
-    verb.study("asked.toml", verbs=Fakes().verbs)
-    again = Fakes()
-    verb.study("asked.toml", verbs=again.verbs)
+def test_a_second_time_nothing_is_sampled_again(here: Path):
+    ran("asked.toml", Fakes(page=False).verbs)
+    again = Fakes(page=False)
+    ran("asked.toml", again.verbs)
     assert again.names("sample") == []
-    changed = Fakes()
-    verb.study("asked.toml", overrides=["sample.n=2"], verbs=changed.verbs)
+    changed = Fakes(page=False)
+    ran("asked.toml", changed.verbs, ["sample.n=2"])
     assert len(changed.names("sample")) == 4
     assert len((here / "runs/asked/teacher-s1/samples.jsonl").read_text().splitlines()) == 1
 
@@ -206,7 +211,7 @@ def test_a_second_time_nothing_is_sampled_again(here: Path, no_page: None):
 JUDGED = 'verb="study"\n[run.a]\nrecipe="student_ce"\n[evaluate]\ntasks=["{}"]\njudge='
 
 
-def test_a_study_names_the_judge_of_its_stories(here: Path, no_page: None):
+def test_a_study_names_the_judge_of_its_stories(here: Path):
     def job(judge: str, *overrides: str) -> Job:
         return next(
             job
@@ -240,89 +245,37 @@ def test_a_judge_that_cannot_be_is_refused_before_a_study_starts(here: Path, tas
 def test_a_failure_stops_only_what_needs_it(here: Path):
     fakes = Fakes(failing="kd-alpha0.0")
     with pytest.raises(UserError, match=r"1 of 13 jobs failed and 2 wait for them.*kd-alpha0\.0-s1: The disk is full"):
-        verb.study("asked.toml", verbs=fakes.verbs)
+        ran("asked.toml", fakes.verbs)
     assert {"kd-alpha0.5-s1", "teacher-s1"} <= set(fakes.names("evaluate"))
     page = (here / "runs/asked/report/index.html").read_text()
     assert "failed: The disk is full" in page and "waits for kd-alpha0.0-s1" in page
     mended = Fakes()
-    verb.study("asked.toml", verbs=mended.verbs)
+    ran("asked.toml", mended.verbs)
     assert "failed:" not in (here / "runs/asked/report/index.html").read_text()
 
 
-def test_an_error_of_our_own_is_kept_apart_too(here: Path, no_page: None, capsys: pytest.CaptureFixture[str]):
-    fakes = Fakes()
+def test_an_error_of_our_own_is_kept_apart_too(here: Path, capsys: pytest.CaptureFixture[str]):
+    fakes = Fakes(page=False)
     broken = replace(fakes.verbs, evaluate=lambda *a, **k: 1 / 0)
     with pytest.raises(UserError, match=r"4 of 13 jobs failed.*ZeroDivisionError"):
-        verb.study("asked.toml", verbs=broken)
+        ran("asked.toml", broken)
     assert "Traceback" in capsys.readouterr().err and len(fakes.names("sample")) == 4
 
 
 def test_a_wish_to_stop_stops_the_study(here: Path):
     fakes = Fakes(stopping="teacher-s1")
     with pytest.raises(Interrupted, match=r"The study goes on with: tutelage study asked\.toml --seeds 1"):
-        verb.study("asked.toml", verbs=fakes.verbs)
+        ran("asked.toml", fakes.verbs)
     assert fakes.names("train")[-1] == "teacher-s1" and not fakes.names("evaluate")
 
 
 def test_a_dry_run_prints_every_job_and_makes_nothing(here: Path, capsys: pytest.CaptureFixture[str]):
     write(here / "data/asked/nursery/manifest.json", "{}")
-    verb.study("asked.toml", seeds=[1, 2], dry_run=True)
+    study("asked.toml", seeds=[1, 2], dry_run=True)
     text = capsys.readouterr().out
     assert "done   prepare   nursery" in text and "to do  train     teacher-s1" in text
     assert "needs nursery, teacher-s1" in text
     assert not (here / "runs").exists()
-
-
-def test_independent_runs_go_side_by_side_each_in_its_own_lane(
-    here: Path, no_page: None, monkeypatch: pytest.MonkeyPatch
-):
-    import threading
-
-    meeting, seen = threading.Barrier(2, timeout=10), []
-    fakes = Fakes(failing="kd-alpha0.0")
-
-    def fake_process(job: Any, free: Any, logs: Path) -> None:
-        lane = free.get()
-        if job.name.startswith("kd-") and job.kind == "train":
-            meeting.wait()  # both are here at once, or this breaks
-            seen.append((job.name, lane["CUDA_VISIBLE_DEVICES"]))
-        try:
-            verb.run_job(unpacked(packed(job)), fakes.verbs)
-        finally:
-            free.put(lane)
-
-    monkeypatch.setattr(verb, "_in_a_process", fake_process)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    with pytest.raises(UserError, match="1 of 13 jobs failed"):
-        verb.study("asked.toml", at_once=2, verbs=fakes.verbs)
-    assert sorted(name for name, _ in seen) == ["kd-alpha0.0-s1", "kd-alpha0.5-s1"]
-    assert len({device for _, device in seen}) == 2
-    assert fakes.names("evaluate").count("kd-alpha0.5-s1") == 1
-
-
-def test_a_process_that_fails_says_why(here: Path, monkeypatch: pytest.MonkeyPatch):
-    job = plan("asked.toml", seeds=[1], out=Path("runs"), overrides=[]).jobs[0]
-    queue: Any = verb.SimpleQueue()
-    queue.put({"CUDA_VISIBLE_DEVICES": "7"})
-    monkeypatch.setattr(verb.sys, "executable", shutil.which("sh"))
-    monkeypatch.setattr(verb, "packed", lambda job: "x")
-    write(here / "bin.sh", "")
-    with pytest.raises(UserError, match=r"All of it is in runs/logs/nursery\.log"):
-        verb._in_a_process(job, queue, Path("runs/logs"))
-    assert queue.get_nowait() == {"CUDA_VISIBLE_DEVICES": "7"}  # the lane is free again
-
-
-def test_lanes_are_gpus_or_shares_of_the_processor(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert verb._lanes(0) == []
-    assert verb._lanes(3) == [{"OMP_NUM_THREADS": "2"}] * 3
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert verb._lanes(0) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
-    assert [lane["CUDA_VISIBLE_DEVICES"] for lane in verb._lanes(4)] == ["0", "1", "0", "1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [lane["CUDA_VISIBLE_DEVICES"] for lane in verb._lanes(0)] == ["5", "7"]
 
 
 @pytest.mark.parametrize("name", ["demo", "toy", "weekly"])

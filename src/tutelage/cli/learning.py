@@ -111,6 +111,7 @@ def study(
         int, typer.Option(min=0, help="Independent jobs side by side; 0 is one a GPU, or one at all")
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what of it is done")] = False,
+    only: Annotated[str, typer.Option(help="Run this one job of the plan, in this process, and no report")] = "",
 ) -> None:
     """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
     from tutelage.verbs.study import study
@@ -122,6 +123,7 @@ def study(
         overrides=overrides or [],
         dry_run=dry_run,
         at_once=at_once,
+        only=only,
     )
-    if not dry_run:
+    if not dry_run and not only:
         typer.echo(f"The report: {page}")

@@ -44,8 +44,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge models: perplexity, minimal pairs, the challenge's own evaluation."""
-    from tutelage.evaluate.judge import judge_among
     from tutelage.recipe import module_path
+    from tutelage.settings.judge import judge_among
 
     models, judge = judge_among(models or [])
     if not models and not get:
@@ -123,7 +123,7 @@ def report(
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="recipes")] = "recipes") -> None:
     """What is shipped."""
-    from tutelage.verbs.show import list_recipes
+    from tutelage.verbs.list_recipes import list_recipes
 
     if what != "recipes":
         raise UserError(f"There is no list of {what!r}", "recipes", "tutelage list recipes")

@@ -1,16 +1,15 @@
-"""One job of a study: the verb it calls, in this process or, for `python -m tutelage.study.job`, in one of its own."""
+"""One job of a study: whether it is done, and the verb that does it. The verbs are handed in."""
 
 import json
-import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import Interrupted
 from tutelage.files import fingerprint, read_json, write_atomically
 from tutelage.recipe import verb_of
-from tutelage.study.plan import Job
+from tutelage.study.jobs import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,17 +21,7 @@ class Verbs:
     interact: Callable[..., Any]
     evaluate: Callable[..., Any]
     sample: Callable[..., Any]
-
-
-def real_verbs() -> Verbs:
-    """The verbs themselves. Imports torch."""
-    from tutelage.verbs.evaluate import evaluate
-    from tutelage.verbs.interact import interact
-    from tutelage.verbs.prepare import prepare
-    from tutelage.verbs.sample import sample
-    from tutelage.verbs.train import train
-
-    return Verbs(prepare=prepare, train=train, interact=interact, evaluate=evaluate, sample=sample)
+    report: Callable[..., Any]
 
 
 def done(job: Job) -> bool:
@@ -125,31 +114,3 @@ def _results(job: Job) -> Path:
 def _status(folder: Path) -> str:
     path = folder / "run.json"
     return str(read_json(path).get("status", "")) if path.exists() else ""
-
-
-def packed(job: Job) -> str:
-    """A job as text, for another process."""
-    return json.dumps(asdict(job), default=str)
-
-
-def unpacked(text: str) -> Job:
-    """The job again."""
-    raw = json.loads(text)
-    return Job(**raw | {"folder": Path(raw["folder"]), "needs": tuple(raw["needs"])})
-
-
-def main(text: str) -> int:
-    """0: done; 2: something the user can mend, said on stderr; 3: interrupted, a checkpoint is kept."""
-    try:
-        run_job(unpacked(text), real_verbs())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except Interrupted as error:
-        print(error, file=sys.stderr)
-        return 3
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -17,7 +17,7 @@ from tutelage.errors import UserError
 from tutelage.evaluate.base import Asked, Missing, Profile, Result, Task, Tools
 from tutelage.evaluate.fetch import fetch
 from tutelage.evaluate.glue.finetune import finetune
-from tutelage.evaluate.judge import Opener, reader_of, require_judged
+from tutelage.evaluate.judge import Opener
 from tutelage.evaluate.official import ENVIRONMENT, PLACES, label, require_folder, tasks_of
 from tutelage.evaluate.results import home_of, keep, keep_missing, kept, milestones_of, place_of, run_of
 from tutelage.evaluate.scoreboard import Measured, show
@@ -25,6 +25,7 @@ from tutelage.evaluate.scorer import Scorer
 from tutelage.files import fingerprint
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
 from tutelage.recipe import load_module
+from tutelage.settings.judge import judge_settings, require_judged
 from tutelage.train.parallel import start
 
 WINDOW = 128  # the published figures'
@@ -81,7 +82,7 @@ def evaluate(
         raise UserError(f"There is no profile {profile!r}", f"One of {', '.join(get_args(Profile))}")
     if judge:
         require_judged(tasks)
-    opener = Opener(reader_of(judge)) if judge else None
+    opener = Opener(judge_settings(judge)) if judge else None
     console = Console(quiet=quiet, highlight=False)
     asked = Asked(
         data=data,

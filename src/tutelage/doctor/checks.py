@@ -1,0 +1,28 @@
+"""Every check, in the order in which it is printed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tutelage.doctor.compiling import compilation
+from tutelage.doctor.finding import Finding
+from tutelage.doctor.machine import accelerators, best_device, disk, memory, processor
+from tutelage.doctor.numerics import half_precision
+from tutelage.doctor.surroundings import EXTRAS, hub, installed
+
+
+def findings() -> Iterator[Finding]:
+    """The findings. The checks that wait for the network or a compiler run in threads meanwhile."""
+    device = best_device()
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        compiling, reaching = threads.submit(compilation, device), threads.submit(hub)
+        yield processor()
+        yield memory()
+        yield from accelerators()
+        for precision in ("bf16", "fp16"):
+            yield half_precision(device, precision)
+        yield disk(Path.cwd())
+        for extra in EXTRAS:
+            yield installed(extra)
+        yield reaching.result()
+        yield compiling.result()

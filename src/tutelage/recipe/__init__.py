@@ -1,0 +1,34 @@
+"""Recipes: TOML in, frozen values out. Names are plug-ins, and a mistyped one is refused at once.
+
+Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's `Settings` is read from its source.
+"""
+
+from tutelage.recipe.checked import Named, validated
+from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
+from tutelage.recipe.modules import did_you_mean, load_class, load_module, module_path, modules, settings_of
+from tutelage.recipe.overrides import given, read
+from tutelage.recipe.section import Section
+from tutelage.recipe.written import annotated_toml, explained, to_toml
+
+__all__ = [
+    "RECIPES",
+    "Named",
+    "Section",
+    "annotated_toml",
+    "did_you_mean",
+    "explained",
+    "find_recipe",
+    "given",
+    "load_class",
+    "load_module",
+    "module_path",
+    "modules",
+    "parsed",
+    "read",
+    "read_toml",
+    "recipes",
+    "settings_of",
+    "to_toml",
+    "validated",
+    "verb_of",
+]

@@ -1,0 +1,81 @@
+"""Names in a recipe are modules of the package, or dotted paths of modules elsewhere."""
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import UserError
+from tutelage.recipe.section import Section
+from tutelage.recipe.source import section_in
+
+KINDS = {
+    "objectives": "objective",
+    "teachers": "teacher",
+    "judges": "judge",
+    "evaluate.tasks": "task",
+}
+"""Each folder of plug-ins, and what one of them is called in messages."""
+PACKAGE = Path(__file__).parents[1]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """` (did you mean 'lr'?)`, or nothing where no choice is similar."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def modules(room: str) -> list[str]:
+    """Names of the plug-ins that are shipped in a folder, given as `objectives` or `evaluate.tasks`."""
+    folder = PACKAGE.joinpath(*room.split("."))
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def module_path(room: str, name: str) -> str:
+    """The dotted path of the plug-in `name`. It is looked up, not imported."""
+    known = modules(room)
+    if name in known:
+        return f"tutelage.{room}.{name}"
+    if "." in name and _spec(name):
+        return name
+    raise UserError(
+        f"There is no {KINDS[room]} {name!r}{did_you_mean(name, known)}",
+        f"One of {', '.join(known)}, or the dotted path of a module that Python can import",
+        "",
+    )
+
+
+def _spec(name: str) -> Any:
+    """Where Python would import `name` from, or None."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def load_module(room: str, name: str) -> Any:
+    """The plug-in's module, imported."""
+    return importlib.import_module(module_path(room, name))
+
+
+def load_class(room: str, name: str) -> type[Any]:
+    """The public class of a plug-in's module: the objective, teacher or judge. `Settings` does not count."""
+    module = load_module(room, name)
+    own = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+    public = [c for c in own if not c.__name__.startswith("_") and c.__name__ != "Settings"]
+    if len(public) != 1:
+        raise UserError(
+            f"{name} has {len(public)} public classes{': ' if public else ''}{', '.join(c.__name__ for c in public)}",
+            f"Exactly one, the {KINDS[room]} itself, beside `Settings`",
+            "Begin the names of the others with an underscore",
+        )
+    return public[0]
+
+
+def settings_of(room: str, name: str) -> type[Section]:
+    """The settings of a plug-in, read from its source; the module is not imported."""
+    spec = _spec(module_path(room, name))
+    assert spec and spec.origin, name
+    return section_in(Path(spec.origin))

@@ -1,0 +1,37 @@
+"""A table of a recipe, and how a plain value stands for one."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A table of a recipe. The string below a field is its explanation: `tutelage show` and the documents print it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, coerce_numbers_to_str=True
+    )
+    bare: ClassVar[str] = ""
+    """The key that a plain value sets: with bare = "path", `data=PATH` means `data.path=PATH`."""
+    voids: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Keys that setting a key removes where a base recipe set them: weights remove a shape."""
+
+
+def subsection(schema: type[Section] | None, key: str) -> type[Section] | None:
+    """The schema of the table `key` of `schema`, or None where `key` is not a table."""
+    info = schema.model_fields.get(key) if schema else None
+    annotation = info.annotation if info else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def wrapped(schema: type[Section], raw: dict[str, Any]) -> dict[str, Any]:
+    """Raw settings with plain values of tables put under the table's `bare` key. None marks a key that is removed."""
+    tables: dict[str, Any] = {}
+    for key, value in raw.items():
+        table = subsection(schema, key)
+        if table and table.bare and not isinstance(value, dict):
+            value = {table.bare: value}
+        if table and isinstance(value, dict):
+            value = {void: None for name in value for void in table.voids.get(name, ())} | value
+        tables[key] = value
+    return tables

@@ -1,0 +1,65 @@
+"""Recipes as text again: every setting written out, or listed with its explanation."""
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import tomli_w
+
+from tutelage.recipe.checked import Named
+from tutelage.recipe.section import Section
+
+
+def to_toml(value: Section) -> str:
+    """The recipe with every default written out, readable again by `read`. A setting that is None is left out."""
+    return tomli_w.dumps(_plain(value))
+
+
+def _plain(value: Section) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in value.__class__.model_fields:
+        part = getattr(value, field)
+        if isinstance(part, Section):
+            plain[field] = _plain(part) | (part.settings() if isinstance(part, Named) else {})
+        elif part is not None:
+            plain[field] = list(part) if isinstance(part, tuple) else part
+    return {key: part for key, part in plain.items() if part is not None}
+
+
+def explained(value: Section) -> Iterator[tuple[str, Any, str]]:
+    """(dotted key, value, explanation) of every setting."""
+    for field, info in value.__class__.model_fields.items():
+        part = getattr(value, field)
+        if not isinstance(part, Section):
+            yield field, part, info.description or ""
+            continue
+        for key, inner, text in explained(part):
+            yield f"{field}.{key}", inner, text
+        if isinstance(part, Named):
+            declared = part.declared().model_fields
+            for key, inner in part.settings().items():
+                yield f"{field}.{key}", inner, declared[key].description or ""
+
+
+def annotated_toml(value: Section) -> Iterator[str]:
+    """The recipe as TOML that can be saved and run, in blocks: each setting below a line of explanation."""
+    section = ""
+    for key, setting, text in explained(value):
+        table, _, leaf = key.rpartition(".")
+        if table != section:
+            section = table
+            yield f"\n[{table}]"
+        comment = "\n".join(f"# {line.strip()}" for line in text.splitlines() or [""])
+        yield f"{comment}\n# {leaf} is not set" if setting is None else f"{comment}\n{_line(leaf, setting)}"
+
+
+def _line(key: str, value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    if isinstance(plain, dict):
+        inner = ", ".join(_line(k, v) for k, v in plain.items())
+        return f"{key} = {{ {inner} }}" if inner else f"{key} = {{}}"
+    if isinstance(plain, list):
+        return f"{key} = [{', '.join(_line('x', v).removeprefix('x = ') for v in plain)}]"
+    line = tomli_w.dumps({key: plain}).strip()
+    assert tomllib.loads(line) == {key: plain} or plain != plain
+    return line
