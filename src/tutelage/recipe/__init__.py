@@ -5,12 +5,13 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 
 from tutelage.recipe.checked import Named, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
-from tutelage.recipe.modules import did_you_mean, load_class, load_module, module_path, modules, settings_of
+from tutelage.recipe.modules import KINDS, did_you_mean, load_class, load_module, module_path, modules, settings_of
 from tutelage.recipe.overrides import given, read
 from tutelage.recipe.section import Section
 from tutelage.recipe.written import annotated_toml, explained, to_toml
 
 __all__ = [
+    "KINDS",
     "RECIPES",
     "Named",
     "Section",
