@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from tutelage.errors import UserError
-from tutelage.models import _captured, _draw, sampling
+from tutelage.models import _draw, recording, sampling
 from tutelage.models._draw import choose, noise
 from tutelage.models.recording import Recording
 from tutelage.models.sampling import sample
@@ -235,7 +235,7 @@ def recorded_by_hand(step, **_):
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("min_new", [0, 9])
 def test_a_recorded_step_writes_the_same_text(kind, min_new, monkeypatch):
-    monkeypatch.setattr(_captured, "record", recorded_by_hand)
+    monkeypatch.setattr(recording, "record", recorded_by_hand)
     model, settings = (
         model_of(kind),
         {"samples": 5, "max_new": 30, "min_new": min_new, "temperature": 3.0, "eos": EOS, "seed": 3},
@@ -248,7 +248,7 @@ def test_a_recorded_step_writes_the_same_text(kind, min_new, monkeypatch):
 
 
 def test_a_recorded_step_reads_weights_where_they_lie_now(monkeypatch):
-    monkeypatch.setattr(_captured, "record", recorded_by_hand)
+    monkeypatch.setattr(recording, "record", recorded_by_hand)
     model = model_of()
     before = sample(model, PROMPTS, max_new=20, temperature=0, captured=True)
     with torch.no_grad():
@@ -280,8 +280,8 @@ def reads_of(_):
 def test_a_model_that_reads_the_device_while_it_writes_is_not_recorded(monkeypatch):
     """transformers' dynamic RoPE compares the longest position with what it has seen, on the host."""
     records = []
-    monkeypatch.setattr(_captured, "record", lambda step, **_: records.append(1) or recorded_by_hand(step))
-    monkeypatch.setattr(_captured, "waits_of", reads_of)
+    monkeypatch.setattr(recording, "record", lambda step, **_: records.append(1) or recorded_by_hand(step))
+    monkeypatch.setattr(recording, "waits_of", reads_of)
     dynamic = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
     for rope, expected in ((dynamic, []), (None, [1])):
         model = model_of("llama", **({"rope_parameters": rope} if rope else {}))
@@ -293,7 +293,7 @@ def test_a_model_that_reads_the_device_while_it_writes_is_not_recorded(monkeypat
 
 
 def test_a_model_with_a_sliding_window_is_written_without_a_recording(monkeypatch):
-    monkeypatch.setattr(_captured, "record", None)
+    monkeypatch.setattr(recording, "record", None)
     model = model_of("mistral")
     plain, asked = (sample(model, PROMPTS, max_new=12, temperature=0, captured=how) for how in (False, True))
     assert asked == plain

@@ -1,6 +1,7 @@
 """Targets are written once, are what the teacher says, are never somebody else's, and survive what happens to files."""
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from cached import WINDOW, cache, copied, targets_of
 from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
+from tutelage.models import recording
+from tutelage.models.recording import Recording
 from tutelage.models.student import load_student
+from tutelage.teachers.cached import batched
 from tutelage.teachers.cached import shards as _store
 from tutelage.teachers.cached import targets as _part
 from tutelage.teachers.cached import windows as _grid
@@ -136,6 +140,85 @@ def test_where_targets_are_held_changes_nothing(own: Path, teacher_run: Path, re
     held = cache(own, teacher_run, resident=resident)
     assert torch.equal(hidden_of(held.targets(batch)), hidden_of(on_disk))
     assert torch.equal(hidden_of(held.targets(batch.rows(1, 3))), hidden_of(on_disk)[WINDOW : 3 * WINDOW])
+
+
+def test_expected_rows_are_checked_and_copied_by_another_thread(
+    own: Path, teacher_run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    prepare([f"teacher={teacher_run}", "window=16"], out=own, quiet=True)
+    threads: list[str] = []
+    copy, check = _store.Store.copy, _store.Store.check
+    monkeypatch.setattr(
+        _store.Store, "copy", lambda *given: (threads.append(threading.current_thread().name), copy(*given))[1]
+    )
+    monkeypatch.setattr(
+        _store.Store, "check", lambda *given: (threads.append(threading.current_thread().name), check(*given))[1]
+    )
+    first, second, third = (batch_at(own, *positions) for positions in [(3, 400), (900, 16), (48,)])
+    plain = cache(own, teacher_run, resident="disk")
+    expected = [hidden_of(plain.targets(batch)) for batch in (first, second, third)]
+    ahead, seen = cache(own, teacher_run, resident="disk"), []
+    # The last is not what was expected.
+    turns = zip((first, second, third), (second, first, None), expected, strict=True)
+    for batch, following, right in turns:
+        threads.clear()
+        result = hidden_of(ahead.targets(batch))
+        seen.append(set(threads))
+        assert torch.equal(result, right)
+        if following is not None:
+            ahead.expect(following)
+    assert seen[0] == {"MainThread"} and "MainThread" not in seen[1] and "MainThread" in seen[2]
+
+
+def test_a_damaged_row_that_was_read_ahead_is_refused_where_it_is_used(own: Path, teacher_run: Path):
+    prepare([f"teacher={teacher_run}", "window=16"], out=own, quiet=True)
+    [shard] = own.glob("targets/*/shard-00000.bin")
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    stored = cache(own, teacher_run, resident="disk")
+    stored.expect(batch_at(own, 0))
+    with pytest.raises(UserError, match="is damaged"):
+        stored.targets(batch_at(own, 0))
+
+
+def test_rows_that_are_not_written_yet_are_not_read_ahead(own: Path, teacher_run: Path):
+    stored = cache(own, teacher_run, resident="disk")
+    stored.expect(batch_at(own, 0))
+    stored.targets(batch_at(own, 0))
+    stored.expect(batch_at(own, last_start(own)))
+    assert torch.equal(
+        hidden_of(stored.targets(batch_at(own, last_start(own)))),
+        hidden_of(cache(own, teacher_run, resident="disk").targets(batch_at(own, last_start(own)))),
+    )
+
+
+def test_a_teacher_of_units_that_is_recorded_writes_the_same_bytes(
+    own: Path, teacher_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The recording is played by a fake: the work again, into the same memory."""
+    prepare([f"teacher={teacher_run}", "window=16"], out=own, quiet=True)
+    records: list[int] = []
+
+    def record(work: Any, **_: Any) -> Recording:
+        records.append(1)
+        result = [states.clone() for states in work()]
+
+        def replay() -> None:
+            for place, fresh in zip(result, work(), strict=True):
+                place.copy_(fresh)
+
+        return Recording(replay=replay, result=result)
+
+    monkeypatch.setattr(recording, "record", record)
+    init = batched.Speaker.__init__
+
+    def on_cuda(self: Any, *given: Any) -> None:
+        init(self, *given)
+        self._forward = recording.Repeated(self._hidden, like=self._ids, name="", otherwise="")
+
+    monkeypatch.setattr(batched.Speaker, "__init__", on_cuda)
+    other = copied(own, tmp_path / "other")
+    prepare([f"teacher={teacher_run}", "window=16"], out=other, quiet=True)
+    assert records and targets_of(other) == targets_of(own)
 
 
 def test_a_complete_folder_is_only_read(own: Path, teacher_run: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from toys import V, toy_loop, toy_student
 
-from tutelage.models.recording import Recording
+from tutelage.models.recording import WARM_UP, Recording
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.common.base import Sampled, Targets
 from tutelage.teachers.live import Live
-from tutelage.train.graph import WARM_UP, Graphed, InPlace
+from tutelage.train.graph import Graphed, InPlace
 from tutelage.train.loop import Loop
 
 

@@ -8,6 +8,7 @@ import torch
 from toys import V, toy_batches, toy_loop, toy_student
 
 from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.distillation import Distillation
 from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
@@ -154,3 +155,17 @@ def test_a_term_of_weight_zero_is_logged_and_moves_nothing():
     next(iter(toy_loop(plain, Plain())))
     assert "size" in step.terms
     assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), plain.parameters(), strict=True))
+
+
+def test_the_micro_batch_that_comes_next_is_announced_whichever_step_it_is_of():
+    announced: list[list[int]] = []
+    asked: list[list[int]] = []
+
+    def objective(student: Any, batch: Any) -> Any:
+        asked.append(batch.positions.tolist())
+        return CrossEntropy()(student, batch)
+
+    loop = toy_loop(toy_student(), objective, micro=3, steps=3)
+    loop.expect = lambda batch: announced.append(batch.positions.tolist())
+    list(loop)
+    assert announced == asked[1:] and len(asked) == 9

@@ -6,10 +6,10 @@ import pytest
 import torch
 from toys import V, toy_loop, toy_student
 
+from tutelage.models.recording import WARM_UP
 from tutelage.objectives.distillation import Distillation
 from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
-from tutelage.train.graph import WARM_UP
 from tutelage.train.loop import Loop, NotFinite
 
 pytestmark = pytest.mark.gpu

@@ -13,23 +13,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tutelage.models._writer import Roomy, Writer
-from tutelage.models.recording import Recording, record, waits_of
-
-WARM_UP = 3  # tokens before the recording, in which libraries allocate their workspace
+from tutelage.models.recording import Repeated
 
 
 class Captured:
     """Continues a `Writer` with recorded steps. The recording reads the weights in place, so it stays right when they
-    change; it lasts for one group of rows.
-
-    eager: the model reads numbers back from the device while it writes (dynamic RoPE does), which a recording cannot
-           do; found out in the warm-up. Such a model runs without a recording.
+    change; it lasts for one group of rows. A model that reads numbers back from the device while it writes, as dynamic
+    RoPE does, runs without a recording.
     """
 
     def __init__(self, writer: Writer) -> None:
-        self.writer, self.logits, self.steps = writer, writer.logits, 0
-        self.recording: Recording[Tensor] | None = None
-        self.eager = False
+        self.writer, self.logits = writer, writer.logits
         device, rows = writer.logits.device, len(writer.lengths)
         self.ids = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self.positions = writer.lengths[:, None].clone()
@@ -39,27 +33,13 @@ class Captured:
         self.mask = mask_RC[:, None, None, :].clone()
         for layer in writer.cache.layers:
             cast(Roomy, layer).column = self.column
+        options = {"name": "The sampling step", "otherwise": "Sample with captured=False"}
+        self.next = Repeated(self._step, like=self.ids, **options)
 
     def add(self, ids_R: Int[Tensor, " R"]) -> None:
         """Add one token to every row; afterwards `logits` are those of the next token."""
         self.ids.copy_(ids_R[:, None])
-        self.steps += 1
-        if self.steps < WARM_UP or self.eager:
-            self.logits = self._step()
-        elif self.steps == WARM_UP:  # only the last: the first steps may wait while libraries start
-            with waits_of(self.ids.device) as waits:
-                self.logits = self._step()
-            self.eager = bool(waits)
-        else:
-            self._replay()
-
-    def _replay(self) -> None:
-        if self.recording is None:
-            self.recording = record(
-                self._step, like=self.ids, name="The sampling step", otherwise="Sample with captured=False"
-            )
-            self.logits = self.recording.result
-        self.recording.replay()
+        self.logits = self.next()
 
     def _step(self) -> Float[Tensor, "R V"]:
         self.mask.index_fill_(3, self.column, True)

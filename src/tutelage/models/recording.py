@@ -20,6 +20,7 @@ from tutelage.errors import UserError
 
 T = TypeVar("T")
 
+WARM_UP = 3  # times before a recording, in which kernels are compiled and libraries allocate their workspace
 EMPTY = "The CUDA Graph is empty"  # how torch's warning of a recording without any kernel begins
 NOTICE = "Synchronization debug mode is a prototype"  # what torch says of that mode once, whatever happens
 WAIT = "called a synchronizing CUDA operation"  # and that of an operation for which the host waits
@@ -66,6 +67,34 @@ def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, po
             graph.replay()
 
     return Recording(replay=replay, result=result, pool=graph.pool())
+
+
+class Repeated(Generic[T]):
+    """Work that is done again and again on the same memory: eagerly at first, from then on as a recording.
+
+    eager: the work reads numbers back from the device, which a recording cannot do; found out in the warm-up. Such work
+           is never recorded.
+    """
+
+    def __init__(self, work: Callable[[], T], *, like: Tensor, name: str, otherwise: str) -> None:
+        self.work, self.like, self.name, self.otherwise = work, like, name, otherwise
+        self.calls, self.eager = 0, False
+        self.recording: Recording[T] | None = None
+
+    def __call__(self) -> T:
+        """Do the work. The result is overwritten by the next call."""
+        self.calls += 1
+        if self.calls < WARM_UP or self.eager:
+            return self.work()
+        if self.calls == WARM_UP:  # only the last: the first ones may wait while libraries start
+            with waits_of(self.like.device) as waits:
+                result = self.work()
+            self.eager = bool(waits)
+            return result
+        if self.recording is None:
+            self.recording = record(self.work, like=self.like, name=self.name, otherwise=self.otherwise)
+        self.recording.replay()
+        return self.recording.result
 
 
 @functools.cache

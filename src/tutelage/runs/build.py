@@ -20,6 +20,7 @@ from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.objectives.common.load import load_objective
 from tutelage.plug_ins import load_plug_in
 from tutelage.settings.train import Training
+from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
 from tutelage.train import memory, parallel
@@ -253,6 +254,7 @@ def build_loop(
         device=device,
         graphed=graphed,
         fetch=fetch,
+        expect=teacher.expect if isinstance(teacher, Cache) and device.type == "cuda" else None,
     )
 
 

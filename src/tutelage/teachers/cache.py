@@ -119,6 +119,11 @@ class Cache(Teacher):
         """What is stored and what is missing."""
         return ". ".join(part.note for part in self.parts)
 
+    def expect(self, batch: TokenBatch) -> None:
+        """The targets of `batch` are asked for next: read them ahead from the disk."""
+        for part in self.parts:
+            part.expect(batch.positions.cpu().numpy(), batch.ids.shape[1])
+
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:
         """The stored targets at every position of `batch`."""

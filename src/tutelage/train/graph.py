@@ -16,13 +16,11 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tutelage.data.batch import TokenBatch
-from tutelage.models.recording import Recording, record
+from tutelage.models.recording import WARM_UP, Recording, record
 from tutelage.teachers.common.base import Targets, Teacher
 
 Sums = tuple[Tensor, Mapping[str, Tensor]]
 """The loss of a micro-batch and the sums of its terms."""
-
-WARM_UP = 3  # steps before the recording, in which kernels are compiled and libraries allocate their workspace
 
 
 class Record(Protocol):

@@ -92,6 +92,7 @@ class Loop:
     looks_late: bool | None = None  # None: on CUDA
     graphed: bool = False  # replay micro-batches, which are then TokenBatches, as CUDA graphs
     fetch: Callable[[Any], None] | None = None  # what a graph cannot read by itself; see graph.py
+    expect: Callable[[Any], None] | None = None  # called with the micro-batch after the current one, to read ahead
 
     def __post_init__(self) -> None:
         self.scale = LossScale(on=self.precision == "fp16")
@@ -182,6 +183,7 @@ class Loop:
             self._seed_dropout(int(micro.positions[0]))
             with parallel.without_sync(self.together) if i < len(micros) - 1 else nullcontext():
                 loss, terms = run(micro.to(self.device))
+            self._read_ahead(micros, i + 1)
             losses.append(loss)
             for name, value in terms.items():
                 sums[name] = sums[name] + value if name in sums else value
@@ -193,6 +195,16 @@ class Loop:
         """
         mine = batch.share(parallel.rank(), parallel.processes())
         return (mine, 1.0) if len(mine) else (batch.rows(0, 1), 0.0)
+
+    def _read_ahead(self, micros: list[Batch], following: int) -> None:
+        """Announce the micro-batch that follows, of this step or the next, while the device still computes this one."""
+        if self.expect is None:
+            return
+        if following < len(micros):
+            self.expect(micros[following])
+        elif self.step + 1 < self.steps:
+            mine, _ = self._share_of(self.batch_at(self.step + 1))
+            self.expect(mine.rows(0, self.micro.size))
 
     def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
         """Forward and backward pass of a micro-batch."""

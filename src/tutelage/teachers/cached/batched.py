@@ -1,12 +1,14 @@
-"""Teachers at work on whole units: the same answers whoever asks, and whenever."""
+"""Teachers that compute whole units of windows: the same targets whoever asks for them, and whenever."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from tutelage.data.batch import queued
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
+from tutelage.models.recording import Repeated
 from tutelage.models.shapes import positions
 from tutelage.models.student import Student
 from tutelage.teachers.cached.windows import Grid
@@ -16,7 +18,11 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 class Speaker:
-    """Models that read units of a corpus. precision: of their forward pass, whatever the student's is."""
+    """Models that read units of a corpus. precision: of their forward pass, whatever the student's is.
+
+    On CUDA their forward passes are recorded as a graph: a unit is so small that launching its kernels would take as
+    long as running them.
+    """
 
     def __init__(
         self, names: Sequence[str], grid: Grid, stream: TokenStream, device: torch.device, precision: str
@@ -36,11 +42,19 @@ class Speaker:
         self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
         self._grid, self._stream, self._device = grid, stream, device
+        self._ids = torch.zeros((grid.together, grid.window), dtype=torch.long, device=device)
+        self._forward: Callable[[], list[Tensor]] = self._hidden
+        if device.type == "cuda":
+            options = {"name": "The teacher's forward pass", "otherwise": "Set teacher.name=live"}
+            self._forward = Repeated(self._hidden, like=self._ids, **options)
 
     @torch.no_grad()
     def states(self, unit: int) -> list[tuple[Tensor, Tensor]]:
-        """(hidden [rows, H], head [V, H]) of each teacher."""
-        ids = torch.from_numpy(self._grid.ids_of(unit, self._stream)).to(self._device)
+        """(hidden [rows, H], head [V, H]) of each teacher, until the next call."""
+        self._ids.copy_(queued(torch.from_numpy(self._grid.ids_of(unit, self._stream)), self._device))
         with torch.autocast(self._device.type, enabled=False):
-            hidden = [self._grid.kept(model.backbone(ids), unit) for model in self.models]
+            hidden = [self._grid.kept(states, unit) for states in self._forward()]
         return list(zip(hidden, self.heads, strict=True))
+
+    def _hidden(self) -> list[Tensor]:
+        return [model.backbone(self._ids) for model in self.models]

@@ -156,7 +156,11 @@ class Part:
             return self.form.pack(self._speaker_now().states(unit), first).cpu().numpy()
 
     def ensure(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Make and write those of the units that nobody has written, and look at the others."""
+        """Make and write those of the units that nobody has written, and check the others against their records."""
+        self._make_missing(units)
+        self.store.check(units)
+
+    def _make_missing(self, units: Int64[np.ndarray, " U"]) -> None:
         if self._form is None:
             self.begin()
         missing = self.store.missing(units).tolist()
@@ -164,7 +168,6 @@ class Part:
             self.store.write({unit: self.make(unit) for unit in missing[start : start + AT_ONCE]})
         if missing:
             self.let_go()
-        self.store.check(units)
 
     def let_go(self) -> None:
         """The teacher is not needed any more once everything is written."""
@@ -174,8 +177,13 @@ class Part:
     def rows(self, positions: Int64[np.ndarray, " B"], length: int) -> UInt8[Tensor, "N bytes"]:
         """The rows of student windows, on the device."""
         first = self.grid.first_rows(positions)
-        self.ensure(self.grid.units_of(first, length))
+        self._make_missing(self.grid.units_of(first, length))
         return self._held.rows(first, length)
+
+    def expect(self, positions: Int64[np.ndarray, " B"], length: int) -> None:
+        """The rows of these windows are asked for next."""
+        if self._form is not None:
+            self._held.expect(self.grid.first_rows(positions), length)
 
     def hidden(self, rows: UInt8[Tensor, "N bytes"]) -> tuple[Tensor, FrozenHead]:
         """(hidden [N, H], head [V, H]): what rows of hidden states stand for."""

@@ -16,7 +16,9 @@ from torch import Tensor
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 
-TOKENS = 2048  # through the teacher at once: enough to keep a GPU busy, few enough to wait for
+# Tokens of a unit: enough for the products of a GPU, which runs a unit as one launch, and few enough to wait for on a
+# CPU. Part of the identity of stored targets.
+TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
