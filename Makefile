@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 EXTRAS := report,evaluation,hub,judge,zstd,tensorboard
 
-.PHONY: demo test check docs study-toy bench clean
+.PHONY: demo test check docs study-toy bench gpu clean
 
 demo: $(READY)
 	$(RUN)/tutelage study demo
@@ -29,11 +29,16 @@ docs: $(READY)
 study-toy: $(READY)
 	$(RUN)/tutelage study toy
 
-# What a CPU can measure, each in ten minutes at most; run it alone on the machine. A GPU: python benchmarks/gpu.py
+# What a CPU can measure, each in ten minutes at most; run it alone on the machine.
 bench: $(READY) $(PEERS)/.ready
 	for name in head step batch; do $(RUN)/python benchmarks/$$name.py --peers $(PEERS) || exit 1; done
 	for name in time_to_loss $(if $(TUTELAGE_DATA),prepare); do $(RUN)/python benchmarks/$$name.py || exit 1; done
 	$(RUN)/python benchmarks/render.py
+
+# On a machine with a CUDA device: whether everything works there, and how fast it is. Under 15 minutes; run it again and
+# it goes on with what is missing. Ends with one table that can be pasted into a report.
+gpu: $(READY)
+	$(RUN)/python benchmarks/gpu.py --only works --minutes 14
 
 # Those we compare with, beside the environment's torch and never among the package's dependencies.
 $(PEERS)/.ready: $(READY)

@@ -41,14 +41,18 @@ def ours_online(world: World, teacher: Live | None, alpha: float = 0.5, temperat
 
 
 def ours_hidden(world: World, _: Live | None = None) -> Ours:
-    return _cached(world, targets="hidden")
+    return cached(world, targets="hidden")
+
+
+def ours_hidden_on_disk(world: World, _: Live | None = None) -> Ours:
+    return cached(world, targets="hidden", resident="disk")
 
 
 def ours_sparse(world: World, _: Live | None = None) -> Ours:
-    return _cached(world, targets="sparse", samples=SAMPLES, temperature=2.0)
+    return cached(world, targets="sparse", samples=SAMPLES, temperature=2.0)
 
 
-def _cached(world: World, **settings: Any) -> Ours:
+def cached(world: World, **settings: Any) -> Ours:
     """What is missing is written first; then the run is made anew, and loads no teacher."""
     world = replace(world, copy=f"-{settings['targets']}")
     tables = distilling(world, 0.5, 2.0)

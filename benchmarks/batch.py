@@ -12,8 +12,10 @@ step everywhere; our loop takes any batch in several, so this is how much of the
 import argparse
 import gc
 import json
+import math
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,8 +85,13 @@ def _again(world: World, options: argparse.Namespace) -> list[str]:
     return [word for key, value in told.items() for word in (f"--{key}", str(value))]
 
 
-def largest(comparison: str, who: str, world: World, least: int = 8, most: int = 1 << 14) -> dict[str, Any]:
-    """The largest step that fits on the GPU: doubled until it does not, then between the two to a sixteenth."""
+def largest(
+    comparison: str, who: str, world: World, least: int = 8, most: int = 1 << 14, until: float = math.inf
+) -> dict[str, Any]:
+    """The largest step that fits on the GPU: doubled until it does not, then between the two to a sixteenth.
+
+    until: on the clock of time.monotonic; what fitted by then is the answer, and `bounded` says so
+    """
     teacher = world.live()
     tried: dict[int, int | str] = {}
 
@@ -98,12 +105,15 @@ def largest(comparison: str, who: str, world: World, least: int = 8, most: int =
         return isinstance(tried[windows], int)
 
     good, bad = 0, least
-    while bad <= most and fits(bad):
+    while bad <= most and time.monotonic() < until and fits(bad):
         good, bad = bad, bad * 2
-    while bad - good > max(good // FINEST, 1):
+    while bad - good > max(good // FINEST, 1) and time.monotonic() < until:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
-    return {"windows": good, "tokens": good * world.window, "bytes": tried.get(good), "tried": tried}
+    return {
+        "windows": good, "tokens": good * world.window, "bytes": tried.get(good), "tried": tried,
+        "bounded": time.monotonic() >= until,
+    }  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,6 +20,7 @@ On a GPU it is a part of benchmarks/gpu.py, with more rows, Triton peers, and ou
 import argparse
 import gc
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -133,8 +134,11 @@ def show(kind, dtype, rows, timings, memory, errors, left_out) -> None:
 # --- on a GPU -----------------------------------------------------------------------------------------------------
 
 
-def on_gpu(*, quick: bool = False) -> dict[str, Any]:
-    """The comparisons of a GPU; quick: the same at toy sizes on the CPU, to see that they run."""
+def on_gpu(*, quick: bool = False, until: float = math.inf) -> dict[str, Any]:
+    """The comparisons of a GPU; quick: the same at toy sizes on the CPU, to see that they run.
+
+    until: on the clock of time.monotonic, after which no further size is measured
+    """
     device, shape, sizes = ("cpu", TOY, (16,)) if quick else ("cuda", TRUE, GPU_ROWS)
     comparisons = []
     for kind, contestants in ON_GPU.items():
@@ -142,6 +146,8 @@ def on_gpu(*, quick: bool = False) -> dict[str, Any]:
             contestants = {name: x for name, x in contestants.items() if name in ("ours", "ours, torch", "naive")}
         errors, left_out = agreeing(kind, Rows(sizes[0], torch.bfloat16, shape, device), contestants)
         for rows in sizes:
+            if time.monotonic() > until:
+                break
             x = Rows(rows, torch.bfloat16, shape, device)
             found = {"kind": kind, "dtype": "bfloat16", "rows": rows, "errors": errors, "left_out": dict(left_out)}
             comparisons.append(found | _on_gpu(kind, x, {n: contestants[n] for n in errors}, found["left_out"]))

@@ -89,11 +89,51 @@ def test_writing_is_timed_only_where_greedy_text_agrees(benchmark: Loader, tmp_p
 
 def test_the_script_for_a_gpu_runs_dry(benchmark: Loader, tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
-    benchmark("gpu").main(["--dry-run", "--out", str(out)])
+    gpu = benchmark("gpu")
+    slow = ("doctor", "verbs")
+    gpu.main(["--dry-run", "--out", str(out), "--only", ",".join(name for name in gpu.PARTS if name not in slow)])
     found = json.loads(out.read_text())
     assert "failed" not in out.read_text(), out.read_text()
     assert "| ce, 64 tokens |" in benchmark("render").gpu({"h100": found})
     assert {name.split(",")[0] for name in found["steps"]["found"]} == {"ce", "online", "hidden", "sparse"}
+
+
+@pytest.mark.slow
+def test_the_verbs_of_the_script_for_a_gpu_run_dry(benchmark: Loader, tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    benchmark("gpu").main(["--dry-run", "--out", str(out), "--only", "doctor,verbs"])
+    assert "failed" not in out.read_text(), out.read_text()
+
+
+def test_what_is_measured_is_not_measured_again_and_what_failed_is(benchmark: Loader, monkeypatch, tmp_path) -> None:
+    gpu, out, calls = benchmark("gpu"), tmp_path / "gpu.json", []
+
+    def counted(name: str, fails: bool = False):
+        calls.append(name)
+        return {"failed": "once"} if fails else {"value": len(calls)}
+
+    def items(session):
+        yield "good", lambda: counted("good")
+        yield "bad", lambda: counted("bad", fails=calls.count("bad") == 0)
+
+    monkeypatch.setitem(gpu.PARTS, "ceilings", lambda session: counted("ceilings"))
+    monkeypatch.setitem(gpu.PARTS, "steps", items)
+    command = ["--dry-run", "--only", "ceilings,steps", "--out", str(out)]
+    gpu.main(command)
+    gpu.main(command)
+    assert calls == ["ceilings", "good", "bad", "bad"]
+    gpu.main([*command, "--only", "steps", "--again"])
+    assert calls[4:] == ["good", "bad"]
+    found = json.loads(out.read_text())
+    assert found["ceilings"]["found"] == {"value": 1}  # of the first command, and still there
+    assert set(found["steps"]["found"]) == {"good", "bad"}
+
+
+def test_nothing_begins_when_the_time_is_over_and_the_table_says_so(benchmark: Loader, tmp_path, capsys) -> None:
+    out = tmp_path / "gpu.json"
+    benchmark("gpu").main(["--dry-run", "--only", "ceilings,steps", "--minutes", "0", "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert "| ceilings | no time was left |" in printed and "| steps: ce, 64 tokens | no time was left |" in printed
 
 
 def test_a_part_that_fails_says_why_and_the_others_go_on(benchmark: Loader, monkeypatch, tmp_path: Path) -> None:
