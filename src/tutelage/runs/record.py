@@ -15,6 +15,9 @@ from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
 from tutelage.train import parallel
 
+# Raised when a run that was begun before can no longer be resumed: when its checkpoints or its identity change their
+# layout. The oldest runs have no number.
+FORMAT = 1
 KEYS = {"metrics.jsonl": {"step", "kind"}, "stories.jsonl": {"round"}, "events.jsonl": {"step", "kind"}}
 
 
@@ -48,6 +51,7 @@ class Facts:
     status: str
     parts: Identity
     accepted_changes: list[str]
+    format: int = 0
 
 
 class Record:
@@ -58,11 +62,15 @@ class Record:
         self.facts: dict[str, Any] = {}
 
     def existing(self) -> dict[str, Any] | None:
-        """What an earlier command left here; None in an empty place; an error in somebody else's."""
+        """What an earlier command left here; None in an empty place.
+
+        Raises UserError where the folder is not a run, or is an unfinished run of another version's format.
+        """
         file = self.path / "run.json"
         if file.exists():
             facts = read_json(file)
-            as_type(Facts, facts, str(file), "Name another place with run=PATH, or delete the old run")
+            known = as_type(Facts, facts, str(file), "Name another place with run=PATH, or delete the old run")
+            _require_format(known, self.path)
             return facts
         if self.path.exists() and any(not f.name.startswith(".") for f in self.path.iterdir()):
             raise UserError(
@@ -78,6 +86,7 @@ class Record:
         run.json goes first: a folder with a run.json and nothing else is begun again, one without it is nobody's.
         """
         self.facts = {
+            "format": FORMAT,
             "name": self.path.name,
             "recipe": self.name,
             "seed": self.recipe.seed,
@@ -134,3 +143,13 @@ class Record:
         if lost := len(broken) + len(rows) - len(whole):
             notes.append(f"{name}: lines that could not be read and are left out: {lost}.")
         return kept
+
+
+def _require_format(facts: Facts, path: Path) -> None:
+    """Refuse to resume a run that another version began and did not finish. A finished one needs no resuming."""
+    if facts.format != FORMAT and facts.status != "done":
+        age = "an older" if facts.format < FORMAT else "a newer"
+        raise UserError(
+            f"{path} was begun by {age} version of tutelage and cannot be resumed by this one: finish it with that"
+            " version, or name another place with run=PATH"
+        )
