@@ -18,7 +18,7 @@ from typing import Any
 import _bench
 
 from tutelage.files import read_json, read_rows
-from tutelage.models.shapes import shape_config
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.models.student import new_student
 from tutelage.verbs.interact import interact
 from tutelage.verbs.prepare import prepare

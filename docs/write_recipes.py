@@ -45,7 +45,7 @@ def page() -> str:
     parts += ["For the nursery, on a CPU.\n", *map(_recipe, toys), "## Studies\n"]
     parts += [*map(_study, studies), "## Settings of a training recipe\n", *_tables(Training)]
     parts += ["## Settings of an interaction recipe\n", *_tables(Interaction)]
-    for room in ("objectives", "teachers", "judges"):
+    for room in ("objectives", "teachers", "judges", "optimizers"):
         for name in modules(room):
             if settings := _rows(settings_of(room, name)):
                 parts.append(f'### `[{room[:-1]}]` with `name = "{name}"`\n\n{settings}')

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from tutelage.data.batch import TokenBatch
-from tutelage.models.shapes import shape_config
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.live import Live

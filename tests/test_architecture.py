@@ -14,7 +14,7 @@ import tutelage
 PACKAGE = Path(tutelage.__file__).parent
 GROUND = {"errors", "checked", "files", "recipe", "plug_ins", "text"}
 PLUG_INS = {"objectives", "teachers", "judges"}
-BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "models"}
+BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "architectures", "models", "optimizers"}
 BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"train"}
 # Who may import whom, a room's own modules apart. A room's types (`common/base.py`) may be named from any room above
 # the models.
@@ -30,7 +30,9 @@ ALLOWED = {
     "settings": {"errors", "challenge", "recipe"},
     "report": {"errors", "files", "challenge", "recipe", "text"},
     "data": GROUND | {"settings", "nursery"},
-    "models": GROUND | {"settings", "data"},
+    "architectures": GROUND | {"settings"},
+    "optimizers": GROUND | {"settings"},
+    "models": GROUND | {"settings", "data", "architectures"},
     **{room: BELOW_TRAIN for room in PLUG_INS},
     "train": BELOW_TRAIN,
     "evaluate": BELOW_TRAIN | {"train"},
@@ -47,7 +49,9 @@ ALLOWED = {
 TYPES = {f"{room}.common.base" for room in PLUG_INS} | {"evaluate.base"}
 KNOW_TYPES = PLUG_INS | {"train", "evaluate"}
 # Each folder of plug-ins, and what makes a module one: a public function of this name, or one public class.
-FOLDERS = {"objectives": "", "teachers": "", "judges": "", "evaluate/tasks": "task"}
+FOLDERS = {
+    "objectives": "", "teachers": "", "judges": "", "optimizers": "", "architectures": "", "evaluate/tasks": "task"
+}  # fmt: skip
 TORCH_FREE = ("report", "challenge", "settings", "recipe", "study", "nursery", "errors", "files")
 LONGEST, WIDEST = 300, 8
 HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepiece", "tokenizers")

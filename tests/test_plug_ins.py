@@ -247,3 +247,101 @@ def test_shipped_teachers_keep_the_contract():
         assert Teacher in load_class("teachers", name).__mro__
     assert Live.traits.recordable and not load_class("teachers", "cache").traits.recordable
     assert torch.is_grad_enabled()
+
+
+PARTS = {
+    "sgd": '''
+        """Stochastic gradient descent with momentum."""
+        import torch
+        from pydantic import Field
+
+        from tutelage.recipe import Section
+
+
+        class Settings(Section):
+            momentum: float = Field(default=0.9, ge=0, lt=1)
+            """Share of the last step that is kept."""
+
+
+        class Sgd:
+            def __init__(self, recipe, **settings):
+                self.recipe, self.settings = recipe, Settings(**settings)
+
+            def over(self, parameters):
+                return [torch.optim.SGD(parameters.all, lr=self.recipe.lr, momentum=self.settings.momentum)]
+    ''',
+    "neox": '''
+        """A family that is not shipped, with a setting of its own."""
+        from pydantic import Field
+        from transformers import GPTNeoXConfig
+
+        from tutelage.recipe import Section
+
+
+        class Settings(Section):
+            width: int = Field(default=16, ge=4)
+            """Of the hidden states."""
+
+
+        class NeoX:
+            sizes = {"wide": {"width": 32}}
+
+            def config(self, settings, *, vocab, window, eos):
+                return GPTNeoXConfig(
+                    vocab_size=vocab, hidden_size=settings["width"], intermediate_size=32, num_hidden_layers=2,
+                    num_attention_heads=2, max_position_embeddings=window, bos_token_id=eos, eos_token_id=eos,
+                )
+    ''',
+    "nothing": '''
+        """Neither an optimizer nor an architecture."""
+        class Nothing:
+            def __init__(self, *recipe): ...
+    ''',
+}
+
+
+MODULES |= PARTS
+
+
+def own(corpus: object, run: Path, *more: str) -> list[str]:
+    options = [option for option in tiny(corpus, run) if not option.startswith("student.")]
+    return [*options, "student.shape=outside.neox", "optimizer=outside.sgd", "save.every=1", *more]
+
+
+def test_an_optimizer_and_an_architecture_with_settings_of_their_own_resume_bit_for_bit(corpus, tmp_path, monkeypatch):
+    real, asked = lifecycle.StopRequest.made, []
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(lifecycle.StopRequest, "made", lambda self: asked.append(1) or len(asked) > 1 or real(self))
+        train("student_ce", own(corpus, tmp_path / "broken"), quiet=True)
+    broken = train("student_ce", own(corpus, tmp_path / "broken"), quiet=True)
+    whole = train("student_ce", own(corpus, tmp_path / "whole"), quiet=True)
+    assert weights(broken) == weights(whole)
+    config = read_json(whole / "model" / "config.json")
+    assert (config["model_type"], config["hidden_size"]) == ("gpt_neox", 16)
+    plain = train("student_ce", own(corpus, tmp_path / "plain", "optimizer.momentum=0"), quiet=True)
+    assert weights(plain) != weights(whole)
+    wide = train("student_ce", own(corpus, tmp_path / "wide", "student.shape=outside.neox-wide"), quiet=True)
+    assert read_json(wide / "model" / "config.json")["hidden_size"] == 32
+    own_width = own(corpus, tmp_path / "own", "student.config.width=8")
+    assert read_json(train("student_ce", own_width, quiet=True) / "model" / "config.json")["hidden_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["optimizer=outside.nothing"], "outside.nothing .Nothing. has no method over"),
+        (["optimizer.momentum=2"], "optimizer outside.sgd: momentum is 2"),
+        (["optimizer.momentun=0"], r"unknown key momentun .did you mean 'momentum'"),
+        (["student.shape=outside.nothing"], "outside.nothing .Nothing. has no method config"),
+        (["student.config.widht=8"], r"unknown key widht .did you mean 'width'"),
+        (["student.shape=outside.neox-thin"], "There is no shape 'outside.neox-thin'"),
+        (["optimizer=adamw2"], "There is no optimizer 'adamw2' .did you mean 'adamw'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_an_optimizer_or_an_architecture_that_cannot_be_is_refused_before_anything_is_written(
+    options, said, corpus, tmp_path
+):
+    with pytest.raises(UserError, match=f"(?s){said}"):
+        train("student_ce", own(corpus, tmp_path / "run", *options), quiet=True)
+    assert not (tmp_path / "run" / "run.json").exists()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.batch import IGNORED, TokenBatch
-from tutelage.models.shapes import shape_config
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.settings.train import Optimizer

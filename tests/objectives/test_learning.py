@@ -5,9 +5,9 @@ import torch
 from said import per_unit, total
 from toys import V
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.rollouts import rollout_batch
 from tutelage.models.sampling import Sample, sample
-from tutelage.models.shapes import shape_config
 from tutelage.models.student import new_student
 from tutelage.objectives.common.kl import require_first_ratio, require_same
 from tutelage.objectives.common.log_probs import log_probs_of

@@ -18,9 +18,9 @@ import torch
 from scored import PAGE, made, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.portable import INPUTS, portable, unportable
 from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_unigram
-from tutelage.models.shapes import shape_config
 from tutelage.models.student import new_student
 
 OLD = os.environ.get("TUTELAGE_OLD_TRANSFORMERS")

@@ -10,7 +10,7 @@ from tutelage.challenge.budget import Ledger, Provenance
 from tutelage.files import gigabytes
 from tutelage.interaction.prompts import Pool
 from tutelage.models.student import Student
-from tutelage.runs.forecast import MOMENTS
+from tutelage.optimizers.common.load import load_optimizer
 from tutelage.settings.interact import Interaction
 from tutelage.train.optim import lr_factor
 
@@ -93,7 +93,7 @@ class Forecast:
     def disk(self, student: Student) -> int:
         """Bytes: checkpoints (one more while it is written), the model, milestones, the rounds that are kept."""
         settings, model = self.settings, student.parameters_outside() * 4
-        state = model * (1 + MOMENTS[settings.optimizer.name])
+        state = model * (1 + load_optimizer(settings.optimizer.name).traits.moments)
         tokens = self.texts() * (settings.sample.max_new + max(len(p.ids) for p in self.prompts.training))
         rounds = 1 + settings.save.keep * max(1, settings.save.every // max(self._updates_a_round(), 1))
         kept = len(self.milestones())

@@ -11,6 +11,7 @@ from tutelage.recipe.section import Section, subsection
 
 S = TypeVar("S", bound=Section)
 LARGEST = 2**63 - 1
+EXPLAINED = "`tutelage show RECIPE` explains every setting"
 
 
 class Named(Section):
@@ -36,16 +37,28 @@ class Named(Section):
 def validated(schema: type[S], raw: dict[str, Any], where: str) -> S:
     """`raw` as a `schema`. where: begins the message, as in `recipe student_kd`."""
     if problems := list(_impossible(raw)):
-        raise UserError(f"{where}: {'; '.join(problems)}", "", "`tutelage show RECIPE` explains every setting")
+        raise UserError(f"{where}: {'; '.join(problems)}", "", EXPLAINED)
     try:
         value = schema.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_problem(schema, e) for e in error.errors())
-        raise UserError(f"{where}: {problems}", "", "`tutelage show RECIPE` explains every setting") from error
+        raise UserError(f"{where}: {problems}", "", EXPLAINED) from error
     for field in value.__class__.model_fields:
         if isinstance(part := getattr(value, field), Named):
+            _require_no_misspelling(part, field, where)
             part.settings()
     return value
+
+
+def _require_no_misspelling(part: Named, field: str, where: str) -> None:
+    """Refuse a key that resembles one of the table itself and is none of the plug-in's: optimizer.lrr."""
+    own = part.declared().model_fields
+    for key in part.model_extra or {}:
+        near = did_you_mean(key, [name for name in part.__class__.model_fields if name != "name"])
+        if near and key not in own and not did_you_mean(key, own):
+            raise UserError(
+                f"{where}: unknown key {field}.{key}{near}", "", "`tutelage show RECIPE` explains every setting"
+            )
 
 
 def _impossible(value: Any, key: str = "") -> Iterator[str]:

@@ -15,6 +15,8 @@ KINDS = {
     "objectives": "objective",
     "teachers": "teacher",
     "judges": "judge",
+    "optimizers": "optimizer",
+    "architectures": "architecture",
     "evaluate.tasks": "task",
 }
 """Each folder of plug-ins, and what one of them is called in messages."""

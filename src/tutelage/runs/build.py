@@ -9,15 +9,17 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.resident import BYTES_A_TOKEN, Resident
 from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.models.shapes import positions, shape_config
+from tutelage.models.shapes import positions
 from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.objectives.common.load import load_objective
+from tutelage.optimizers.common.load import load_optimizer
 from tutelage.plug_ins import load_plug_in
 from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
@@ -210,7 +212,7 @@ def estimate(recipe: Training, student: Student, objective: Objective) -> memory
         teacher_parameters=teacher.loaded_parameters() if teacher else 0,
         window=recipe.data.window,
         precision=recipe.train.precision,
-        optimizer=recipe.optimizer.name,
+        moments=load_optimizer(recipe.optimizer.name).traits.moments,
     )
 
 

@@ -7,11 +7,10 @@ import torch
 from tutelage.challenge import budget
 from tutelage.files import gigabytes
 from tutelage.models.student import Student
+from tutelage.optimizers.common.load import load_optimizer
 from tutelage.runs.build import Corpus
 from tutelage.settings.train import Training
 from tutelage.train.memory import Needs
-
-MOMENTS = {"adamw": 2, "muon": 2, "adafactor": 0}  # copies of the weights that the optimizer keeps, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Forecast:
     def disk(self, student: Student) -> int:
         """Bytes: checkpoints with their moments (one more while it is written), best models, milestones."""
         model = student.parameters_outside() * 4
-        checkpoint = model * (1 + MOMENTS[self.settings.optimizer.name])
+        checkpoint = model * (1 + load_optimizer(self.settings.optimizer.name).traits.moments)
         return checkpoint * (self.settings.save.keep + 1) + model * (2 + self._milestones_reached())
 
     def disk_in_words(self, student: Student) -> str:

@@ -42,11 +42,12 @@ class Student(Section):
     voids: ClassVar[dict[str, tuple[str, ...]]] = {"weights": ("shape", "config"), "shape": ("weights",)}
 
     shape: str | None = None
-    """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m."""
+    """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; or the
+    dotted path of a module of your own with an architecture."""
     weights: str | None = None
     """Weights to start from: a run, a folder or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}
-    """Fields of the Hugging Face configuration to change in the shape, such as n_layer."""
+    """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, where the architecture has them."""
     pad_vocabulary: int = Field(default=64, ge=1)
@@ -81,13 +82,15 @@ class Objective(Named):
     """A module of objectives/: cross_entropy, distillation, or the dotted path of somebody's own."""
 
 
-class Optimizer(Section):
+class Optimizer(Named):
     """How a gradient becomes a step."""
 
     bare: ClassVar[str] = "name"
+    room: ClassVar[str] = "optimizers"
 
-    name: Literal["adamw", "adafactor", "muon"] = "adamw"
-    """adamw; adafactor (fixed lr, no relative steps); muon: matrices of the body by Muon, the rest by AdamW."""
+    name: str = "adamw"
+    """adamw; adafactor (fixed lr, no relative steps); muon (Muon for the matrices of the body, AdamW for the rest); or
+    the dotted path of a module of your own."""
     lr: float = Field(default=2.5e-4, gt=0)
     """Highest learning rate."""
     muon_lr: float = Field(default=0.02, gt=0)

@@ -23,18 +23,17 @@ class Needs:
 
 
 def needs(
-    config: PretrainedConfig, *, parameters: int, teacher_parameters: int, window: int, precision: str, optimizer: str
+    config: PretrainedConfig, *, parameters: int, teacher_parameters: int, window: int, precision: str, moments: int
 ) -> Needs:
     """A rough estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
 
     About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of
-    attention with their dropout mask.
+    attention with their dropout mask. moments: copies of the weights that the optimizer keeps.
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads
     size = 4 if precision == "fp32" else 2
     token = layers * (18 * width + 2 * heads * window) * size
-    moments = {"adamw": 2, "muon": 2, "adafactor": 0}[optimizer]
     fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4
     return Needs(fixed=fixed, window=token * window)
 

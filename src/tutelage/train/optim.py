@@ -1,4 +1,4 @@
-"""Optimizers and schedules, both functions of the recipe and the step."""
+"""The optimizers of a run driven as one, and the schedule: functions of the recipe and the step."""
 
 import math
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutelage.optimizers.common.base import Parameters
+from tutelage.optimizers.common.load import load_optimizer
 from tutelage.settings.train import Optimizer as Settings
 
 
@@ -32,7 +34,7 @@ def lr_factor(settings: Settings, step: int, steps: int) -> float:
 
 
 class Optimizers:
-    """One optimizer, or Muon for the matrices of the body and AdamW for the rest, driven as one.
+    """The torch optimizers of a recipe, such as Muon for some parameters and AdamW for the rest, driven as one.
 
     Each group remembers the highest learning rate it may have; `set_lr` gives all of them the same share of it.
     """
@@ -92,52 +94,16 @@ class Optimizers:
 
 
 def build_optimizers(student: nn.Module, settings: Settings, own: nn.Module | None = None) -> Optimizers:
-    """The recipe's optimizer over a student's parameters. Vectors (biases, norms) have no weight decay.
+    """The recipe's optimizer over a student's parameters and those of its objective.
 
-    own: what the objective holds to be trained (`own_module`); Muon leaves its matrices to AdamW
+    own: what the objective holds to be trained (`own_module`)
     """
     own_parameters = [p for p in own.parameters() if p.requires_grad] if own else []
     parameters = [p for p in student.parameters() if p.requires_grad] + own_parameters
-    if settings.name == "adafactor":
-        return Optimizers([_adafactor(parameters, settings)])
-    if settings.name == "muon":
-        return Optimizers(_muon(student, parameters, own_parameters, settings))
-    return Optimizers([_adamw(parameters, settings)])
-
-
-def _decayed(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
-    matrices = [p for p in parameters if p.dim() >= 2]
-    vectors = [p for p in parameters if p.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
-
-
-def _adamw(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        _decayed(parameters, settings.weight_decay), lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True
-    )
-
-
-def _adafactor(parameters: list[nn.Parameter], settings: Settings) -> torch.optim.Optimizer:
-    # As people use it for language models: a given learning rate, not one relative to the step or the weights.
-    # torch's own Adafactor always scales by the size of the weights, which is another optimizer.
-    from transformers.optimization import Adafactor
-
-    groups = _decayed(parameters, settings.weight_decay)
-    return Adafactor(groups, lr=settings.lr, scale_parameter=False, relative_step=False, warmup_init=False)
-
-
-def _muon(
-    student: nn.Module, parameters: list[nn.Parameter], own: list[nn.Parameter], settings: Settings
-) -> list[torch.optim.Optimizer]:
-    # Embeddings, heads and positions are tables, not maps between vectors: Muon's argument does not hold for them.
-    tables = {id(m.weight) for m in student.modules() if isinstance(m, nn.Embedding)}
+    # Embeddings, heads and positions are tables, not maps between vectors; what an objective has may be anything.
     head = getattr(student, "head", None)
-    tables |= {id(head)} if head is not None else set()
-    tables |= {id(p) for p in own}
-    matrices = [p for p in parameters if p.dim() == 2 and id(p) not in tables]
-    others = [p for p in parameters if p.dim() != 2 or id(p) in tables]
-    muon = torch.optim.Muon(
-        matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay, momentum=0.95, nesterov=True
-    )
-    return [muon, _adamw(others, settings)]
+    tables = {id(m.weight) for m in student.modules() if isinstance(m, nn.Embedding)}
+    no_maps = tables | {id(head)} | {id(p) for p in own_parameters}
+    maps = [p for p in parameters if p.dim() == 2 and id(p) not in no_maps]
+    optimizer: Any = load_optimizer(settings.name)(settings, **settings.settings())  # type: ignore[call-arg]
+    return Optimizers(optimizer.over(Parameters(all=parameters, maps=maps)))

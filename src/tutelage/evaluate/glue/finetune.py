@@ -33,7 +33,7 @@ def finetune(
         teacher_parameters=0,
         window=longest,
         precision="fp32",
-        optimizer="adamw",
+        moments=2,
     )
     adamw = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True)
     yield from Loop(

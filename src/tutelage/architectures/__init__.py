@@ -1,0 +1,1 @@
+"""Models to make with random weights. One file a family, with its named sizes."""
