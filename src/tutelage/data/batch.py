@@ -14,6 +14,15 @@ IGNORED = -100  # the target of a position from which nothing is to be learnt: t
 _HOST = ("positions", "words", "learnt", "replies")  # tensors that stay on the host
 
 
+def queued(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on the device, copied without a wait. The copy is queued like a kernel only from pinned memory; from
+    other memory of the host, the host itself copies, behind all that the device has still to do.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class Batch:
     """What the loop asks of a batch of any kind: a frozen dataclass whose tensors all begin with its rows.
 
@@ -56,9 +65,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """The same batch on a device. Counts were taken before and stay numbers: nothing waits for the device."""
-        return self._with(
-            **{name: held.to(device, non_blocking=True) for name, held in self._tensors() if name not in _HOST}
-        )
+        return self._with(**{name: queued(held, device) for name, held in self._tensors() if name not in _HOST})
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         values = [(each.name, getattr(self, each.name)) for each in fields(_as_dataclass(self))]
