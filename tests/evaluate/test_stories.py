@@ -16,7 +16,7 @@ from tutelage.evaluate.openings import OPENINGS
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks import stories
 from tutelage.files import fingerprint
-from tutelage.judges.common.base import Part, Rollout, Unavailable, Verdict, unscorable, weighted
+from tutelage.judges.common.base import CriterionScore, Rollout, Unavailable, Verdict, unscorable, weighted
 from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
 
@@ -111,10 +111,10 @@ def test_a_model_with_little_room_writes_less_and_it_is_said():
 
 
 VERDICTS = [
-    weighted({"plot": Part(score=0.25), "style": Part(score=0.75)}),
-    weighted({"plot": Part(score=0.75), "style": Part(score=1.0)}),
+    weighted({"plot": CriterionScore(score=0.25), "style": CriterionScore(score=0.75)}),
+    weighted({"plot": CriterionScore(score=0.75), "style": CriterionScore(score=1.0)}),
     Verdict(status="invalid", score=0.0, reason="empty"),
-    unscorable("it said nice", parts={"plot": Part(score=1.0)}),
+    unscorable("it said nice", parts={"plot": CriterionScore(score=1.0)}),
 ]
 
 
@@ -133,7 +133,7 @@ class Judge:
         if self.away:
             raise Unavailable("Nobody is there")
         self.read += rollouts
-        return [weighted({"length": Part(score=min(1, len(one.text) / 1000))}) for one in rollouts]
+        return [weighted({"length": CriterionScore(score=min(1, len(one.text) / 1000))}) for one in rollouts]
 
 
 def marked(model, judge: Judge, scratch: Path | None = None):

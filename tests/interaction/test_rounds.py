@@ -12,7 +12,7 @@ from tutelage.interaction.pairs import best_against_worst, corrected
 from tutelage.interaction.prompts import Pool, Prompt, pool, require_room
 from tutelage.interaction.rewards import rewards
 from tutelage.interaction.rollouts import Completion
-from tutelage.judges.common.base import Correction, Part, Verdict, unscorable
+from tutelage.judges.common.base import Correction, CriterionScore, Verdict, unscorable
 from tutelage.settings.interact import Interaction, Pairs, Reward
 
 PROMPT = Prompt(ids=(1, 2), text="The old dog")
@@ -161,10 +161,10 @@ def test_an_alarm_sounds_when_marks_rise_and_the_judge_who_never_taught_disagree
 
 
 def test_a_mark_under_a_criterion_is_a_word_and_a_rule_says_none():
-    asked = {name: Part(score=0.5, probabilities={"0": 0.5, "1": 0.5}) for name in ("a", "b", "c")}
+    asked = {name: CriterionScore(score=0.5, probabilities={"0": 0.5, "1": 0.5}) for name in ("a", "b", "c")}
     verdicts = [
         Verdict(status="scored", score=0.5, parts=asked),
-        Verdict(status="scored", score=1, parts={"x": Part(score=1)}),
+        Verdict(status="scored", score=1, parts={"x": CriterionScore(score=1)}),
     ]
     assert words_of_verdicts(verdicts) == 3
 

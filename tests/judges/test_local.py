@@ -63,7 +63,7 @@ def test_a_verdict_is_replayed_without_the_model(model: str, tmp_path: Path) -> 
     said = open_judge("local", store=tmp_path / "s.sqlite", model=model, rubric="story", device="cpu").grade(STORIES)
     other = open_judge("local", store=tmp_path / "s.sqlite", replay=True, model=model, rubric="story", device="cpu")
     assert other.grade(STORIES) == said
-    assert "model" not in vars(other.reader)
+    assert "model" not in vars(other.annotator)
 
 
 def test_a_tutor_writes_the_same_whoever_is_beside_it(model: str, tmp_path: Path) -> None:

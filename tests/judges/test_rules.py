@@ -9,8 +9,8 @@ from tutelage import nursery
 from tutelage.errors import UserError
 from tutelage.judges.common.base import Rollout
 from tutelage.judges.common.escaping import filled, tamed
-from tutelage.judges.common.marks import expected
 from tutelage.judges.common.rubric import SHIPPED, Instructions, Rubric, conversations, load, turns
+from tutelage.judges.common.scores import expected
 from tutelage.judges.rules import Rules
 
 

@@ -13,7 +13,16 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.judges import open_judge, open_tutor
-from tutelage.judges.common.base import Keep, Part, Rollout, Unavailable, Verdict, forget, unscorable, weighted
+from tutelage.judges.common.base import (
+    CriterionScore,
+    OnAnswer,
+    Rollout,
+    Unavailable,
+    Verdict,
+    ignore_answer,
+    unscorable,
+    weighted,
+)
 from tutelage.judges.common.store import RECENT, StoredJudge
 from tutelage.judges.common.validity import fault
 
@@ -34,14 +43,16 @@ class Counting:
     def identity(self) -> dict[str, Any]:
         return {"version": self.version}
 
-    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+    def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
         verdicts = []
         for place, rollout in enumerate(rollouts):
             if len(self.asked) == self.dies_at:
                 raise Unavailable("gone")
             self.asked.append(rollout.text)
-            verdicts.append(weighted({"all": Part(score=1 / 3, probabilities={"0": 2 / 3, "1": 1 / 3}, mass=0.9)}))
-            keep(place, verdicts[-1])
+            verdicts.append(
+                weighted({"all": CriterionScore(score=1 / 3, probabilities={"0": 2 / 3, "1": 1 / 3}, mass=0.9)})
+            )
+            on_answer(place, verdicts[-1])
         return verdicts
 
 
@@ -134,7 +145,7 @@ def test_what_is_no_text_is_worth_nothing_and_no_judge_is_asked(reason: str, tmp
 
 def test_a_judge_that_is_mostly_unreadable_stops_the_run(tmp_path: Path) -> None:
     class Mumbling(Counting):
-        def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+        def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
             good = super().grade(rollouts)
             return [unscorable("mumbled") if place % 9 == 0 else verdict for place, verdict in enumerate(good)]
 

@@ -28,6 +28,6 @@ class Opener:
     def beside(self, home: Path) -> Beside:
         """The judge with its store in a folder of results."""
         store = home / STORE
-        judge = self._judge or open_judge(self.reader.name, store=store, **self.reader.settings()).reader
+        judge = self._judge or open_judge(self.reader.name, store=store, **self.reader.settings()).annotator
         self._judge = judge
         return Beside(self.reader.name.rpartition(".")[2], judge, store)

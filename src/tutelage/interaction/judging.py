@@ -10,7 +10,7 @@ from tutelage.challenge.budget import Provenance
 from tutelage.errors import UserError
 from tutelage.interaction.rollouts import Completion
 from tutelage.interaction.state import Costs
-from tutelage.judges import open_judge, open_tutor
+from tutelage.judges import judge_of, open_judge, open_tutor, tutor_of
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.runs.provenance import provenance_of
 from tutelage.settings.interact import Interaction, Reader
@@ -97,18 +97,14 @@ def owed(recipe: Interaction) -> Provenance:
 
     The held-out judge teaches nothing.
     """
+    judge, tutor = recipe.judge, recipe.tutor
+    models = [*judge_of(judge.name, judge.settings()).models]
+    models += tutor_of(tutor.name, tutor.settings()).models if tutor.name else []
     joined = Provenance()
-    for settings in (recipe.judge, recipe.tutor):
-        if model := _model(settings):
-            of_model = provenance_of(model)
-            joined = joined.joined(Provenance(corpora=of_model.corpora, asked=(*of_model.external, *of_model.asked)))
+    for model in models:
+        of_model = provenance_of(model)
+        joined = joined.joined(Provenance(corpora=of_model.corpora, asked=(*of_model.external, *of_model.asked)))
     return joined
-
-
-def _model(reader: Reader) -> str:
-    """The model behind a judge or tutor; empty for one that is none, such as rules."""
-    settings = reader.settings()
-    return str(settings["model"] or f"the unnamed model of {reader.name}") if "model" in settings else ""
 
 
 def words_of_verdicts(verdicts: Sequence[Verdict]) -> int:

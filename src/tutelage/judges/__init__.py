@@ -1,5 +1,5 @@
-"""Who reads what the student wrote: marks it, or writes it better. One file a reader."""
+"""Judges score what the student writes; tutors write it better. One module a plug-in."""
 
-from tutelage.judges.common.open import open_judge, open_tutor
+from tutelage.judges.common.open import judge_of, open_judge, open_tutor, tutor_of
 
-__all__ = ["open_judge", "open_tutor"]
+__all__ = ["judge_of", "open_judge", "open_tutor", "tutor_of"]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
-from tutelage.judges.common.base import Correction, Keep, Rollout, Verdict, forget
+from tutelage.judges.common.base import Correction, OnAnswer, Rollout, Verdict, ignore_answer
 from tutelage.judges.common.corrections import correction_of
 from tutelage.judges.common.http import Refused, Servers
 from tutelage.judges.common.protocols import CONTINUE, Marker, seed_of, written
@@ -54,6 +54,8 @@ class Settings(Section):
 class Endpoint:
     """Marks by a rubric, or corrects by instructions; both through the same servers."""
 
+    roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
+
     def __init__(self, **settings: Any) -> None:
         self.settings = chosen = Settings(**settings)
         self.servers = Servers(
@@ -80,6 +82,11 @@ class Endpoint:
             else {"max_new": chosen.max_new, "temperature": chosen.temperature, "top_p": chosen.top_p}
         )
         return fingerprint(["endpoint", 1, chosen.model, self.asked.model_dump(), how])
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The one that is asked."""
+        return (self.settings.model or "the unnamed model of endpoint",)
 
     @property
     def about(self) -> str:
@@ -133,18 +140,18 @@ class Endpoint:
         except Refused:
             return ""
 
-    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+    def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
         """A verdict for each, many under way at once."""
         if not isinstance(self.asked, Rubric):
             raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
-        return self.servers.each(rollouts, _timed(self._marker.verdict), keep)
+        return self.servers.each(rollouts, _timed(self._marker.verdict), on_answer)
 
-    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
+    def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each."""
         if not isinstance(self.asked, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
         assert self._model
-        return self.servers.each(rollouts, _timed(self._correction), keep)
+        return self.servers.each(rollouts, _timed(self._correction), on_answer)
 
     def _correction(self, rollout: Rollout) -> Correction:
         assert isinstance(self.asked, Instructions)

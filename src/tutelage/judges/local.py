@@ -9,12 +9,12 @@ from pydantic import Field
 
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
-from tutelage.judges.common.base import Correction, Keep, Rollout, Verdict, forget
+from tutelage.judges.common.base import Correction, OnAnswer, Rollout, Verdict, ignore_answer
 from tutelage.judges.common.corrections import correction_of
 from tutelage.judges.common.escaping import code_of
 from tutelage.judges.common.labels import label_ids
-from tutelage.judges.common.marks import part_of, verdict_of
 from tutelage.judges.common.rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
+from tutelage.judges.common.scores import criterion_score, verdict_of
 from tutelage.recipe import Section
 
 
@@ -46,6 +46,8 @@ class Settings(Section):
 class Local:
     """Marks by a rubric, or corrects by instructions. The model is loaded when it is first asked."""
 
+    roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
+
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
 
@@ -62,6 +64,11 @@ class Local:
         return fingerprint(["local", 1, chosen.model, chosen.dtype, self.asked.model_dump(), how])
 
     @property
+    def models(self) -> Sequence[str]:
+        """The one that is asked."""
+        return (self.settings.model,)
+
+    @property
     def about(self) -> str:
         """Who marks, and by what."""
         does = "marks by" if isinstance(self.asked, Rubric) else "corrects by"
@@ -73,7 +80,7 @@ class Local:
 
         return {"weights": fingerprint_of(self.settings.model)}
 
-    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+    def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
         """A verdict for each; texts of like length are read together."""
         if not isinstance(self.asked, Rubric):
             raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
@@ -84,7 +91,7 @@ class Local:
             places = order[start : start + self.settings.batch]
             for place, verdict in zip(places, self._verdicts([questions[place] for place in places])):
                 verdicts[place] = verdict
-                keep(place, verdict)
+                on_answer(place, verdict)
         return [verdicts[place] for place in range(len(rollouts))]
 
     def _verdicts(self, questions: list[list[list[int]]]) -> list[Verdict]:
@@ -97,7 +104,7 @@ class Local:
                 for token, label in self._label_ids.items():
                     if label in found:
                         found[label] += float(p[token])
-                parts[one.name] = part_of(one, labels, found)
+                parts[one.name] = criterion_score(one, labels, found)
             verdicts.append(verdict_of(parts))
         return verdicts
 
@@ -166,14 +173,14 @@ class Local:
         )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
+    def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each, its chance a function of the text."""
         if not isinstance(self.asked, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
         corrections: list[Correction] = []
         for start in range(0, len(rollouts), self.settings.batch):
             for correction in self._corrections(rollouts[start : start + self.settings.batch]):
-                keep(len(corrections), correction)
+                on_answer(len(corrections), correction)
                 corrections.append(correction)
         return corrections
 

@@ -1,7 +1,7 @@
-"""A tutor that is a plain language model, no chat: it continues the prompt itself and never sees the student's text.
+"""A tutor that is a plain language model without a chat template: it continues the prompt and never sees the
+student's text.
 
-What toys have in place of a teacher who corrects: a model that has read more, or is larger. Its text is sampled, so
-nothing but words reaches the student.
+Toy studies use it in place of a tutor that corrects. Its text is sampled, so nothing but words reaches the student.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from pydantic import Field
 from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
-from tutelage.judges.common.base import Correction, Keep, Rollout, forget
+from tutelage.judges.common.base import Correction, OnAnswer, Rollout, ignore_answer
 from tutelage.models.sampling import sample
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
 from tutelage.recipe import Section
@@ -38,7 +38,9 @@ class Settings(Section):
 
 
 class Plain:
-    """Writes on where the prompt ends."""
+    """Continues the prompt."""
+
+    roles = {"tutor": {}}
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -47,12 +49,17 @@ class Plain:
 
     @property
     def fingerprint(self) -> str:
-        """Of the settings; what weights the name stands for is the identity."""
+        """Of the settings; the weights behind the name are in the identity."""
         return fingerprint(["plain", self.settings.model_dump()])
 
     @property
+    def models(self) -> Sequence[str]:
+        """The one that writes."""
+        return (self.settings.model,)
+
+    @property
     def about(self) -> str:
-        """Said wherever its texts appear."""
+        """Shown wherever its texts are."""
         return f"continuations by {self.settings.model}, which does not see what the student wrote"
 
     def identity(self) -> Mapping[str, Any]:
@@ -63,7 +70,7 @@ class Plain:
     def _loaded(self) -> tuple[Any, Any]:
         return load_model(self.settings.model), load_tokenizer_of(self.settings.model)
 
-    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
+    def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A continuation of each prompt. Its noise is a function of the seed, the prompt and the student's text."""
         (model, tokenizer), settings, corrections = self._loaded, self.settings, []
         for start in range(0, len(rollouts), AT_ONCE):
@@ -83,5 +90,5 @@ class Plain:
             for place, one in enumerate(drawn, start):
                 text = text_behind(prompts[one.prompt], one.ids, tokenizer)
                 corrections.append(Correction(text=text, ended=one.ended))
-                keep(place, corrections[-1])
+                on_answer(place, corrections[-1])
         return corrections

@@ -1,4 +1,4 @@
-"""Marks that are a function of the seed and the text, and of nothing that could be learned: the control."""
+"""Scores that are a function of the seed and the text, and of nothing that can be learned: the control."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -7,20 +7,22 @@ from typing import Any
 from pydantic import Field
 
 from tutelage.files import fingerprint
-from tutelage.judges.common.base import Keep, Part, Rollout, Verdict, forget, weighted
+from tutelage.judges.common.base import CriterionScore, OnAnswer, Rollout, Verdict, ignore_answer, weighted
 from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """Which marks."""
+    """Which scores."""
 
     seed: int = Field(default=1, ge=0)
-    """Decides the marks."""
+    """Decides the scores."""
 
 
 class RandomMarks:
-    """Asks nobody. What rises under it rises by itself."""
+    """Asks no model. What rises under it rises by itself."""
 
+    roles = {"judge": {}}
+    models = ()
     about = "random marks: no judge at all, a control"
 
     def __init__(self, **settings: Any) -> None:
@@ -28,12 +30,12 @@ class RandomMarks:
         self.fingerprint = fingerprint(["random", self.seed])
 
     def identity(self) -> Mapping[str, Any]:
-        """Nothing to find out."""
+        """None."""
         return {}
 
-    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
+    def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
         """One number for each text."""
         return [
-            weighted({"chance": Part(score=Random(f"{self.seed}\n{one.prompt}\n{one.text}").random())})
+            weighted({"chance": CriterionScore(score=Random(f"{self.seed}\n{one.prompt}\n{one.text}").random())})
             for one in rollouts
         ]

@@ -1,24 +1,27 @@
-"""What a judge reads and says. Three kinds of failure are three things here, and none of them is a mark by accident.
+"""The contracts of judges and tutors, and the values that they exchange with a run.
 
-A sample that is no text at all (`invalid`) is known without asking anybody, and worth 0. A verdict that cannot be read
-(`unscorable`) has no score: it is left out of losses, baselines and pairs, and counted. A judge that does not answer
-is no verdict: `Unavailable` stops the run, which keeps all that has been said and goes on when the judge is back.
+Three kinds of failure stay apart, and none of them becomes a score by accident:
+
+invalid      the text fails a rule (empty, too short, copied); score 0, and no judge is asked
+unscorable   the judge's answer cannot be read; no score: left out of losses, baselines and pairs, and counted
+Unavailable  the judge does not answer: the run stops, keeps all answers so far, and resumes when the judge is back
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from tutelage.errors import UserError
 
 Status = Literal["scored", "invalid", "unscorable"]
+Role = Literal["judge", "tutor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What the student wrote behind a prompt, as text without special tokens.
+    """A student's continuation of a prompt, as text without special tokens.
 
-    ended: it came to an end by itself; otherwise it was cut at the length limit, and the judge is told
+    ended: the student ended it; otherwise it was cut at the length limit, and the judge's prompt says so
     """
 
     prompt: str
@@ -27,14 +30,14 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What was said under one criterion.
+class CriterionScore:
+    """The score under one criterion.
 
     score:         [0, 1]
-    weight:        its share in the verdict's score; 0 is only shown
-    probabilities: of each label, 1 in all; empty where the criterion is measured, not asked
-    mass:          how much of the judge's own distribution lay on the labels; None where it did not say
-    missing:       the most that labels the server did not list can have had
+    weight:        its share of the verdict's score; 0 is reported only
+    probabilities: of each label, summing to 1; empty where the criterion is measured by rule
+    mass:          probability of all labels under the judge's whole distribution; None where the server does not say
+    missing:       upper bound of the probability of labels that the server did not list
     """
 
     score: float
@@ -46,21 +49,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a judge made of a rollout.
+    """A judge's answer to one rollout.
 
-    score:   [0, 1]; 0 for an invalid sample; None for an unscorable one, and only then
-    parts:   criterion -> what was said
-    reason:  why it is not scored
-    said:    the judge's own words, where it wrote some
-    seconds: that the asking took
+    score:    [0, 1]; 0 for an invalid text; None for an unscorable one, and only then
+    parts:    criterion -> its score
+    reason:   why there is no score
+    said:     the judge's reply, where it is text
+    seconds:  time that the request took
+    protocol: how a server was asked (`top_logprobs`, `constrained`, ...); empty where there is one way only
     """
 
     status: Status
     score: float | None
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, CriterionScore] = field(default_factory=dict)
     reason: str = ""
     said: str = ""
     seconds: float = 0.0
+    protocol: str = ""
 
     def __post_init__(self) -> None:
         assert (self.score is None) == (self.status == "unscorable"), self
@@ -69,12 +74,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What a tutor would have written in the student's place.
+    """A tutor's version of the student's continuation.
 
-    text:   the continuation, space before it included where there is one: prompt + text is the whole; None where the
-            reply was none, and `reason` says why
-    ended:  the tutor came to an end; otherwise it was cut at its length limit
-    said:   the whole reply, where it was refused
+    text:   the continuation with its leading space, so that prompt + text is the whole; None where the reply is not
+            a continuation, and `reason` says why
+    ended:  the tutor ended it; otherwise it was cut at the length limit
+    said:   the whole reply, where it is not used
     """
 
     text: str | None
@@ -84,32 +89,37 @@ class Correction:
     seconds: float = 0.0
 
 
-def weighted(parts: Mapping[str, Part]) -> Verdict:
-    """The verdict that follows from its parts: their weighted mean."""
+def weighted(parts: Mapping[str, CriterionScore]) -> Verdict:
+    """The verdict whose score is the weighted mean of its criteria."""
     total = sum(part.weight for part in parts.values())
     score = sum(part.weight * part.score for part in parts.values()) / total
     return Verdict(status="scored", score=min(max(score, 0.0), 1.0), parts=parts)
 
 
-def unscorable(reason: str, *, parts: Mapping[str, Part] | None = None, said: str = "") -> Verdict:
-    """A verdict that cannot be read."""
+def unscorable(reason: str, *, parts: Mapping[str, CriterionScore] | None = None, said: str = "") -> Verdict:
+    """A verdict without a score."""
     return Verdict(status="unscorable", score=None, reason=reason, parts=parts or {}, said=said)
 
 
-def forget(place: int, answer: Any) -> None:
-    """Where nobody wants to know at once."""
+def ignore_answer(place: int, answer: Any) -> None:
+    """The `on_answer` of a caller that waits for the whole list."""
 
 
-Keep = Callable[[int, Any], None]
+OnAnswer = Callable[[int, Any], None]
 
 
-class Reader(Protocol):
-    """What judges and tutors have in common.
+class Annotator(Protocol):
+    """What judges and tutors have in common. A plug-in is a class that is constructed with its settings.
 
-    fingerprint: of all that was asked for: model, rubric, settings. Known without a model or a server at hand, so that
-                 stored answers can be read where there is none.
-    about:       one line for people, to stand wherever its answers appear
+    roles:       what the class can be opened as -> settings that stand for empty ones in that role
+    fingerprint: hash of everything that decides an answer: model, rubric, settings. Known without a model or a server
+                 at hand, so that stored answers can be read where there is neither.
+    about:       one line for people, shown wherever its answers are
+    models:      language models whose output reaches the student (runs, folders, Hub names); empty where there is none.
+                 The provenance of a run is taken from here.
     """
+
+    roles: ClassVar[Mapping[Role, Mapping[str, Any]]]
 
     @property
     def fingerprint(self) -> str: ...
@@ -117,26 +127,38 @@ class Reader(Protocol):
     @property
     def about(self) -> str: ...
 
+    @property
+    def models(self) -> Sequence[str]: ...
+
     def identity(self) -> Mapping[str, Any]:
-        """What was found when it was first reached: version, weights, how it answers. A change of it is an error."""
+        """Facts found at first contact: version, weights, protocol. A change under one fingerprint is an error."""
         ...
 
 
-class Judge(Reader, Protocol):
-    """Gives marks."""
+class Judge(Annotator, Protocol):
+    """Gives scores."""
 
-    def grade(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Verdict]:
-        """A verdict for each, in their order. `keep(place, verdict)` is called as soon as one is there."""
+    def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
+        """A verdict for each rollout, in order. `on_answer(index, verdict)` is called as soon as one is there."""
         ...
 
 
-class Tutor(Reader, Protocol):
+class Tutor(Annotator, Protocol):
     """Writes what the student should have written."""
 
-    def correct(self, rollouts: Sequence[Rollout], keep: Keep = forget) -> list[Correction]:
-        """A correction for each, in their order; `keep` as with a judge."""
+    def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
+        """A correction for each rollout, in order; `on_answer` as with a judge."""
+        ...
+
+
+@runtime_checkable
+class Resumes(Protocol):
+    """An annotator that finds out at first contact how it is to be asked, and can be held to what was found before."""
+
+    def restore(self, identity: Mapping[str, Any]) -> None:
+        """Use the protocol of a stored identity; fail, rather than choose another, where it no longer works."""
         ...
 
 
 class Unavailable(UserError):
-    """The judge did not answer, and asking again did not help. Never a mark: what was said so far is stored."""
+    """The judge does not answer, and retries did not help. Never a score: the answers so far are stored."""

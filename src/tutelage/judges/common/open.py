@@ -1,35 +1,50 @@
-"""From a name and settings to a judge or a tutor with a store behind it."""
+"""From a name and settings to a judge or a tutor, with or without a store of its answers."""
 
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import UserError
+from tutelage.judges.common.base import Judge, Role, Tutor
 from tutelage.judges.common.store import StoredJudge, StoredTutor
-from tutelage.recipe import load_class, settings_of
+from tutelage.recipe import load_class
+
+NOT_THIS = {"judge": "gives no marks", "tutor": "gives marks and writes no corrections"}
 
 
 def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredJudge:
-    """The judge `name` (a module of judges/, or a dotted path), its verdicts kept in the file `store`.
+    """The judge `name` (a module of judges/ or a dotted path), its verdicts kept in the file `store`.
 
-    replay: read stored verdicts only; one that is missing is an error
+    replay: read stored verdicts only; a missing one is an error
     """
-    return StoredJudge(_made(name, "grade", settings), store=Path(store), replay=replay)
+    return StoredJudge(judge_of(name, settings), store=Path(store), replay=replay)
 
 
 def open_tutor(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredTutor:
     """The tutor `name`, its corrections kept in the file `store`."""
-    return StoredTutor(_made(name, "correct", settings), store=Path(store), replay=replay)
+    return StoredTutor(tutor_of(name, settings), store=Path(store), replay=replay)
 
 
-def _made(name: str, does: str, settings: dict[str, Any]) -> Any:
-    """One class may do both; what it is asked, the default of its rubric, depends on which."""
+def judge_of(name: str, settings: dict[str, Any]) -> Judge:
+    """The judge without a store."""
+    return _constructed(name, "judge", settings)
+
+
+def tutor_of(name: str, settings: dict[str, Any]) -> Tutor:
+    """The tutor without a store."""
+    return _constructed(name, "tutor", settings)
+
+
+def _constructed(name: str, role: Role, settings: dict[str, Any]) -> Any:
     kind = load_class("judges", name)
-    if not hasattr(kind, does):
+    try:
+        roles = kind.roles
+    except AttributeError as error:
         raise UserError(
-            f"{name} gives {'marks and writes no corrections' if does == 'correct' else 'no marks'}",
-            "A judge that can: endpoint, local, or somebody's own",
-            "",
-        )
-    if "rubric" in settings_of("judges", name).model_fields and not settings.get("rubric"):
-        settings["rubric"] = {"grade": "story", "correct": "correction"}[does]
-    return kind(**settings)
+            f"The class {kind.__name__} of {name} does not declare its roles",
+            'roles = {"judge": {}}, {"tutor": {}} or both',
+            "docs/judges.md has an example",
+        ) from error
+    if role not in roles:
+        raise UserError(f"{name} {NOT_THIS[role]}", f"A {role}: endpoint, local, or one of your own", "")
+    defaults = {key: value for key, value in roles[role].items() if not settings.get(key)}
+    return kind(**{**settings, **defaults})

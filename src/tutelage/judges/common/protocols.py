@@ -11,11 +11,10 @@ import math
 from typing import Any, Literal
 
 from tutelage.errors import UserError
-from tutelage.judges.common.base import Part, Rollout, Unavailable, Verdict, unscorable
+from tutelage.judges.common.base import CriterionScore, Rollout, Unavailable, Verdict, unscorable
 from tutelage.judges.common.escaping import code_of
 from tutelage.judges.common.http import Refused, Servers
 from tutelage.judges.common.labels import label_ids, label_of
-from tutelage.judges.common.marks import part_of, verdict_from_text, verdict_of
 from tutelage.judges.common.rubric import (
     Criterion,
     Labels,
@@ -26,6 +25,7 @@ from tutelage.judges.common.rubric import (
     material,
     whole_conversation,
 )
+from tutelage.judges.common.scores import criterion_score, verdict_from_text, verdict_of
 
 Way = Literal["token_ids", "top_logprobs", "plain_logprobs", "systemone", "text"]
 WAYS: tuple[Way, ...] = ("token_ids", "top_logprobs", "plain_logprobs", "systemone", "text")
@@ -135,7 +135,7 @@ class Marker:
             parts[criterion.name] = self._part(criterion, listed)
         return verdict_of(parts)
 
-    def _part(self, criterion: Criterion, listed: dict[str, float]) -> Part:
+    def _part(self, criterion: Criterion, listed: dict[str, float]) -> CriterionScore:
         """The expected mark, the probabilities of a label's tokens summed."""
         names = labels_of(criterion, self.labels)
         found: dict[str, float] = {}
@@ -147,7 +147,7 @@ class Marker:
         missing = unseen * math.exp(min(listed.values())) if unseen else 0.0
         if self.way == "token_ids" and len(listed) > len(self.ids) + 1:
             missing = 1.0  # a list that was not asked for: the next one may lack a label
-        return part_of(criterion, self.labels, found, missing)
+        return criterion_score(criterion, self.labels, found, missing)
 
     def _by_questions(self, rollout: Rollout) -> Verdict:
         criteria = self.rubric.criteria
@@ -196,7 +196,7 @@ def _listed(reply: Any) -> dict[str, float]:
     return listed
 
 
-def _answered(rubric: Rubric, reply: Any) -> dict[str, Part]:
+def _answered(rubric: Rubric, reply: Any) -> dict[str, CriterionScore]:
     """The probabilities of the levels; the server does not say how much of the whole they are."""
     parts = {}
     for one in rubric.criteria:
@@ -205,5 +205,5 @@ def _answered(rubric: Rubric, reply: Any) -> dict[str, Part]:
         mark = sum(level * p for level, p in enumerate(by_level)) / sum(by_level)
         probabilities = {str(level): p for level, p in enumerate(by_level)}
         score = min(mark / (len(by_level) - 1), 1.0)
-        parts[one.name] = Part(score=score, weight=one.weight, probabilities=probabilities)
+        parts[one.name] = CriterionScore(score=score, weight=one.weight, probabilities=probabilities)
     return parts

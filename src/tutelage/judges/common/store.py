@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from tutelage.errors import UserError
 from tutelage.files import disk_errors
-from tutelage.judges.common.base import Correction, Judge, Keep, Part, Rollout, Tutor, Verdict
+from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Rollout, Tutor, Verdict
 from tutelage.judges.common.validity import fault
 
 RECENT = 200  # verdicts over which unscorable ones are counted ...
@@ -102,7 +102,7 @@ def key_of(reader: str, rollout: Rollout) -> str:
 class _Stored(Generic[A]):
     """Answers from the file where they are there, from `ask` where they are not."""
 
-    reader: Any
+    annotator: Any
     store: Store
     replay: bool
     tally: Counter[str]
@@ -110,20 +110,20 @@ class _Stored(Generic[A]):
     @property
     def fingerprint(self) -> str:
         """The reader's own."""
-        return self.reader.fingerprint
+        return self.annotator.fingerprint
 
     @property
     def about(self) -> str:
         """The reader's own line, and what was found out about it."""
         found = self.store.known(self.fingerprint)
-        return f"{self.reader.about} ({_shown(found)})" if found else self.reader.about
+        return f"{self.annotator.about} ({_shown(found)})" if found else self.annotator.about
 
     def identity(self) -> Mapping[str, Any]:
         """What the store knows, without asking."""
         return self.store.known(self.fingerprint) or {}
 
     def _answers(
-        self, rollouts: Sequence[Rollout], ask: Callable[[list[Rollout], Keep], list[A]], load: Callable[[Any], A]
+        self, rollouts: Sequence[Rollout], ask: Callable[[list[Rollout], OnAnswer], list[A]], load: Callable[[Any], A]
     ) -> list[A]:
         keys = [key_of(self.fingerprint, rollout) for rollout in rollouts]
         records = self.store.read(keys)
@@ -134,12 +134,12 @@ class _Stored(Generic[A]):
             records |= self.store.read(list(missing))
         return [load(records[key]) for key in keys]
 
-    def _ask(self, missing: dict[str, Rollout], ask: Callable[[list[Rollout], Keep], list[A]]) -> None:
+    def _ask(self, missing: dict[str, Rollout], ask: Callable[[list[Rollout], OnAnswer], list[A]]) -> None:
         if self.replay:
             first = next(iter(missing.values())).text.strip()[:60]
             raise UserError(
                 f"{len(missing):,} answers are not in {self.store.path} (first for {first!r})",
-                f"Every answer of {self.reader.about}, to replay the run",
+                f"Every answer of {self.annotator.about}, to replay the run",
                 "Replay with the run's own recipe, seed and software, or set replay=false and let the judge be asked",
             )
         keys, kept = list(missing), set[int]()
@@ -154,7 +154,7 @@ class _Stored(Generic[A]):
 
     def introduce(self) -> None:
         """Reach the reader, find out what it is, and hold it to what the store knows."""
-        self.store.introduce(self.fingerprint, self.reader.about, self.reader.identity())
+        self.store.introduce(self.fingerprint, self.annotator.about, self.annotator.identity())
 
 
 class StoredJudge(_Stored[Verdict]):
@@ -176,7 +176,7 @@ class StoredJudge(_Stored[Verdict]):
             self._stop_if_unreadable(verdict)
         return verdicts
 
-    def _ask_valid(self, rollouts: list[Rollout], keep: Keep) -> list[Verdict]:
+    def _ask_valid(self, rollouts: list[Rollout], keep: OnAnswer) -> list[Verdict]:
         faults = [fault(rollout) for rollout in rollouts]
         asked = [place for place, reason in enumerate(faults) if not reason]
         verdicts = [Verdict(status="invalid", score=0.0, reason=reason) for reason in faults]
@@ -186,7 +186,9 @@ class StoredJudge(_Stored[Verdict]):
         if asked:
             self.tally["asked"] += len(asked)
             self.introduce()
-            said = self.reader.grade([rollouts[place] for place in asked], lambda i, verdict: keep(asked[i], verdict))
+            said = self.annotator.grade(
+                [rollouts[place] for place in asked], lambda i, verdict: keep(asked[i], verdict)
+            )
             for place, verdict in zip(asked, said, strict=True):
                 verdicts[place] = verdict
         return verdicts
@@ -213,13 +215,13 @@ class StoredTutor(_Stored[Correction]):
             self.tally["refused" if correction.text is None else "written"] += 1
         return corrections
 
-    def _ask_tutor(self, rollouts: list[Rollout], keep: Keep) -> list[Correction]:
+    def _ask_tutor(self, rollouts: list[Rollout], keep: OnAnswer) -> list[Correction]:
         self.tally["asked"] += len(rollouts)
         self.introduce()
-        return self.reader.correct(rollouts, keep)
+        return self.annotator.correct(rollouts, keep)
 
 
 def verdict_from(record: dict[str, Any]) -> Verdict:
     """A verdict as it was stored."""
-    parts = {name: Part(**part) for name, part in record["parts"].items()}
+    parts = {name: CriterionScore(**part) for name, part in record["parts"].items()}
     return Verdict(**{**record, "parts": parts})

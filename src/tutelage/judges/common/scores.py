@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from tutelage.judges.common.base import Part, Verdict, unscorable, weighted
+from tutelage.judges.common.base import CriterionScore, Verdict, unscorable, weighted
 from tutelage.judges.common.rubric import Criterion, Labels, Rubric, labels_of
 
 LEAST_MASS = 0.5  # of the judge's distribution on the labels; below it, it was about to say something else
@@ -20,13 +20,15 @@ def expected(weights: Sequence[float]) -> tuple[float, list[float]]:
     return sum(mark * p for mark, p in enumerate(probabilities)), probabilities
 
 
-def part_of(criterion: Criterion, labels: Labels, found: Mapping[str, float], missing: float = 0.0) -> Part:
+def criterion_score(
+    criterion: Criterion, labels: Labels, found: Mapping[str, float], missing: float = 0.0
+) -> CriterionScore:
     """The expected mark. found: label -> probability in the judge's whole vocabulary; not all need be there."""
     names, mass = labels_of(criterion, labels), sum(found.values())
     if mass == 0:
-        return Part(score=0.0, weight=criterion.weight, mass=0.0, missing=missing)
+        return CriterionScore(score=0.0, weight=criterion.weight, mass=0.0, missing=missing)
     mark, probabilities = expected([found.get(name, 0.0) for name in names])
-    return Part(
+    return CriterionScore(
         score=min(mark / (len(names) - 1), 1.0),
         weight=criterion.weight,
         probabilities=dict(zip(names, probabilities)),
@@ -35,7 +37,7 @@ def part_of(criterion: Criterion, labels: Labels, found: Mapping[str, float], mi
     )
 
 
-def verdict_of(parts: Mapping[str, Part]) -> Verdict:
+def verdict_of(parts: Mapping[str, CriterionScore]) -> Verdict:
     """Their weighted mean, where the judge was about to say labels at all."""
     for name, part in parts.items():
         if part.mass is not None and part.mass < LEAST_MASS:
@@ -57,7 +59,7 @@ def verdict_from_text(rubric: Rubric, labels: Labels, said: str) -> Verdict:
         if mark not in names:
             return unscorable(f"the mark {mark} of {criterion.name} is not one of {', '.join(names)}", said=said)
         place = names.index(mark)
-        parts[criterion.name] = Part(
+        parts[criterion.name] = CriterionScore(
             score=place / (len(names) - 1), weight=criterion.weight, probabilities={mark: 1.0}, mass=None
         )
     return weighted(parts)
