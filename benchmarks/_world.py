@@ -13,8 +13,8 @@ import _bench
 import numpy as np
 import torch
 
-from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_tokenizer
 from tutelage.architectures.common.shapes import shape_config
+from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_tokenizer
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.runs import build as assemble

@@ -17,8 +17,8 @@ from typing import Any
 
 import _bench
 
-from tutelage.files import read_json, read_rows
 from tutelage.architectures.common.shapes import shape_config
+from tutelage.files import read_json, read_rows
 from tutelage.models.student import new_student
 from tutelage.verbs.interact import interact
 from tutelage.verbs.prepare import prepare

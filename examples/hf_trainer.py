@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from tutelage.data.batch import TokenBatch
 from tutelage.architectures.common.shapes import shape_config
+from tutelage.data.batch import TokenBatch
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.live import Live
