@@ -377,5 +377,5 @@ def test_targets_of_another_corpus_or_of_a_teacher_that_has_changed_are_refused(
 
 
 def test_a_teacher_that_reads_less_than_its_window_is_refused(own: Path, teacher_run: Path):
-    with pytest.raises(UserError, match=r"windows have 4000 tokens, and \S+ reads at most \d+.*Set teacher.window="):
+    with pytest.raises(UserError, match=r"Windows have 4000 tokens, and \S+ reads at most \d+.*Set teacher.window="):
         cache(own, teacher_run, window=4000)

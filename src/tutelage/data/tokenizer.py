@@ -39,7 +39,7 @@ def load_tokenizer(name: str | Path) -> "PreTrainedTokenizerFast":
         raise UserError(f"There is no folder {name}", "A folder with a tokenizer, or a name on the Hub")
     else:
         tokenizer = _from_hub(ALIASES.get(str(name), str(name)))
-    return _with_end(tokenizer)
+    return with_end(tokenizer)
 
 
 def fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
@@ -227,7 +227,8 @@ def _from_hub(name: str) -> Any:
         raise hub_error(name, "tokenizer", error) from error
 
 
-def _with_end(tokenizer: Any) -> "PreTrainedTokenizerFast":
+def with_end(tokenizer: Any) -> "PreTrainedTokenizerFast":
+    """The tokenizer with a token that ends a text: one that it has already and does not say, or a new one."""
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
             f"{tokenizer.name_or_path} has no fast tokenizer, only {type(tokenizer).__name__}",

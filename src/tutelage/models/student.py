@@ -185,6 +185,11 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
     return model.eval()
 
 
+def load_config(name: str) -> PretrainedConfig:
+    """The configuration of a run, a folder or a Hub name."""
+    return _from_hub(AutoConfig, locate(name), name)
+
+
 def load_tokenizer_of(name: str) -> Tokenizer:
     """The tokenizer that was saved with a model."""
     return _from_hub(AutoTokenizer, locate(name), name)

@@ -15,8 +15,8 @@ from tutelage.data.resident import BYTES_A_TOKEN, Resident
 from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.models.shapes import positions
-from tutelage.models.student import Student, load_student, load_tokenizer_of, new_student
+from tutelage.models.compatible import require_compatible, require_positions
+from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.objectives.common.load import load_objective
 from tutelage.optimizers.common.load import load_optimizer
@@ -131,26 +131,10 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
         student = new_student(config, seed=recipe.seed, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
     else:
         assert settings.weights
-        _require_same_tokenizer(settings.weights, corpus, recipe.data.path)
+        require_compatible(settings.weights, recipe.data.path, corpus.tokenizer)
         student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
-    longest = positions(student.config)
-    if longest is not None and corpus.window > longest:
-        raise UserError(
-            f"data.window is {corpus.window}, and the student reads at most {longest} tokens",
-            "A window that fits into the student",
-            f"Set data.window={longest} or less",
-        )
+    require_positions(settings.weights or "the student", student.config, corpus.window, "data.window")
     return student
-
-
-def _require_same_tokenizer(name: str, corpus: Corpus, path: str) -> None:
-    theirs, ours = load_tokenizer_of(name).get_vocab(), corpus.tokenizer.get_vocab()
-    if theirs != ours:
-        raise UserError(
-            f"{name} has another tokenizer ({len(theirs):,} ids) than {path} was prepared with ({len(ours):,})",
-            "One tokenizer for the model and its corpus",
-            f"Prepare the corpus again with `--tokenizer {name}`",
-        )
 
 
 def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Objective:
@@ -192,9 +176,10 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
             "A run, a folder or a Hub name",
             "Add teacher=PATH",
         )
-    for name in recipe.teacher.models:
-        _require_same_tokenizer(name, corpus, recipe.data.path)
     kind: Any = load_plug_in("teachers", recipe.teacher.name, Teacher)
+    window = None if kind.traits.by_position else corpus.window  # by position, the teacher has windows of its own
+    for name in recipe.teacher.models:
+        require_compatible(name, recipe.data.path, corpus.tokenizer, window=window, setting="data.window")
     options = {"vocab": student.vocab, "device": device, **recipe.teacher.settings()}
     if kind.traits.by_position:
         folder, grain = Path(recipe.data.path), corpus.order.grain

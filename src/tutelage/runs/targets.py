@@ -12,10 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tutelage.data.documents import Tick
 from tutelage.data.stream import TokenStream
-from tutelage.data.tokenizer import load_tokenizer
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import Interrupted
 from tutelage.files import duration, gigabytes
-from tutelage.models.student import load_tokenizer_of
+from tutelage.models.compatible import require_compatible
 from tutelage.recipe import validated
 from tutelage.runs.watch import StopRequest
 from tutelage.settings.train import Data, Names
@@ -70,12 +69,7 @@ def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.
     """Write what is missing of the targets, on as many processes as there are. The same call again does nothing."""
     stream = TokenStream.open(corpus)
     for name in wanted.teacher:
-        if load_tokenizer_of(name).get_vocab() != load_tokenizer(str(corpus)).get_vocab():
-            raise UserError(
-                f"{name} has another tokenizer than {corpus} was prepared with",
-                "One tokenizer for the teacher and the corpus",
-                f"Prepare the corpus with `--tokenizer {name}`, or name another teacher",
-            )
+        require_compatible(name, corpus, window=wanted.reads_window, setting="window")
     window = wanted.reads_window
     grain = window // wanted.phases if wanted.context == "phases" else 1
     settings = wanted.model_dump(exclude={"teacher", "phases", "device", "resident"})

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
+from tutelage.data.tokenizer import with_end
 from tutelage.errors import UserError
 from tutelage.models.head import FrozenHead
 from tutelage.models.precision import HALVES
-from tutelage.models.student import Student, load_student
+from tutelage.models.student import Student, load_student, load_tokenizer_of
 from tutelage.teachers.common.base import Targets, Teacher, Traits
 
 
@@ -18,7 +19,7 @@ class Live(Teacher):
     """Models in evaluation mode, without gradients, run at every step.
 
     models: Students, or names of runs, folders or Hub models. All must share the student's tokenizer; `vocab` says
-            how many ids it has and is checked where it is given.
+            how many ids it has and is checked where it is given. More embeddings than that are padding.
     """
 
     traits = Traits(recordable=True)
@@ -30,12 +31,8 @@ class Live(Teacher):
             raise UserError("No teacher was named", "A run, a folder or a Hub name", "Add teacher=PATH")
         built = [load_student(m, dtype=dtype or torch.float32) if isinstance(m, str) else m for m in models]
         for name, model in zip(models, built, strict=True):
-            if vocab is not None and model.vocab != vocab:
-                raise UserError(
-                    f"The teacher {name} has a vocabulary of {model.vocab:,}, the student one of {vocab:,}",
-                    "One tokenizer for both: a distribution over other tokens cannot be compared",
-                    "Train the student on a corpus prepared with the teacher's tokenizer",
-                )
+            if vocab is not None:
+                _take_vocabulary(model, name, vocab)
         self.models = [model.to(device).eval().requires_grad_(False) for model in built]
         self.heads = [FrozenHead(model.head) for model in self.models]
 
@@ -59,3 +56,17 @@ class Live(Teacher):
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
             return model.backbone(batch.ids).flatten(0, 1)
+
+
+def _take_vocabulary(model: Student, name: Student | str, vocab: int) -> None:
+    """Cut padding off a vocabulary; refuse one that is another. A name says by its tokenizer what is padding."""
+    if isinstance(name, str) and model.vocab > vocab and len(with_end(load_tokenizer_of(name))) == vocab:
+        model.vocab = vocab
+    if model.vocab != vocab:
+        raise UserError(
+            f"The teacher {name if isinstance(name, str) else type(model.model).__name__} gives probabilities to "
+            f"{model.vocab:,} ids, the student to {vocab:,}",
+            "One vocabulary for both: a distribution over other tokens cannot be compared",
+            f"Train the student on a corpus prepared with the teacher's tokenizer; where the tokenizers are the same "
+            f"and the student's embeddings are padded, cut them: model.resize_token_embeddings({model.vocab})",
+        )

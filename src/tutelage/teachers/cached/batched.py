@@ -7,9 +7,8 @@ from torch import Tensor
 
 from tutelage.data.batch import queued
 from tutelage.data.stream import TokenStream
-from tutelage.errors import UserError
+from tutelage.models.compatible import require_positions
 from tutelage.models.recording import Repeated
-from tutelage.models.shapes import positions
 from tutelage.models.student import Student
 from tutelage.teachers.cached.windows import Grid
 from tutelage.teachers.live import Live
@@ -31,13 +30,7 @@ class Speaker:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             live = Live(*names, vocab=stream.vocab, device=device, dtype=torch.float32)
         for name, model in zip(names, live.models, strict=True):
-            longest = positions(model.config)
-            if longest is not None and grid.window > longest:
-                raise UserError(
-                    f"The teacher's windows have {grid.window} tokens, and {name} reads at most {longest}",
-                    "A window that fits into the teacher",
-                    f"Set teacher.window={longest} or less",
-                )
+            require_positions(name, model.config, grid.window, "teacher.window")
         # In float32 as the teacher has it: the rest is rounded now.
         self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
