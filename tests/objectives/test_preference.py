@@ -10,6 +10,7 @@ from said import Says, padded, per_unit, total
 from toys import toy_student
 
 from tutelage.data.pairs import PairBatch, pair_batch
+from tutelage.objectives.common.preference import Pairs
 from tutelage.objectives.dpo import DPO
 from tutelage.objectives.simpo import SimPO
 
@@ -140,3 +141,14 @@ def test_pairs_of_which_none_counts_are_zero_not_nan(objective):
 def test_an_empty_reply_is_refused():
     with pytest.raises(AssertionError, match="without a token"):
         pair_batch([[1]], [[]], [[2]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_difference_of_rounding_is_no_pair_won(dtype):
+    student = toy_student(dtype=dtype)
+    found = Pairs(student, pairs())
+    rewards = found.means.detach()
+    tied = torch.stack([rewards[:, 0], rewards[:, 0] * (1 - 2 * torch.finfo(dtype).eps)], 1)
+    assert float(found.logged(tied)["won"].sum) == 0
+    ahead = torch.stack([rewards[:, 0], rewards[:, 0] - 1e-3], 1)
+    assert float(found.logged(ahead)["won"].sum) == float(found.counted.sum())

@@ -224,3 +224,49 @@ def test_a_value_head_that_knows_explains_all_variance_and_a_constant_one_none()
 
 def test_a_single_advantage_whitens_to_zero():
     assert whitened(torch.tensor([3.0, 8.0]), torch.tensor([True, False])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_before_min_new_log_probs_and_entropies_are_of_the_distribution_without_eos(temperature):
+    student, eos = toy_student(dtype=torch.float64), 60
+    batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1], eos=eos, min_new=2)
+    now = log_probs_of(student, batch, micro=3, temperature=temperature)
+    for row, (prompt, reply) in enumerate(TEXTS):
+        ids = torch.tensor([prompt + reply])
+        logits = student.logits(student.backbone(ids[:, :-1]))[0][len(prompt) - 1 :] / temperature
+        logits[:2, eos] = -torch.inf
+        log_q, here = logits.log_softmax(-1), batch.targets[row] != IGNORED
+        expected = log_q.gather(1, torch.tensor(reply)[:, None]).squeeze(1)
+        assert torch.allclose(now.log_probs[row, here], expected, atol=1e-12)
+        entropy = -torch.where(log_q.isinf(), 0.0, log_q.exp() * log_q).sum(-1)
+        assert torch.allclose(now.entropies[row, here], entropy, atol=1e-12)
+    objective = RLOO(temperature=temperature)
+    prepared = objective.prepared(batch, torch.tensor([1.0, 0.0, 1.0, 0.0]), now, now, kl_weight=0.1)
+    require_first_ratio(per_unit(objective(student, prepared.split(2)[0]), {"sequences": 2})["ratio"])
+
+
+def test_a_likelier_eos_where_it_cannot_be_drawn_earns_no_negative_kl():
+    """Before, a student was paid for raising EOS before `min_new`: its log-probs of everything else fell below the
+    reference's, by -log(1 - p) nats a token."""
+    reference, student, eos = toy_student(dtype=torch.float64), toy_student(dtype=torch.float64), 60
+    replies = [([1, 2], [3, 4, 5, 6, 7, 8]), ([2, 9], [8, 7, 6, 5, 4, 3])]
+    with torch.no_grad():
+        rows = student.head[:60].clone()
+        student.head.mul_(0.0)  # every token equally likely, whatever was read
+        reference.head.copy_(student.head)
+        hidden = student.backbone(torch.tensor([[1, 2]]))[0, -1]
+        assert rows.abs().sum() > 0 and hidden.abs().sum() > 0
+    plain = rollout_batch(replies, prompts=[0, 1])
+    early = rollout_batch(replies, prompts=[0, 1], eos=eos, min_new=6)
+
+    def kl(batch):
+        mask = batch.targets != IGNORED
+        return kl_estimates(
+            log_probs_of(student, batch, micro=2).log_probs, log_probs_of(reference, batch, micro=2).log_probs, mask
+        )[0]
+
+    assert (kl(early).abs() < 1e-12).all()
+    with torch.no_grad():
+        student.head[eos] = 0.5 * hidden
+    assert not torch.allclose(kl(plain), torch.zeros(2).double(), atol=1e-3)
+    assert (kl(early).abs() < 1e-9).all(), "nothing but the forbidden token has changed"

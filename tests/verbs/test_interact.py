@@ -75,6 +75,7 @@ def bad(match, plain, writer, run, *changes, recipe="rloo_toy"):
 def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain, writer, tmp_path):
     run = tmp_path / "run"
     bad("top_p is 0.9.*another distribution", plain, writer, run, "sample.top_p=0.9")
+    bad("sample.n is 1: rloo compares", plain, writer, run, "sample.n=1")
     bad("sample.temperature is 0.7", plain, writer, run, "sample.temperature=0.7")
     bad(
         "a single mark makes no pair",
@@ -97,6 +98,13 @@ def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain,
         "train.lm_weight=1",
         recipe="simpo_toy",
     )
+
+
+def test_texts_that_could_not_end_early_have_a_kl_that_is_never_negative_by_much(plain, writer, tmp_path):
+    options = [*small(plain, writer, tmp_path / "run"), "sample.min_new=20", "rounds=3", "optimizer.lr=1e-2"]
+    rows = read_rows(interact("rloo_toy", options, quiet=True) / "metrics.jsonl")
+    kl = [row["kl"] for row in rows if row["kind"] == "round"]
+    assert len(kl) == 3 and abs(kl[0]) < 1e-4 and min(kl) > -0.5
 
 
 def test_drop_out_is_found_out_before_the_first_update(plain, writer, tmp_path):

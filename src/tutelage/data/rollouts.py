@@ -25,6 +25,8 @@ class RolloutBatch(Batch):
     positions: [R]    a number of each rollout's own
     words:     [R]    words that each shows
     learnt:    [R]    tokens of each reply; 0 for one that nobody could mark
+    forbidden: [R, T] the token that the sampler could not draw in each target's place (EOS before `min_new`), IGNORED
+                      where it could draw any; None where no place has one
     counts:    tokens (of replies), sequences (rollouts that have some)
 
     An objective's `prepared` adds, once for the whole batch and before it is split:
@@ -40,6 +42,7 @@ class RolloutBatch(Batch):
     positions: Int[Tensor, " R"]
     words: Int[Tensor, " R"]
     learnt: Int[Tensor, " R"] = field(default=None)  # pyright: ignore[reportAssignmentType]
+    forbidden: Int[Tensor, "R T"] | None = None
     old_log_probs: Float[Tensor, "R T"] | None = None
     advantages: Float[Tensor, "R ..."] | None = None
     returns: Float[Tensor, "R T"] | None = None
@@ -65,17 +68,26 @@ def rollout_batch(
     prompts: Sequence[int],
     numbers: Sequence[int] | None = None,
     words: Sequence[int] | None = None,
+    eos: int | None = None,
+    min_new: int = 0,
 ) -> RolloutBatch:
     """Token ids of (prompt, reply) as a batch. A reply cut at the longest length has no EOS at its end.
 
     prompts: the number of the prompt of each. numbers: each rollout's own, for dropout; 0, 1, 2, ... by default.
+    eos, min_new: the token that the sampler could not draw among the first `min_new` of a reply, where it had such
+    a rule: log-probs are then of the distribution without it
     """
     ids, targets, in_reply = lay_out(texts)
     assert len(prompts) == len(texts), (len(prompts), len(texts))
+    forbidden = None
+    if eos is not None and min_new:
+        early = in_reply & (in_reply.cumsum(1) <= min_new)
+        forbidden = torch.full_like(targets, IGNORED).masked_fill(early, eos)
     return RolloutBatch(
         ids=ids,
         targets=targets.masked_fill(~in_reply, IGNORED),
         prompts=torch.as_tensor(prompts),
         positions=torch.arange(len(texts)) if numbers is None else torch.as_tensor(numbers),
         words=torch.zeros(len(texts), dtype=torch.long) if words is None else torch.as_tensor(words),
+        forbidden=forbidden,
     )

@@ -136,6 +136,12 @@ def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
             "Several texts a prompt, or somebody who corrects them",
             "Set sample.n=4, or tutor=endpoint",
         )
+    if kind.traits.siblings and sample.n < 2:
+        raise UserError(
+            f"sample.n is {sample.n}: {name} compares a text with others to the same prompt, and would learn nothing",
+            "2 or more texts a prompt",
+            "Set sample.n=4, or objective=ppo",
+        )
     if sample.top_p < 1 or sample.top_k:
         raise UserError(
             f"sample.top_p is {sample.top_p} and sample.top_k {sample.top_k}: {name} would take texts to be drawn "
@@ -180,7 +186,7 @@ def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -
     """How this recipe's rounds teach."""
     distance = Distance(made.student, made.reference, recipe, loop._autocast)
     if made.objective.traits.learns_from == "rewards":
-        return FromRewards(recipe, cast(LearnsFromRewards, made.objective), made.kl_weight, distance)
+        return FromRewards(recipe, cast(LearnsFromRewards, made.objective), tokenizer, made.kl_weight, distance)
     return FromPairs(recipe, made.objective, tokenizer, distance)
 
 

@@ -112,7 +112,7 @@ class FromPairs:
             paired = corrected(
                 completions, corrections, tokenizer=self.tokenizer, longest=longest, faithful=recipe.faithful
             )
-        batch = _rollouts(completions[:MEASURED])
+        batch = _rollouts(completions[:MEASURED], self.tokenizer, recipe)
         figures = self.distance.figures(batch, *self.distance.read(batch, first=first))
         figures |= {"pairs_kept": len(paired.pairs), "pairs_dropped": dict(paired.dropped)}
         if not paired.pairs:
@@ -142,9 +142,15 @@ class FromRewards:
     """What each text is worth, compared with its siblings or with what was expected."""
 
     def __init__(
-        self, recipe: Interaction, objective: LearnsFromRewards, kl_weight: KLWeight, distance: Distance
+        self,
+        recipe: Interaction,
+        objective: LearnsFromRewards,
+        tokenizer: Tokenizer,
+        kl_weight: KLWeight,
+        distance: Distance,
     ) -> None:
-        self.recipe, self.objective, self.kl_weight, self.distance = recipe, objective, kl_weight, distance
+        self.recipe, self.objective, self.tokenizer, self.distance = recipe, objective, tokenizer, distance
+        self.kl_weight = kl_weight
 
     def of(
         self,
@@ -161,7 +167,7 @@ class FromRewards:
             verdicts = [replace(v, status="scored", score=FAITHFUL_MARK) if v.score is None else v for v in verdicts]
         parts = rewards(completions, verdicts, recipe.reward)
         scores = torch.tensor([math.nan if part is None else sum(part.values()) for part in parts], dtype=torch.float64)
-        batch = _rollouts(completions)
+        batch = _rollouts(completions, self.tokenizer, recipe)
         student, reference = self.distance.read(batch, first=first)
         figures = self.distance.figures(batch, student, reference)
         prepared = self.objective.prepared(batch, scores, student, reference, kl_weight=self.kl_weight.value)
@@ -175,11 +181,16 @@ class FromRewards:
         return Experience(batches={"rollouts": prepared}, plan=plan if marked else [], figures=figures)
 
 
-def _rollouts(completions: Sequence[Completion]) -> RolloutBatch:
+def _rollouts(completions: Sequence[Completion], tokenizer: Tokenizer, recipe: Interaction) -> RolloutBatch:
+    # With min_new = 1, the default, only the empty text is excluded; its rule is left out of the log-probs, as in the
+    # published methods. From 2 on a student would be paid for a likely EOS where it cannot be drawn.
+    min_new = recipe.sample.min_new if recipe.sample.min_new > 1 else 0
     return rollout_batch(
         [(completion.prompt.ids, completion.ids) for completion in completions],
         prompts=[completion.place for completion in completions],
         words=[len(completion.prompt.text.split()) + completion.words for completion in completions],
+        eos=cast(int | None, tokenizer.eos_token_id),
+        min_new=min_new,
     )
 
 

@@ -87,6 +87,7 @@ class PPO(LearnsFromRewards):
             counted_RT,
             number=int(batch.learnt.sum()),
             temperature=settings.temperature,
+            forbidden=batch.forbidden,
         )
         terms = clipped_policy(
             logp_RT, batch.old_log_probs, batch.advantages, counted_RT, clip=settings.clip, unit="tokens"

@@ -35,7 +35,7 @@ class RLOO(LearnsFromRewards):
     prompt. Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740. Of weight 0: see clipped_policy, per reply.
     """
 
-    traits = Traits(learns_from="rewards")
+    traits = Traits(learns_from="rewards", siblings=True)
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -60,14 +60,20 @@ class RLOO(LearnsFromRewards):
 
     def __call__(self, student: Any, batch: RolloutBatch) -> Loss:
         assert batch.old_log_probs is not None and batch.advantages is not None, "a batch that RLOO has not prepared"
-        asked_RT = batch.targets != IGNORED
+        mask_RT = batch.targets != IGNORED
         number = int(batch.learnt.sum())
         logp_RT, _ = log_probs_at(
-            student, batch.ids, batch.targets, asked_RT, number=number, temperature=self.settings.temperature
+            student,
+            batch.ids,
+            batch.targets,
+            mask_RT,
+            number=number,
+            temperature=self.settings.temperature,
+            forbidden=batch.forbidden,
         )
-        old_R = (batch.old_log_probs * asked_RT).sum(1)
+        old_R = (batch.old_log_probs * mask_RT).sum(1)
         return Loss(
             clipped_policy(
-                logp_RT.sum(1), old_R, batch.advantages, asked_RT.any(1), clip=self.settings.clip, unit="sequences"
+                logp_RT.sum(1), old_R, batch.advantages, mask_RT.any(1), clip=self.settings.clip, unit="sequences"
             )
         )

@@ -61,6 +61,7 @@ class Traits:
                  (`interact`: PairBatch and NeedsReference, RolloutBatch and LearnsFromRewards)
     teacher:     it is made with `teacher=`, and keeps it as an attribute of that name: HasTeacher
     reference:   its batches need the log-probs of the reference model: NeedsReference
+    siblings:    it compares replies to one prompt, so that `sample.n` must be 2 or more
     value_head:  the student must have a value head
     recordable:  for micro-batches of one shape the host does the same work, so that a CUDA graph of one can be
                  replayed for the others: no value of a batch decides what is run, `counts` and `totals` apart
@@ -69,6 +70,7 @@ class Traits:
     learns_from: Literal["windows", "pairs", "rewards"] = "windows"
     teacher: bool = False
     reference: bool = False
+    siblings: bool = False
     value_head: bool = False
     recordable: bool = False
 

@@ -1,6 +1,6 @@
-"""Log-probabilities of tokens that were written, from one pass of the student over the whole sequences.
+"""Log-probs of the tokens of given sequences, from one forward pass over each sequence.
 
-B sequences, T columns, N tokens that are asked for, H width.
+B sequences, T columns, N tokens in the mask, H width.
 """
 
 from collections.abc import Callable
@@ -20,29 +20,42 @@ def log_probs_at(
     student: Any,
     ids: Int[Tensor, "B T"],
     targets: Int[Tensor, "B T"],
-    asked: Bool[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
     *,
     number: int,
     temperature: float = 1.0,
+    forbidden: Int[Tensor, "B T"] | None = None,
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T H"]]:
-    """log softmax(z / temperature) of the targets that are asked for, 0 elsewhere, and the hidden states.
+    """log softmax(z / temperature) of the targets in the mask, 0 elsewhere, and the hidden states.
 
-    number: how many are asked for, which the host knows. Only theirs are the logits that are ever made.
+    number:    of targets in the mask, which the host knows. Only for these are logits computed.
+    forbidden: the token that could not be drawn in each place, IGNORED where all could: probabilities are those of the
+               distribution without it
     """
     hidden_BTH = student.backbone(ids)
-    flat_NH, at_N = _picked(hidden_BTH, asked, number)
-    logp_N = token_log_probs(flat_NH / temperature, student.head, targets.flatten()[at_N], vocab=student.vocab)
-    return logp_N.new_zeros(asked.numel()).index_copy(0, at_N, logp_N).view(asked.shape), hidden_BTH
+    flat_NH, at_N = _picked(hidden_BTH, mask, number)
+    flat_NH = flat_NH / temperature
+    logp_N = token_log_probs(flat_NH, student.head, targets.flatten()[at_N], vocab=student.vocab)
+    if forbidden is not None:
+        logp_N = logp_N - _log_rest(student, flat_NH, forbidden.flatten()[at_N])
+    return logp_N.new_zeros(mask.numel()).index_copy(0, at_N, logp_N).view(mask.shape), hidden_BTH
+
+
+def _log_rest(student: Any, flat_NH: Tensor, forbidden_N: Tensor) -> Tensor:
+    """[N] log(1 - p) of the forbidden token, nats: the mass of all others; 0 where none is forbidden."""
+    logp_N = token_log_probs(flat_NH, student.head, forbidden_N, vocab=student.vocab)
+    rest_N = -torch.expm1(torch.where(forbidden_N != IGNORED, logp_N, -1.0))
+    return torch.where(forbidden_N != IGNORED, rest_N.clamp(min=torch.finfo(rest_N.dtype).eps).log(), 0.0)
 
 
 def values_at(student: Any, hidden_BTH: Float[Tensor, "B T H"], targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-    """What the value head expects of the rest where a target of the reply comes next, 0 elsewhere."""
+    """The value head's output before each target of a reply, 0 elsewhere."""
     return torch.where(targets != IGNORED, student.value(hidden_BTH), 0.0)
 
 
-def _picked(hidden_BTH: Tensor, asked: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    flat = asked.flatten()
-    # With the size known beforehand a GPU is not asked for it. Not every device has this operation.
+def _picked(hidden_BTH: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    flat = mask.flatten()
+    # With the size known beforehand the host does not wait for a GPU. Not every device has this operation.
     at_N = (torch.nonzero_static(flat, size=number) if flat.is_cuda else flat.nonzero()).squeeze(1)
     return hidden_BTH.flatten(0, 1).index_select(0, at_N), at_N
 
@@ -55,23 +68,39 @@ def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: fl
     """
     valued = model.value_head is not None
 
-    def parts(part: RolloutBatch) -> tuple[Tensor, ...]:
-        asked_RT = part.targets != IGNORED
+    def statistics(part: RolloutBatch) -> tuple[Tensor, ...]:
+        mask_RT = part.targets != IGNORED
         hidden_RTH = model.backbone(part.ids)
-        flat_NH, at_N = _picked(hidden_RTH, asked_RT, int(part.learnt.sum()))
-        found = token_statistics(flat_NH / temperature, model.head, part.targets.flatten()[at_N], vocab=model.vocab)
-        spread = (each.new_zeros(asked_RT.numel()).index_copy(0, at_N, each).view(asked_RT.shape) for each in found)
-        return (*spread, values_at(model, hidden_RTH, part.targets)) if valued else tuple(spread)
+        flat_NH, at_N = _picked(hidden_RTH, mask_RT, int(part.learnt.sum()))
+        flat_NH = flat_NH / temperature
+        of_each = token_statistics(flat_NH, model.head, part.targets.flatten()[at_N], vocab=model.vocab)
+        if part.forbidden is not None:
+            of_each = _without_forbidden(model, flat_NH, part.forbidden.flatten()[at_N], *of_each)
+        placed = (x_N.new_zeros(mask_RT.numel()).index_copy(0, at_N, x_N).view(mask_RT.shape) for x_N in of_each)
+        return (*placed, values_at(model, hidden_RTH, part.targets)) if valued else tuple(placed)
 
-    log_probs, entropies, *values = without_gradient(parts, batch, model, micro=micro)
+    log_probs, entropies, *values = without_gradient(statistics, batch, model, micro=micro)
     return LogProbs(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
+
+
+def _without_forbidden(
+    model: Any, flat_NH: Tensor, forbidden_N: Tensor, logp_N: Tensor, entropy_N: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log-probs and entropies of the distribution without the forbidden token, q being its probability.
+
+    H' = (H + q log q) / (1 - q) + log(1 - q)
+    """
+    rest_N = _log_rest(model, flat_NH, forbidden_N)
+    q_N = -torch.expm1(rest_N)
+    entropy_N = (entropy_N + torch.special.xlogy(q_N, q_N)) / rest_N.exp() + rest_N
+    return logp_N - rest_N, entropy_N
 
 
 @torch.no_grad()
 def without_gradient(
-    reads: Callable[[Any], tuple[Tensor, ...]], batch: Batch, model: Any, *, micro: int
+    of: Callable[[Any], tuple[Tensor, ...]], batch: Batch, model: Any, *, micro: int
 ) -> tuple[Tensor, ...]:
-    """What `reads` gives of a batch, a micro-batch at a time on the model's device, as a whole on the host."""
+    """The tensors that `of` gives for a batch: computed by micro-batches on the model's device, joined on the host."""
     device = model.head.device
-    found = [reads(part.to(device)) for part in batch.split(micro)]
-    return tuple(torch.cat(each).cpu() for each in zip(*found, strict=True))
+    parts = [of(part.to(device)) for part in batch.split(micro)]
+    return tuple(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))

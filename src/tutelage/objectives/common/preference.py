@@ -12,6 +12,8 @@ from tutelage.data.pairs import CHOSEN, REJECTED, PairBatch
 from tutelage.objectives.common.base import Term
 from tutelage.objectives.common.log_probs import log_probs_at
 
+TIE = 16  # units of rounding of a reward's size, below which a difference is none
+
 
 class Pairs:
     """Pairs under a student. P pairs; the columns of [P, 2] are chosen and rejected.
@@ -43,8 +45,11 @@ class Pairs:
         """Share of pairs whose chosen reply has the higher reward, by how much, and mean log-probabilities a token."""
         chosen, rejected = rewards_P2.detach().unbind(1)
         means = self.means.detach()
+        # Two passes over equal replies differ by rounding alone, which is no win.
+        size = torch.maximum(rewards_P2.detach().abs(), means.abs()).amax(1)
+        won = chosen - rejected > TIE * torch.finfo(means.dtype).eps * size
         return {
-            "won": self.term((chosen > rejected).to(means.dtype), 0.0),
+            "won": self.term(won.to(means.dtype), 0.0),
             "margin": self.term(chosen - rejected, 0.0),
             "chosen": self.term(means[:, CHOSEN], 0.0),
             "rejected": self.term(means[:, REJECTED], 0.0),
