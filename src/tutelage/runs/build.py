@@ -22,7 +22,6 @@ from tutelage.objectives.common.load import load_objective
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.plug_ins import load_plug_in
 from tutelage.settings.train import Training
-from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
 from tutelage.train import memory, parallel
@@ -241,7 +240,7 @@ def build_loop(
         device=device,
         graphed=graphed,
         fetch=fetch,
-        expect=teacher.expect if isinstance(teacher, Cache) and device.type == "cuda" else None,
+        expect=teacher.expect if teacher and teacher.traits.by_position and device.type == "cuda" else None,
     )
 
 

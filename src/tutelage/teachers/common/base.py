@@ -67,6 +67,9 @@ class Teacher(Protocol):
         """The targets at every position of a batch that is on the device."""
         ...
 
+    def expect(self, batch: TokenBatch) -> None:
+        """Read ahead, if that helps: the targets of `batch` are asked for next, and the device is still at work."""
+
     def compile(self) -> None:
         """Compile the models that run at every step, as the student is where `train.compile` is set."""
 
