@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tutelage.data.batch import IGNORED, TokenBatch, token_batch
+from tutelage.data.batch import IGNORED, TokenBatch, queued, token_batch
 from tutelage.data.resident import Resident
 from tutelage.data.stream import Order, TokenStream
 
@@ -35,3 +35,27 @@ def test_counts_of_shares_and_micro_batches_are_those_of_their_targets():
     for part in [*whole.split(3), whole.share(1, 2)]:
         assert part.counts == {"tokens": int((part.targets != IGNORED).sum()), "sequences": len(part)}
         assert part.totals == whole.counts
+
+
+class Host:
+    """A tensor of the host that remembers what was asked of it."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def pin_memory(self) -> "Host":
+        self.asked.append("pinned")
+        return self
+
+    def to(self, device: torch.device, *, non_blocking: bool) -> "Host":
+        self.asked.append(f"queued for {device}" if non_blocking else "waited for")
+        return self
+
+
+def test_what_goes_to_a_gpu_goes_through_pinned_memory():
+    for device, expected in (("cuda:1", ["pinned", "queued for cuda:1"]), ("cpu", ["queued for cpu"])):
+        host = Host()
+        queued(host, torch.device(device))
+        assert host.asked == expected

@@ -10,6 +10,7 @@ import torch
 from glued import BELOW, QUICK, llama, official, tools, without_dropout
 from scored import gpt2, tokenizer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tutelage.evaluate.glue.classifier import Classification, Classifier, batch_of, is_causal, padding_moves_positions
 from tutelage.evaluate.glue.data import PARTS, Examples, Procedure, read
@@ -127,6 +128,27 @@ def test_head_and_settings_are_the_challenges():
 def test_causality_and_padded_positions_are_found_out_by_asking_the_model():
     assert is_causal(gpt2().base_model) and is_causal(llama().base_model)
     assert padding_moves_positions(gpt2().base_model) and not padding_moves_positions(llama().base_model)
+
+
+class Waits(TorchDispatchMode):
+    """Counts numbers that the host reads from tensors: on a GPU it would wait for each."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.reads += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_causal_body_reads_a_padded_batch_without_a_mask_and_without_a_wait(examples):
+    batch = batch_of(examples, np.arange(6), np.arange(6))
+    for moved in (False, True):
+        model = Classifier(gpt2().base_model, classes=2, pool="last", seed=1, moved=moved).eval()
+        with torch.no_grad(), Waits() as waits:
+            model(batch)
+        assert waits.reads == 0
 
 
 def test_the_best_epoch_is_the_first_of_equals(monkeypatch):

@@ -35,7 +35,7 @@ def state_of(loop: Loop) -> dict[str, torch.Tensor]:
 
 def poisoned(at_step: int, *, late: bool, loss: bool = True, micro: int = 4) -> Loop:
     """Two micro-batches a step; the second one of that step is to blame."""
-    return toy_loop(toy_student(dropout=0.1), Poisoned(2 * at_step, loss=loss), micro=micro, looks_late=late)
+    return toy_loop(toy_student(dropout=0.1), Poisoned(2 * at_step, loss=loss), micro=micro, checks_late=late)
 
 
 @pytest.mark.parametrize("loss", [True, False], ids=["loss", "gradient"])
@@ -52,7 +52,7 @@ def test_seen_late_the_weights_are_those_of_the_step_before_the_bad_one(loss):
     for _ in range(7):  # four steps after the bad one nobody has asked yet
         next(steps)
     with pytest.raises(NotFinite) as asked:
-        late.look()
+        late.check_finite()
     assert str(asked.value) == str(at_once.value) and "step 4" in str(asked.value)
     assert late.step == early.step == 3
     after = state_of(late)
@@ -77,7 +77,7 @@ def test_a_state_with_bad_numbers_behind_it_is_not_given_out():
 
 
 def test_where_nobody_asks_the_loop_does_after_a_while(monkeypatch):
-    monkeypatch.setattr(loops, "LATEST_LOOK", 5)
+    monkeypatch.setattr(loops, "LATEST_CHECK", 5)
     taken, loop = 0, poisoned(2, late=True)
     with pytest.raises(NotFinite, match="step 2"):
         for _ in loop:
@@ -85,11 +85,11 @@ def test_where_nobody_asks_the_loop_does_after_a_while(monkeypatch):
     assert taken == 4
 
 
-def test_looking_late_changes_no_bit():
+def test_checking_late_changes_no_bit():
     students = [toy_student(dropout=0.2), toy_student(dropout=0.2)]
-    runs = [toy_loop(s, micro=3, looks_late=late) for s, late in zip(students, (False, True), strict=True)]
+    runs = [toy_loop(s, micro=3, checks_late=late) for s, late in zip(students, (False, True), strict=True)]
     losses = [[float(step.loss) for step in run] for run in runs]
-    assert runs[1].looks_late and losses[0] == losses[1]
+    assert runs[1].checks_late and losses[0] == losses[1]
     assert all(torch.equal(a, b) for a, b in zip(*(s.parameters() for s in students), strict=True))
 
 
@@ -99,7 +99,7 @@ def test_looking_late_changes_no_bit():
     ids=["muon", "adafactor", "fp16"],
 )
 def test_who_cannot_leave_a_step_out_on_the_device_reads_every_step(options):
-    loop = toy_loop(toy_student(), Poisoned(3), looks_late=True, **options)
+    loop = toy_loop(toy_student(), Poisoned(3), checks_late=True, **options)
     steps = iter(loop)
     next(steps), next(steps)
     with pytest.raises(NotFinite, match="step 3"):

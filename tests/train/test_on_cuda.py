@@ -1,4 +1,4 @@
-"""On a GPU: nothing waits for it between two looks, and what is replayed is what runs eagerly."""
+"""On a GPU: nothing waits for it between two checks, and a replayed step is the eager one."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def taken(loop: Loop) -> list[list[float]]:
 @pytest.mark.parametrize("shape", ["gpt2-tiny", "llama-tiny"])
 @pytest.mark.parametrize("distil", [False, True])
 @pytest.mark.parametrize("graphed", [False, True])
-def test_between_two_looks_nothing_waits_for_the_device(shape, distil, graphed):
+def test_between_two_checks_nothing_waits_for_the_device(shape, distil, graphed):
     loop = on_cuda(distil=distil, shape=shape, micro=4, graphed=graphed)
     steps = iter(loop)
     for _ in range(WARM_UP + 2):
@@ -42,7 +42,7 @@ def test_between_two_looks_nothing_waits_for_the_device(shape, distil, graphed):
             next(steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    loop.look()
+    loop.check_finite()
 
 
 @pytest.mark.parametrize("micro", [8, 4])
@@ -91,7 +91,7 @@ def test_a_bad_number_found_late_leaves_the_weights_of_the_step_before():
     for _ in range(4):
         next(steps)
     with pytest.raises(NotFinite, match="step 3"):
-        loop.look()
+        loop.check_finite()
     assert all(torch.equal(a, b) for a, b in zip(before, loop.student.parameters(), strict=True))
 
 

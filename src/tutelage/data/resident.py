@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from tutelage.data.batch import TokenBatch, batch_of
+from tutelage.data.batch import TokenBatch, batch_of, queued
 from tutelage.data.stream import TokenStream
 
 BYTES_A_TOKEN = 4
@@ -23,9 +23,7 @@ class Resident:
 
     def batch(self, positions: Int64[np.ndarray, " B"], *, window: int, reads: int) -> TokenBatch:
         """The windows that begin at the positions. Words are those that start in their first `window` tokens."""
-        host = torch.from_numpy(positions)
-        # From pinned memory the copy is queued like any kernel; from other memory the host would do it itself.
-        starts_B = (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
+        starts_B = queued(torch.from_numpy(positions), self.device)
         at_BT = starts_B[:, None] + torch.arange(reads, device=self.device)
         counted = min(window, reads)
         words = self.words_before[positions + counted] - self.words_before[positions]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tutelage.models.head import token_log_probs
+from tutelage.models.precision import double, float64_device
 
 NUMBERS = 2**24  # logits that exist at one time: 64 MB in fp32
 
@@ -42,12 +43,14 @@ class Logits:
         head = self._head
         if not isinstance(head, nn.Linear) or head.bias is not None:
             return _through(head, hidden_NH[of_M], targets_M)
-        first_N = torch.empty(len(hidden_NH), dtype=torch.long, device=of_M.device)
-        first_N[of_M] = targets_M
-        logp = token_log_probs(hidden_NH, head.weight, first_N).double()[of_M]
-        more = (targets_M != first_N[of_M]).nonzero()[:, 0]
-        apart = head.weight[targets_M[more]] - head.weight[first_N[of_M[more]]]
-        logp[more] += (hidden_NH[of_M[more]] * apart).sum(-1)
+        # The last target of each row, the same on every run: assigned by index, equal indices race on a GPU.
+        last_N = torch.zeros(len(hidden_NH), dtype=torch.long, device=of_M.device)
+        last_N.scatter_reduce_(0, of_M, torch.arange(len(of_M), device=of_M.device), "amax")
+        known_N = targets_M[last_N]
+        logp = double(token_log_probs(hidden_NH, head.weight, known_N)[of_M])
+        more = (targets_M != known_N[of_M]).nonzero()[:, 0]
+        apart = head.weight[targets_M[more]] - head.weight[known_N[of_M[more]]]
+        logp[more.to(logp.device)] += (hidden_NH[of_M[more]] * apart).sum(-1).to(logp.device)
         return logp
 
 
@@ -55,14 +58,14 @@ def _through(
     head: nn.Module | None, hidden_NH: Float[Tensor, "N H"], targets_N: Int[Tensor, " N"]
 ) -> Float[Tensor, " N"]:
     """The same for any head, and for hidden states that are logits already, some rows at a time."""
-    out = [torch.zeros(0, dtype=torch.float64, device=hidden_NH.device)]
+    out = [torch.zeros(0, dtype=torch.float64, device=float64_device(hidden_NH.device))]
     vocab = hidden_NH.shape[-1] if head is None else int(head.get_parameter("weight").shape[0])
     rows = max(1, NUMBERS // vocab)
     for begin in range(0, len(targets_N), rows):
         logits = hidden_NH[begin : begin + rows]
         logits = (logits if head is None else head(logits)).float()
         chosen = logits.gather(-1, targets_N[begin : begin + rows, None]).squeeze(-1)
-        out.append(chosen.double() - logits.logsumexp(-1).double())
+        out.append(double(chosen) - double(logits.logsumexp(-1)))
     return torch.cat(out)
 
 

@@ -184,7 +184,7 @@ def build_loop(
 
 def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> Lessons:
     """How this recipe's rounds teach."""
-    distance = Distance(made.student, made.reference, recipe, loop._autocast)
+    distance = Distance(made.student, made.reference, recipe, loop.autocast)
     if made.objective.traits.learns_from == "rewards":
         return FromRewards(recipe, cast(LearnsFromRewards, made.objective), tokenizer, made.kl_weight, distance)
     return FromPairs(recipe, made.objective, tokenizer, distance)

@@ -95,9 +95,11 @@ class Local:
         return [verdicts[place] for place in range(len(rollouts))]
 
     def _verdicts(self, questions: list[list[list[int]]]) -> list[Verdict]:
+        from tutelage.models.precision import double
+
         assert isinstance(self.asked, Rubric)
         labels, verdicts = self.settings.labels, []
-        for of_story in self.prefill.logs(questions, self._opening).double().exp():
+        for of_story in double(self.prefill.logs(questions, self._opening)).exp():
             parts = {}
             for one, p in zip(self.asked.criteria, of_story):
                 found = dict.fromkeys(labels_of(one, labels), 0.0)

@@ -16,6 +16,7 @@ from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
 from tutelage.models.compatible import require_compatible, require_positions
+from tutelage.models.head import workspace
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.objectives.common.load import load_objective
@@ -187,9 +188,11 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
     return kind(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
 
 
-def estimate(recipe: Training, student: Student, objective: Objective) -> memory.Needs:
+def estimate(recipe: Training, student: Student, objective: Objective, device: torch.device) -> memory.Needs:
     """Memory that a step will need."""
     teacher = teacher_of(objective)
+    dtype = HALF.get(recipe.train.precision, torch.float32)
+    taught = teacher is not None
     return memory.needs(
         student.config,
         parameters=sum(p.numel() for part in (student, own_module(objective)) for p in part.parameters()),
@@ -197,6 +200,7 @@ def estimate(recipe: Training, student: Student, objective: Objective) -> memory
         window=recipe.data.window,
         precision=recipe.train.precision,
         moments=load_optimizer(recipe.optimizer.name).traits.moments,
+        workspace=workspace(student.vocab, student.head.shape[1], dtype=dtype, device=device, taught=taught),
     )
 
 

@@ -49,8 +49,7 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["L
     """
     name = Path(recipe).stem
     path = Path(settings.run or f"runs/{name}-s{settings.seed}")
-    try:
-        device = parallel.start(settings.train.device)
+    with parallel.joined(settings.train.device) as device:
         console = Console(quiet=how.quiet or parallel.rank() > 0, highlight=False)
         life = Lifecycle(settings, name, path, console, device)
         if how.dry_run:
@@ -58,8 +57,6 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["L
             return path
         with deterministic(settings.train.deterministic and device.type == "cuda"):
             life.run(make(life), how)
-    finally:
-        parallel.stop()
     return path
 
 
@@ -200,14 +197,14 @@ class Lifecycle:
         for note in step.notes:
             self.record.event(step.index, "skipped" if step.skipped else "halved", note)
         if log or ends:
-            self.loop.look()
+            self.loop.check_finite()
             self._log_step(step)
         self.keep_milestones(before, ends=ends)
 
     def keep_milestones(self, before: int, *, ends: bool) -> None:
         """Save the milestones that were passed since `before` words. ends: within a hundredth counts as passed."""
         for words in budget.crossed(self.work.milestones(), before, self.ledger.shown, ends=ends):
-            self.loop.look()
+            self.loop.check_finite()
             self.save_model(self.path / budget.milestone_name(words))
 
     def _log_step(self, step: Step) -> None:
@@ -240,7 +237,7 @@ class Lifecycle:
 
     def checkpoint(self) -> None:
         """Everything that a later command needs in order to go on from here."""
-        self.loop.look()  # all processes together: only the first one asks for the state
+        self.loop.check_finite()  # all processes together: only the first one asks for the state
         self.saved = self.loop.step
         if parallel.rank() == 0:
             tensors, values = self.loop.state_dict()

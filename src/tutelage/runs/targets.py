@@ -55,14 +55,11 @@ class Wanted(Settings):
 def with_targets(out: Path, settings: Mapping[str, str], corpus: Callable[[], Path] | None, console: Console) -> None:
     """Prepare a corpus, where there are texts, and a teacher's targets for it; alone or under torchrun."""
     wanted = validated(Wanted, dict(settings), "targets")
-    try:
-        device = parallel.start(wanted.device)
+    with parallel.joined(wanted.device) as device:
         console.quiet = console.quiet or parallel.rank() > 0
         if corpus:
             parallel.from_first(corpus)
         write_targets(out, wanted, console, device)
-    finally:
-        parallel.stop()
 
 
 def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.device) -> None:

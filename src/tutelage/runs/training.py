@@ -44,7 +44,7 @@ class TrainingWork:
         teacher = build.teacher_of(objective)
         if teacher and (note := teacher.status()):
             self.life.say(note)
-        self.needs = build.estimate(settings, self.student, objective)
+        self.needs = build.estimate(settings, self.student, objective, device)
         micro = parallel.from_first(self._micro_batch)
         self.loop = build.build_loop(settings, self.corpus, self.student, objective, device, micro, self.steps)
         self.loop.parts |= {"best": self.best}

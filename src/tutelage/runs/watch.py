@@ -70,14 +70,14 @@ class TokenCount:
 @torch.no_grad()
 def validation_loss(loop: Loop, corpus: Corpus) -> float:
     """Nats per token over the fixed validation windows, dropout off, over all processes."""
-    loop.look()
+    loop.check_finite()
     loop.student.eval()
     sums, count = [torch.zeros((), device=loop.device)], 0
     for batch in corpus.validation(loop.micro.size * parallel.processes()):
         count += batch.counts["tokens"]
         mine = batch.share(parallel.rank(), parallel.processes())
         if len(mine):
-            with loop._autocast():
+            with loop.autocast():
                 sums.append(CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum)
     total = torch.stack(sums).cpu().double().sum()  # read once; not every device has float64
     return float(parallel.sum_over_all(total)) / count

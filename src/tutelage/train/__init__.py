@@ -1,1 +1,1 @@
-"""The only place with a loop, a device and other processes."""
+"""The training loop, its optimizers, devices, processes and checkpoints."""

@@ -1,4 +1,4 @@
-"""Whether every number so far was finite, found out without waiting for the device."""
+"""Whether every loss and gradient so far was finite, without waiting for the device."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Seen:
     micro:    windows a micro-batch had
     losses:   [M] of each micro-batch of this process
     total:    [] loss of the step, over all processes
-    gradient: [] its norm; zero where an overflow is nobody's fault, as under fp16
+    gradient: [] its norm; zero where an overflow is expected, as under fp16
     """
 
     step: int
@@ -25,25 +25,25 @@ class Seen:
 
 
 class Finite:
-    """Sees the numbers of every step, and tells of the first step that had a bad one when it is asked.
+    """Collects the numbers of every step, and finds the first step with one that is not finite.
 
-    bad: [] 0; 1 from the first bad step on, whether anybody has asked or not. It is what torch's fused optimizers take
-         as `found_inf`: they leave weights and moments as they are.
+    bad: [] 0; 1 from the first bad step on, known to the device alone. torch's fused optimizers take it as `found_inf`:
+         they then leave weights and moments as they are.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.bad = torch.zeros((), device=device)
-        self.unasked: list[Seen] = []
+        self.unchecked: list[Seen] = []
 
     def see(self, seen: Seen) -> None:
         """Remember a step; nothing is read."""
         bad = ~(torch.isfinite(seen.total) & torch.isfinite(seen.gradient))
         torch.maximum(self.bad, bad.float(), out=self.bad)
-        self.unasked.append(seen)
+        self.unchecked.append(seen)
 
     def first_bad(self) -> Seen | None:
-        """The first bad step since the last question. One read, for which the host waits."""
-        unasked, self.unasked = self.unasked, []
-        if not unasked or not self.bad:
+        """The first bad step since the last call. One read, for which the host waits."""
+        unchecked, self.unchecked = self.unchecked, []
+        if not unchecked or not self.bad:
             return None
-        return next(s for s in unasked if not (torch.isfinite(s.total) and torch.isfinite(s.gradient)))
+        return next(s for s in unchecked if not (torch.isfinite(s.total) and torch.isfinite(s.gradient)))

@@ -26,7 +26,7 @@ from tutelage.train.parallel import Together
 from tutelage.train.scaling import LossScale, MicroBatch
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-LATEST_LOOK = 64  # steps after which the loop looks by itself, where nobody logs or saves
+LATEST_CHECK = 64  # steps after which the loop checks by itself, where nothing is logged or saved
 
 Gradients = tuple[Tensor, Tensor, dict[str, Tensor]]
 """What is known once the gradient of a step is: the loss of each micro-batch, of the step, and its terms."""
@@ -40,7 +40,7 @@ class Stateful(Protocol):
 
 
 class NotFinite(UserError):
-    """The loss or the gradient is no number; the weights are those of the step before."""
+    """The loss or the gradient is not finite; the weights are those of the step before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class Step:
     """What a step did.
 
     index:    steps taken, this one included
-    loss:     [] what was made small: the weighted terms, each per its unit
+    loss:     [] what is minimised: the weighted terms, each per its unit
     terms:    [] each term per its unit, unweighted
     gradient: [] norm before clipping
     words, tokens: words shown and tokens learnt from, over all processes
     skipped:  the update was left out, as the scaled gradient overflowed
-    notes:    what a reader of the log should know
+    notes:    sentences for the log
     """
 
     index: int
@@ -71,9 +71,9 @@ class Step:
 class Loop:
     """``for step in loop: ...`` trains. ``micro`` windows go through the student at once.
 
-    A number that is not finite stops the run before the optimizer has moved the weights. On the CPU that is found out
-    at once. On CUDA, where reading a number stalls the device, the optimizer leaves out that update and all later ones
-    by itself, and whoever is about to use the weights or to log calls `look`, which raises NotFinite.
+    A number that is not finite stops the run before the optimizer has moved the weights. On the CPU this is known at
+    once. On CUDA, where reading a number stalls the device, the optimizer skips that update and all later ones by
+    itself, and whoever is about to use the weights or to log calls `check_finite`, which raises NotFinite.
     """
 
     student: nn.Module
@@ -89,7 +89,7 @@ class Loop:
     precision: str = "fp32"
     step: int = 0
     parts: dict[str, Stateful] = field(default_factory=dict)
-    looks_late: bool | None = None  # None: on CUDA
+    checks_late: bool | None = None  # None: on CUDA
     graphed: bool = False  # replay micro-batches, which are then TokenBatches, as CUDA graphs
     fetch: Callable[[Any], None] | None = None  # what a graph cannot read by itself; see graph.py
     expect: Callable[[Any], None] | None = None  # called with the micro-batch after the current one, to read ahead
@@ -102,9 +102,9 @@ class Loop:
         self.together = parallel.spread(together)
         self.finite = Finite(self.device)
         # fp16 reads every gradient's norm: whether it overflowed decides the next step's scale.
-        late = self.device.type == "cuda" if self.looks_late is None else self.looks_late
-        self.looks_late = late and self.optimizers.can_skip and not self.scale.on
-        if self.looks_late:
+        late = self.device.type == "cuda" if self.checks_late is None else self.checks_late
+        self.checks_late = late and self.optimizers.can_skip and not self.scale.on
+        if self.checks_late:
             self.optimizers.skip_while(self.finite.bad)
         self.graph = Graphed(self._pass, list(self._parameters()), fetch=self.fetch) if self.graphed else None
 
@@ -113,7 +113,7 @@ class Loop:
             self.student.train()
             self.own.module.train()
             yield self._take()
-        self.look()
+        self.check_finite()
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         """What is trained: the student's parameters, and those of the objective itself."""
@@ -136,8 +136,8 @@ class Loop:
                 gradient=torch.zeros_like(gradient) if self.scale.on else gradient,
             )
         )
-        if not self.looks_late or len(self.finite.unasked) == LATEST_LOOK:
-            self.look()
+        if not self.checks_late or len(self.finite.unchecked) == LATEST_CHECK:
+            self.check_finite()
         if not overflowed:
             self._update(gradient)
         self.scale.update(not overflowed)
@@ -208,7 +208,7 @@ class Loop:
 
     def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
         """Forward and backward pass of a micro-batch."""
-        with self._autocast():
+        with self.autocast():
             sums: dict[str, Tensor] = self.together(micro)
         loss = self._divided(sums, micro.totals)
         # DDP averages gradients over processes; we want their sum over the global count.
@@ -253,12 +253,12 @@ class Loop:
             int(np.random.SeedSequence([self.seed, self.step, first_window]).generate_state(1, np.uint64)[0])
         )
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         half = HALF.get(self.precision)
         return torch.autocast(self.device.type, half) if half else nullcontext()
 
-    def look(self) -> None:
-        """Raise NotFinite if a number was not finite since the last look. Waits for the device where there is news."""
+    def check_finite(self) -> None:
+        """Raise NotFinite if a number was not finite since the last check. Waits for the device if there were steps."""
         if bad := self.finite.first_bad():
             self.optimizers.zero_grad()
             self.step = bad.step
@@ -280,7 +280,7 @@ class Loop:
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """(tensors, plain values): everything that a loop made anew needs in order to go on as this one would have."""
-        self.look()
+        self.check_finite()
         moments, values = self.optimizers.state()
         weights = {f"weights.{name}": p.detach() for name, p in self.student.named_parameters()}
         tensors = weights | self.own.tensors() | {f"moments.{key}": value for key, value in moments.items()}

@@ -1,4 +1,4 @@
-"""What a step will need, said before it starts, and the micro-batch that fits."""
+"""The memory a step will need, estimated before it starts, and the micro-batch that fits."""
 
 import ctypes
 import sys
@@ -9,32 +9,40 @@ import torch
 from transformers import PretrainedConfig
 
 SHARE = 0.5  # of the free memory that one micro-batch may fill: the estimates below are rough
-SMALL = 0.1  # of the free memory that is taken without being asked for
+SMALL = 0.1  # of the free memory that is used without a setting that asks for it
 MOST_TOKENS_ON_CPU = 2048  # more at once is not faster there, and slower once it leaves the caches
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Bytes: what stays (weights, gradients, moments, teachers, the head's workspace) and what each window adds."""
+    """Bytes: what stays (weights, gradients, moments, teachers, the head's work) and what each window adds."""
 
     fixed: int
     window: int
 
 
 def needs(
-    config: PretrainedConfig, *, parameters: int, teacher_parameters: int, window: int, precision: str, moments: int
+    config: PretrainedConfig,
+    *,
+    parameters: int,
+    teacher_parameters: int,
+    window: int,
+    precision: str,
+    moments: int,
+    workspace: int = 0,
 ) -> Needs:
     """A rough estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
 
     About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of
-    attention with their dropout mask. moments: copies of the weights that the optimizer keeps.
+    attention with their dropout mask. moments: copies of the weights that the optimizer keeps. workspace: bytes of the head's
+    logits and copies.
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads
     size = 4 if precision == "fp32" else 2
     token = layers * (18 * width + 2 * heads * window) * size
-    fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4
+    fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4 + workspace
     return Needs(fixed=fixed, window=token * window)
 
 

@@ -55,21 +55,21 @@ class Optimizers:
 
     @property
     def can_skip(self) -> bool:
-        """Whether all of them can leave a step out by a word on the device. Muon and Adafactor know no such word."""
+        """Whether all of them skip a step when a number on the device says so. Muon and Adafactor cannot."""
         return all(isinstance(member, torch.optim.AdamW) and member.defaults["fused"] for member in self.members)
 
     def skip_while(self, bad: Tensor) -> None:
-        """From now on leave weights and moments as they are whenever `bad` is 1, without the host's knowing."""
+        """From now on leave weights and moments as they are whenever `bad` is 1, without a wait of the host."""
         for member in self.members:
-            member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler says it
+            member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler does it
 
     def step(self) -> None:
-        """Move the weights."""
+        """Update the weights."""
         for member in self.members:
             member.step()
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Drop the gradients."""
         for member in self.members:
             member.zero_grad(set_to_none=True)
 

@@ -1,4 +1,4 @@
-"""Two numbers that a run finds by trying, and must remember: the loss scale of fp16 and the micro-batch that fits."""
+"""Two numbers that a run adapts, and must save: the loss scale of fp16 and the micro-batch that fits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class LossScale:
             self.value = 1.0
 
     def update(self, finite: bool) -> None:
-        """Learn from a step."""
+        """Adapt the scale to a step that did or did not overflow."""
         if not self.on:
             return
         self.finite_steps = self.finite_steps + 1 if finite else 0
@@ -55,7 +55,7 @@ class MicroBatch:
     def halve(self, step: int, processes: int) -> str:
         """Try again with half; the sentence for the log."""
         if processes > 1:
-            # The others wait in the middle of their sums; only all together could start the step again.
+            # The others wait inside a sum; only all together could start the step again.
             raise UserError(
                 f"Out of memory with {self.size} windows a micro-batch, in one of {processes} processes",
                 "A micro-batch that fits in every process",

@@ -10,7 +10,16 @@ from oracle import TIGHT, Case, worst
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tutelage.models.head import FrozenHead, forget, frozen, linear_losses, products, token_log_probs
+from tutelage.models.head import (
+    FrozenHead,
+    buffers,
+    forget,
+    frozen,
+    linear_losses,
+    products,
+    token_log_probs,
+    workspace,
+)
 
 
 def test_a_value_worked_by_hand() -> None:
@@ -149,17 +158,42 @@ def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.Monke
     assert uncentred[0] > 10 * centred[0] and uncentred[1] > 3 * centred[1]
 
 
-def test_autocast_makes_the_products_in_its_dtype_and_returns_gradients_in_the_inputs() -> None:
+@pytest.mark.parametrize("native", [True, False])
+def test_autocast_makes_the_products_in_its_dtype_where_there_are_such_and_returns_gradients_in_the_inputs(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor without products in bfloat16, autocast changes nothing: they stay in float32."""
+    monkeypatch.setattr(products, "_has_products", lambda dtype: native)
     case = Case(rows=40, vocab=301, width=32, dtype=torch.float32, scale=0.5)
     exact = case.ours()
     with torch.autocast("cpu", torch.bfloat16):
         low = case.ours()
     assert [x.dtype for x in low] == [torch.float32] * 4
     errors = [worst(a, b) for a, b in zip(low, exact)]
-    assert max(errors) < 1e-2 and errors[3] > 0  # not 0: the products did run in bfloat16
+    assert max(errors) < 1e-2 and (errors[3] > 0) == native  # not 0: the products did run in bfloat16
     case = Case()
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(case.ours(), case.oracle(), **TIGHT)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("teachers", [(), (8,)])
+def test_the_workspace_is_what_is_held_at_most(dtype, teachers, monkeypatch) -> None:
+    """Rows beyond a chunk need no more; the estimate is not far above."""
+    monkeypatch.setattr(products, "_has_products", lambda dtype: True)
+    case = Case(rows=1100, vocab=3001, width=32, widths_of_teachers=teachers, dtype=dtype)
+    if teachers:
+        case.teachers = [(h, FrozenHead(w)) for h, w in case.teachers]
+    forget()
+    case.ours(chunk=None, alpha=0.5 if teachers else 1.0)
+    held = sum(buffer.nbytes for buffer in buffers._kept.buffers.values())
+    most = workspace(3001, 32, dtype=dtype, device=torch.device("cpu"), taught=bool(teachers))
+    assert held / 1.5 < most and most < 1.5 * held
+
+
+def test_on_a_gpu_the_workspace_is_that_of_a_chunk_in_the_padded_width() -> None:
+    half = workspace(50257, 768, dtype=torch.bfloat16, device=torch.device("cuda"), taught=True)
+    assert half == 2 * 8192 * 50304 * 2 + 50304 * 768 * 2
 
 
 def test_hidden_states_in_bfloat16_leave_a_float32_head_a_float32_gradient() -> None:

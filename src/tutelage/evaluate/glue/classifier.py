@@ -4,6 +4,7 @@ B examples, T tokens of the longest, H width of the model, C classes.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from tutelage.data.batch import queued
 from tutelage.evaluate.glue.data import Examples
+from tutelage.models.attention import unmasked
 from tutelage.objectives.common.base import Loss, Term
 
 Pool = Literal["first", "last"]
@@ -79,7 +82,7 @@ class ExampleBatch:
 
     def to(self, device: torch.device) -> "ExampleBatch":
         """The same batch on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("ids", "lengths", "starts", "labels")}
+        moved = {name: queued(getattr(self, name), device) for name in ("ids", "lengths", "starts", "labels")}
         return replace(self, **moved)
 
 
@@ -132,12 +135,15 @@ class Classifier(nn.Module):
         """A logit a class."""
         places = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None, :]
         ends = batch.lengths[:, None]
-        # Padding is on the right, where no token of a causal model sees it: no mask, which is the fast path.
+        # Padding is on the right, where no token of a causal model sees it: all ones, which stands for no mask. Models
+        # that `unmasked` knows do not even look at it, which they would do on the host.
         mask = torch.ones_like(batch.ids) if self.causal else (places < ends).long()
         given: dict[str, Tensor] = {}
         if self.moved:
             given["position_ids"] = batch.starts[:, None] + torch.minimum(places, ends - 1)
-        hidden_BTH = self.body(input_ids=batch.ids, attention_mask=mask, use_cache=False, **given).last_hidden_state
+        with unmasked(self.body.config) if self.causal else nullcontext():
+            out = self.body(input_ids=batch.ids, attention_mask=mask, use_cache=False, **given)
+        hidden_BTH = out.last_hidden_state
         if self.pool == "first":
             return self.head(hidden_BTH[:, 0])
         return self.head(hidden_BTH[torch.arange(len(batch), device=hidden_BTH.device), batch.lengths - 1])

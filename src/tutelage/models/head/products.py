@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tutelage.models.head.buffers import scratch
 from tutelage.models.head.frozen import FrozenHead, head_blocks, padded_width, prepared
-from tutelage.models.head.rows import rows, takes_kernel
+from tutelage.models.head.rows import block_bytes, rows, takes_kernel
 from tutelage.models.head.soft import ITSELF, Soft, statistics_dtype
 from tutelage.models.precision import HALVES
 
@@ -182,17 +182,29 @@ def _adds_in_float32(device: torch.device) -> bool:
     )
 
 
-def _dtype_of_products(hidden: Tensor) -> torch.dtype:
-    """The dtype of the hidden states, or autocast's. A CPU that has no 16-bit products gets float32 ones: emulated,
-    the others would be slower and no more precise.
+def workspace(vocab: int, width: int, *, dtype: torch.dtype, device: torch.device, taught: bool) -> int:
+    """Bytes that `linear_losses` needs beside its arguments and gradients, at most: the logits of a chunk, of student
+    and teacher, a 16-bit copy of the student's head and the blocks of rows that are worked on.
     """
+    dtype = _supported(dtype, device.type)
+    columns = padded_width(vocab, device)
+    logits = _chunk(vocab, dtype, device) * columns * dtype.itemsize * (1 + taught)
+    copy = columns * width * dtype.itemsize if dtype in HALVES else 0
+    return logits + copy + (block_bytes(vocab, dtype) if device.type == "cpu" else 0)
+
+
+def _dtype_of_products(hidden: Tensor) -> torch.dtype:
+    """The dtype of the hidden states, or autocast's, where the device has such products."""
     kind = hidden.device.type
     dtype = hidden.dtype
     if torch.is_autocast_enabled(kind) and dtype != torch.float64:  # autocast leaves float64 alone, so do we
         dtype = torch.get_autocast_dtype(kind)
-    if kind == "cpu" and dtype in HALVES and not _has_products(dtype):
-        return torch.float32
-    return dtype
+    return _supported(dtype, kind)
+
+
+def _supported(dtype: torch.dtype, kind: str) -> torch.dtype:
+    """A CPU without 16-bit products gets float32 ones: emulated, the others would be slower and no more precise."""
+    return torch.float32 if kind == "cpu" and dtype in HALVES and not _has_products(dtype) else dtype
 
 
 def _has_products(dtype: torch.dtype) -> bool:

@@ -59,7 +59,7 @@ def rows_by_torch(
     """`rows` in torch's operations, in place, a block at a time."""
     dtype = statistics_dtype(x_CV.dtype)
     ce_C, kl_C = torch.zeros((2, len(targets_C)), dtype=dtype, device=x_CV.device)
-    step = max(_CELLS // x_CV.shape[1], _LEAST) if x_CV.device.type == "cpu" else _ELSEWHERE
+    step = _rows_of_a_block(x_CV.shape[1]) if x_CV.device.type == "cpu" else _ELSEWHERE
     for start in range(0, len(targets_C), step):
         part = slice(start, start + step)
         work = [scratch(f"block {i}", x_CV[part].shape, dtype, x_CV.device) for i in range(4)]
@@ -73,6 +73,15 @@ def rows_by_torch(
         if weights is not None and x_BV is work[0]:
             x_CV[part].copy_(x_BV)
     return ce_C, kl_C
+
+
+def _rows_of_a_block(vocab: int) -> int:
+    return max(_CELLS // vocab, _LEAST)
+
+
+def block_bytes(vocab: int, dtype: torch.dtype) -> int:
+    """Memory of the blocks that `rows_by_torch` works on, on a CPU."""
+    return 4 * _rows_of_a_block(vocab) * vocab * statistics_dtype(dtype).itemsize
 
 
 def _lifted(block_BV: Tensor, work_BV: Tensor) -> Tensor:

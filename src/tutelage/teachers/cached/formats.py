@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from tutelage.models.precision import double, float64_device, running_sum
+
 Heads = Sequence[tuple[Tensor, Tensor]]  # (hidden [N, H], weight [V, H]) of each teacher
 LOGITS = 1 << 24  # numbers that may be held at once while drawing
 
@@ -129,7 +131,8 @@ class Draws:
     def pack(self, heads: Heads, first_row: int) -> Tensor:
         """Draws from the mean of the teachers' logits."""
         rows = len(heads[0][0])
-        uniform = torch.from_numpy(_uniform(self.seed, first_row, rows, self.samples)).to(heads[0][0].device)
+        uniform = torch.from_numpy(_uniform(self.seed, first_row, rows, self.samples))
+        uniform = uniform.to(float64_device(heads[0][0].device))
         chunk = max(LOGITS // self.vocab, 1)
         return torch.cat(
             [
@@ -143,8 +146,8 @@ class Draws:
         log_p = torch.log_softmax(logits / self.temperature, -1)
         p = log_p.exp()
         # In float64: the sum of 50,000 numbers in float32 would move the border between two rare words.
-        reached = p.double().cumsum(-1)
-        ids = torch.searchsorted(reached, uniform * reached[:, -1:], right=True).clamp_max(self.vocab - 1)
+        reached = running_sum(double(p))
+        ids = torch.searchsorted(reached, uniform * reached[:, -1:], right=True).clamp_max(self.vocab - 1).to(p.device)
         entropy = -(p * log_p).sum(-1, keepdim=True)
         stored = _padded(ids.to(self._id).view(torch.uint8), self._ids)
         return torch.cat([stored, entropy.view(torch.uint8)], 1)

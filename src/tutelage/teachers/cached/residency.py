@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from tutelage.data.batch import queued
 from tutelage.teachers.cached.shards import Store
 
 SHARE = 0.4  # of the device's free memory that `auto` may fill
@@ -90,8 +91,7 @@ class InMemory:
             start, stop = self._store.grid.rows_of(unit)
             self._words[start:stop] = torch.from_numpy(np.array(self._store.block(unit))).view(torch.int32)
             self._there[unit] = True
-        where, host = self._words.device, torch.from_numpy(first_rows)
-        # From pinned memory the copy is queued like any kernel; from other memory the host would wait for it.
-        first = (host.pin_memory() if where.type == "cuda" else host).to(where, non_blocking=True)
+        where = self._words.device
+        first = queued(torch.from_numpy(first_rows), where)
         found = self._words.index_select(0, (first[:, None] + torch.arange(length, device=where)).flatten())
-        return found.view(torch.uint8).to(self._device, non_blocking=True)
+        return queued(found.view(torch.uint8), self._device)
