@@ -9,11 +9,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from toys import tiny
 from transformers import PreTrainedTokenizerFast
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import read_rows
 from tutelage.models.compatible import difference, require_compatible
-from tutelage.models.shapes import shape_config
 from tutelage.models.student import load_model, load_student, new_student
 from tutelage.verbs.prepare import prepare
 from tutelage.verbs.train import train

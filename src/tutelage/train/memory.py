@@ -35,8 +35,9 @@ def needs(
     """A rough estimate from the shape: activations kept for the backward pass, weights and their moments in fp32.
 
     About 18 vectors of the model's width a token and layer, in the precision of the forward pass, and the rows of
-    attention with their dropout mask. moments: copies of the weights that the optimizer keeps. workspace: bytes of the head's
-    logits and copies.
+    attention with their dropout mask.
+
+    moments: copies of the weights that the optimizer keeps. workspace: bytes of the head's logits and copies
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = config.num_attention_heads
