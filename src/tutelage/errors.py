@@ -25,7 +25,8 @@ class Interrupted(Exception):
 
 
 def _sentence(text: str) -> str:
-    text = text.strip()
+    # Half of a surrogate pair (a file name that is not UTF-8) cannot be printed.
+    text = text.strip().encode("utf-8", "backslashreplace").decode()
     return text if text.endswith((".", "?", "!")) else text + "."
 
 

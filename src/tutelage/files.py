@@ -15,6 +15,9 @@ from filelock import FileLock, Timeout
 
 from tutelage.errors import UserError
 
+# What the disk says of a place that nobody may write to, or that cannot be.
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
@@ -100,7 +103,20 @@ def _as_user_error(error: OSError, path: Path) -> Exception:
             "Nothing that was there before is lost",
             "Free some space and run the same command again; it goes on where it stopped",
         )
+    if error.errno in REFUSED:
+        name = error.filename or path
+        return UserError(
+            f"{shown(name)} could not be written ({error.strerror})",
+            "A folder that you may write to",
+            "Change its permissions, or name another place",
+        )
     return error
+
+
+def shown(path: Path | str) -> str:
+    """A path as it can be printed anywhere: bytes that are no UTF-8, and control characters, are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager
@@ -110,10 +126,11 @@ def locked(file: Path, what: str) -> Iterator[None]:
     The kernel holds the lock, so it goes with the process: a killed run leaves no stale one.
     what: names what is locked, as the sentence's subject
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, timeout=0)
     try:
-        lock.acquire()
+        with disk_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout:
         raise UserError(
             f"{what} is in use by another process",
@@ -132,7 +149,7 @@ def require_space(path: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise UserError(
-            f"{what} needs {gigabytes(needed)}, and {there} has {gigabytes(free)} free",
+            f"{what} needs {gigabytes(needed)}, and {shown(there)} has {gigabytes(free)} free",
             "Enough space for all of it before it starts",
             "Free some space or name another place",
         )
@@ -173,7 +190,7 @@ def read_json(path: Path) -> Any:
     """A JSON file, or a message that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not readable as JSON ({error})", "A file that tutelage wrote", "") from error
 
 

@@ -148,7 +148,7 @@ def test_what_cannot_be_a_source_is_named(tmp_path: Path):
         sources_of(["nursery:wrods=5"])
     for split in ("train", "dev"):
         (tmp_path / f"a.{split}").write_text("words")
-    with pytest.raises(UserError, match=r"holds files of several splits \(.dev, .train\)"):
+    with pytest.raises(UserError, match=r"holds files of several splits \(train, valid\)"):
         sources_of([str(tmp_path)])
 
 

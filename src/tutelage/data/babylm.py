@@ -12,6 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,11 @@ class Member:
     def name(self) -> str:
         """`childes` for train_10M/childes.train."""
         return PurePosixPath(self.member).name.split(".")[0]
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Nothing."""
+        return Counter()
 
     @property
     def size(self) -> int | None:

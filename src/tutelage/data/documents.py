@@ -5,6 +5,7 @@ and title lines (`= = = Title = = =`) stay as they are, because the evaluations 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -59,6 +60,11 @@ class Source(Protocol):
     @property
     def size(self) -> int | None:
         """Bytes to read, where that is known."""
+        ...
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """What the last reading left out: why -> how often."""
         ...
 
     def identity(self) -> str:

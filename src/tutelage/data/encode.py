@@ -76,11 +76,11 @@ def encoder_for(tokenizer: "PreTrainedTokenizerFast", sample: str = "") -> Fast 
     plain = Plain(tokenizer)
     kind = _kind(plain.backend)
     if kind is None:
-        return plain
+        return Plain(tokenizer)
     fast = Fast(tokenizer, kind)
     for texts in ([_hard_text()], [sample.strip() or "a", " b"]):
         if any(not np.array_equal(a, b) for a, b in zip(fast(texts), plain(texts), strict=True)):
-            return plain
+            return Plain(tokenizer)
     return Fast(tokenizer, kind)
 
 
@@ -100,6 +100,10 @@ def _kind(backend: "Tokenizer") -> Literal["bytes", "metaspace"] | None:
            state["added_tokens"]):  # fmt: skip
         return None
     if splitter.get("type") == "ByteLevel" and model["type"] == "BPE":
+        from tokenizers import pre_tokenizers
+
+        if not set(pre_tokenizers.ByteLevel.alphabet()) <= set(model["vocab"]):
+            return None  # bytes without a token are dropped, and only the plain way counts them
         return "bytes" if splitter["use_regex"] and not state["normalizer"] and not model.get("dropout") else None
     # The normalizer must be ours, which turns whitespace into a space and changes nothing else.
     ours = (state["normalizer"] or {}).get("type") == "Sequence" and [

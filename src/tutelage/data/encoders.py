@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import UInt8, UInt32
 
+from tutelage.data.lost import Lost
 from tutelage.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Fast:
     def __init__(self, tokenizer: "PreTrainedTokenizerFast", kind: Literal["bytes", "metaspace"]) -> None:
         self.kind = kind
         self.plain = Plain(tokenizer)
-        self.backend = self.plain.backend
+        self.backend, self.lost = self.plain.backend, self.plain.lost
         self.inner = _copy(self.backend)
         if kind == "bytes":
             from tokenizers import pre_tokenizers
@@ -144,6 +145,7 @@ class Plain:
         self.end = end
         self.backend = _copy(tokenizer.backend_tokenizer)
         self.spaced = self._keeps_spaces()
+        self.lost = Lost(self.backend)
         self.blank = self.backend.token_to_id("▁" if '"Metaspace"' in self.backend.to_str() else "Ġ")
 
     def _keeps_spaces(self) -> bool:
@@ -171,8 +173,9 @@ class Plain:
                 continue
             parts = [part if self.spaced else part.removeprefix(" ") for part in _pieces(text)]
             for part, encoding in zip(parts, self.backend.encode_batch(parts, add_special_tokens=False), strict=True):
-                ids.append(np.array(encoding.ids))
-                starts.append(np.array(_starts(part, encoding, self.blank)))
+                ids.append(np.array(encoding.ids, dtype=np.int64))
+                self.lost.add(part, encoding)
+                starts.append(np.array(_starts(part, encoding, self.blank), dtype=np.int64))
         return np.concatenate(ids).astype(np.uint32), np.concatenate(starts).astype(np.uint8)
 
 
@@ -189,6 +192,8 @@ def _starts(text: str, encoding: "Encoding", blank: int | None) -> list[int]:
 
     blank: the token that is nothing but a space. Offsets sometimes say that it covers the word's first character too.
     """
+    if not encoding.ids:
+        return []
     words = np.fromiter((match.start() for match in re.finditer(r"\S+", text)), dtype=np.int64)
     reach = [
         begin if token == blank else end for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True)
@@ -196,7 +201,13 @@ def _starts(text: str, encoding: "Encoding", blank: int | None) -> list[int]:
     ends = np.maximum.accumulate(np.array(reach, dtype=np.int64))
     first = np.minimum(np.searchsorted(ends, words, side="right"), len(ends) - 1)
     counts = np.bincount(first, minlength=len(ends))
-    assert counts.max(initial=0) < 256, "more words in one token than a byte can count"
+    if counts.max(initial=0) > 255:
+        first = text.split()[int(np.flatnonzero(counts > 255)[0])]
+        raise UserError(
+            f"{counts.max()} words in a row have no token of their own (from about {first[:40]!r} on)",
+            "At most 255: the tokenizer seems to have no tokens for this text",
+            "Use a tokenizer that falls back to bytes (gpt2, bpe, unigram), or leave that text out",
+        )
     return counts.tolist()
 
 

@@ -1,7 +1,8 @@
 """Hub data sets as sources, and what may go wrong between this machine and the Hub."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tutelage.data.documents import Passage, ReadOptions, Tick, passages_of
 from tutelage.data.rows import text_of
@@ -16,6 +17,8 @@ class Rows:
     revision: str | None = None
     configuration: str | None = None
     split: str = "train"
+    skipped: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
+    """What the last reading left out: why -> how often."""
 
     @classmethod
     def named(cls, name: str) -> "Rows":
@@ -59,12 +62,16 @@ class Rows:
                 f"{self.repository} is a Hub data set, and `datasets` is not installed",
                 do="pip install 'tutelage[hub]'",
             ) from error
+        self.skipped.clear()
         try:
             rows = load_dataset(
                 self.repository, self.configuration, split=self.split, revision=self.revision, streaming=True
             )
             for number, row in enumerate(rows):
                 text = text_of(row, options.text_field, f"row {number} of {self.repository}")
+                if text is None:
+                    self.skipped[f"rows with null in the field {options.text_field!r}"] += 1
+                    continue
                 tick(len(text))
                 yield from passages_of([text], self.name, options.newlines)
         except (OSError, ValueError) as error:

@@ -1,4 +1,6 @@
-"""The manifest of a prepared corpus: what it holds, where it came from, and everything that decided what came out."""
+"""The manifest of a prepared corpus: what it holds, where it came from, and everything that decided what came out.
+
+Reading and checking it is in `integrity`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -6,40 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__
+from tutelage.data.folder import is_prepared
+from tutelage.data.integrity import FORMAT, NAME, check_files, check_split, checksum, files_of, read_manifest
 from tutelage.data.request import TRAINED, Request
 from tutelage.data.splits import Split, Splits
 from tutelage.data.tokenizer import fingerprint
-from tutelage.errors import UserError
 from tutelage.files import fingerprint as digest
-from tutelage.files import hash_file, read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from tutelage.data.encode import Encoded
-
-FORMAT = 1
-NAME = "manifest.json"
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared corpus says about itself."""
-    path = Path(folder) / NAME
-    if not path.exists():
-        raise UserError(
-            f"{folder} is not a prepared corpus (it has no {NAME})",
-            "A folder that `tutelage prepare` wrote",
-            f"tutelage prepare TEXTS --out {folder}",
-        )
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or not {"splits", "tokenizer", "dtype"} <= set(manifest):
-        raise UserError(f"{path} is not the manifest of a prepared corpus", "A folder that `tutelage prepare` wrote")
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{folder} was prepared in format {manifest.get('format')}; this version reads {FORMAT}",
-            do="Prepare it again with --force",
-        )
-    return manifest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +65,8 @@ def identity_of(request: Request, splits: Splits, tokenizer: "PreTrainedTokenize
         "seed": splits.seed if splits.share else None,
         "join": request.join,
         "max_words": request.max_words,
+        # Versions before this one read the sources in turn until there were enough words.
+        **({"max_words_drawn": "in proportion"} if splits.drawn else {}),
         **asdict(splits.options),
     }
 
@@ -94,16 +75,21 @@ def differences(out: Path, identity: Mapping[str, Any]) -> list[str] | None:
     """Where the identity differs from that of the corpus in `out`; None where there is no corpus."""
     if not (out / NAME).exists():
         return None
-    manifest = read_json(out / NAME)
-    if manifest.get("format") != FORMAT:
-        return [f"format {manifest.get('format')}, now {FORMAT}"]
-    old = manifest["request"]
+    old = read_manifest(out)["request"]
     lines = []
     for key, now in identity.items():
         if old.get(key) != now:
             plain = isinstance(now, str | int | float | None) and isinstance(old.get(key), str | int | float | None)
             lines.append(f"{key}: {old.get(key)}, now {now}" if plain else f"other {key}")
     return lines
+
+
+def check_whole(folder: Path) -> None:
+    """Refuse a corpus of which any file is not as it was written."""
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    for split in manifest["splits"]:
+        check_split(folder, manifest, split)
 
 
 def manifest_of(
@@ -116,8 +102,10 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The manifest of the corpus whose files are in `folder`."""
     # The training text alone, whatever tokenizer and validation text go with it: what a budget of words counts.
-    text = {key: identity[key] for key in ("sources", "valid_share", "seed", "max_words", "documents", "newlines")}
-    facts = {split: {**count.total(), "sha256": hash_file(folder / f"{split}.bin")} for split, count in counts.items()}
+    keys = ("sources", "valid_share", "seed", "max_words", "max_words_drawn", "documents", "newlines")
+    text = {key: identity[key] for key in keys if key in identity}
+    files = files_of(folder)
+    facts = {split: {**count.total(), "sha256": files[f"{split}.bin"]["sha256"]} for split, count in counts.items()}
     own = {
         "name": request.tokenizer,
         "fingerprint": fingerprint(tokenizer),
@@ -125,7 +113,7 @@ def manifest_of(
         "eos": tokenizer.eos_token_id,
         **_origin(request.tokenizer),
     }
-    return {
+    manifest = {
         "format": FORMAT,
         "fingerprint": digest([identity, own["fingerprint"], [split["sha256"] for split in facts.values()]]),
         "corpus": {
@@ -142,16 +130,17 @@ def manifest_of(
         "dtype": dtype,
         "versions": _versions(),
         "request": identity,
+        "files": files,
     }
+    return manifest | {"checksum": checksum(manifest)}
 
 
 def _origin(tokenizer: str) -> dict[str, Any]:
     """Whether the tokenizer was trained by this tool, and on which corpus if not on this one."""
     if tokenizer in TRAINED:
         return {"trained": True}
-    path = Path(tokenizer) / NAME
-    other = read_json(path) if path.exists() else {}
-    if other.get("tokenizer", {}).get("trained"):
+    other = read_manifest(Path(tokenizer)) if is_prepared(Path(tokenizer)) else {}
+    if other and other["tokenizer"].get("trained"):
         return {"trained": True, "corpus": other["tokenizer"].get("corpus", other["corpus"]["fingerprint"])}
     return {"trained": False}
 

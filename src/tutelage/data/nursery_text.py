@@ -1,5 +1,6 @@
 """The generated text of the nursery as a source."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ class NurseryText:
 
     @classmethod
     def named(cls, name: str) -> "NurseryText":
-        """From what a user types; numbers become numbers."""
+        """From what a user types."""
         settings: dict[str, Any] = {"words": 200_000}
         for part in filter(None, name.removeprefix("nursery").removeprefix(":").split(",")):
             key, _, value = part.partition("=")
@@ -30,17 +31,24 @@ class NurseryText:
                     "words=NUMBER, seed=NUMBER, part=a or b with commas between them",
                     "For example nursery:words=200000,seed=1",
                 ) from error
+        if settings["words"] < 1:
+            raise UserError(f"{name!r} asks for {settings['words']} words", "At least 1")
         return cls(settings=tuple(sorted(settings.items())))
 
     @property
     def name(self) -> str:
-        """Always the same."""
+        """nursery, whatever the settings."""
         return "nursery"
 
     @property
+    def skipped(self) -> Counter[str]:
+        """Nothing."""
+        return Counter()
+
+    @property
     def size(self) -> int | None:
-        """About: five and a half bytes a word."""
-        return int(dict(self.settings)["words"] * 5.5)
+        """Bytes, about: five and a half a word."""
+        return int(dict(self.settings)["words"]) * 11 // 2
 
     @property
     def seed(self) -> int:

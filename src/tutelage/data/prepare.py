@@ -1,7 +1,6 @@
 """The work of `tutelage prepare`: texts -> tokenizer + token stream, in a folder that appears when it is whole."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,16 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tutelage import nursery
+from tutelage.data import summary
 from tutelage.data.documents import Tick
 from tutelage.data.encode import encode, encoder_for
-from tutelage.data.manifest import NAME, Counts, differences, identity_of, manifest_of
+from tutelage.data.folder import is_prepared
+from tutelage.data.integrity import NAME
+from tutelage.data.manifest import Counts, check_whole, differences, identity_of, manifest_of
 from tutelage.data.nursery_text import NurseryText
+from tutelage.data.replace import replacing
 from tutelage.data.request import TRAINED, Request
 from tutelage.data.splits import Split, Splits
 from tutelage.data.stream import write_split
 from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram
 from tutelage.errors import UserError
-from tutelage.files import folder_atomically, read_json, require_space, write_atomically
+from tutelage.files import locked, require_space, shown, write_atomically
 
 SMALL = 1 << 16  # ids that fit in two bytes
 PAIRS = 150  # minimal pairs per phenomenon that go with a nursery corpus
@@ -30,67 +33,89 @@ PAIRS = 150  # minimal pairs per phenomenon that go with a nursery corpus
 def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
     """Write the corpus that a request describes, unless `out` holds it already."""
     request.check()
+    place = _place(out)
     splits = Splits.of(request)
-    _refuse_foreign(out)
+    _refuse_foreign(place, out)
     ready = None if request.tokenizer in TRAINED else load_tokenizer(request.tokenizer)
     identity = identity_of(request, splits, ready)
-    if (changes := differences(out, identity)) is not None and not request.force:
-        if not changes:
-            console.print(f"{out} is prepared already, from the same texts and with the same settings.")
-            return out
-        raise UserError(
-            f"{out} holds a corpus that was prepared otherwise ({'; '.join(changes)})",
-            "Another folder, or the same texts and settings",
-            "Name another --out, or replace it with --force",
-        )
+    if _is_ready(place, identity, request, console):
+        return out
     width = 4 if ready is not None and len(ready) > SMALL else 2
-    require_space(out, sum(map(splits.size, splits.names)) * (width + 1) // 3 + 10_000_000, f"Preparing {out}")
-    began = time.perf_counter()
-    _sweep(out)
-    with folder_atomically(out) as folder, _bar(console, request, splits) as tick:
-        manifest = _Filling(request, splits, identity, console, tick).fill(folder, ready)
-    _print_summary(console, out, manifest, time.perf_counter() - began)
+    needed = sum(map(splits.size, splits.names)) * (width + 1) // 3 + 10_000_000
+    require_space(place, needed, f"Preparing {shown(out)}")
+    with locked(place.with_name(f".{place.name}.lock"), shown(out)):
+        if _is_ready(place, identity, request, console):  # another process was faster
+            return out
+        began = time.perf_counter()
+        summary.print_sources(console, splits)
+        with replacing(place) as folder, _bar(console, request, splits) as tick:
+            filling = _Filling(request, splits, identity, tick)
+            manifest = filling.fill(folder, ready, console)
+        summary.print_corpus(console, shown(out), manifest, time.perf_counter() - began)
+        summary.print_losses(console, filling.splits, filling.encoder.lost, request.tokenizer)
     return out
 
 
-def _refuse_foreign(out: Path) -> None:
+def _place(out: Path) -> Path:
+    """Where `out` is, links followed: what it links to is replaced, not the link."""
+    try:
+        place = out.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{shown(out)} cannot be a folder ({error})", "A free name, or a prepared corpus") from error
+    if not place.name:
+        raise UserError(f"--out is {shown(out)}, the root of the disk", "A folder of its own")
+    return place
+
+
+def _is_ready(place: Path, identity: Mapping[str, Any], request: Request, console: Console) -> bool:
+    """Whether the corpus is there; another corpus, or a damaged one, is refused unless it is to be replaced."""
+    if request.force or (changes := differences(place, identity)) is None:
+        return False
+    if changes:
+        raise UserError(
+            f"{shown(place)} holds a corpus that was prepared otherwise ({'; '.join(changes)})",
+            "Another folder, or the same texts and settings",
+            "Name another --out, or replace it with --force",
+        )
+    check_whole(place)
+    console.print(f"{shown(place)} is prepared already, from the same texts and with the same settings.")
+    return True
+
+
+def _refuse_foreign(place: Path, out: Path) -> None:
     """`out` must be free, or a prepared corpus."""
-    if out.is_dir() and any(out.iterdir()):
-        manifest = read_json(out / NAME) if (out / NAME).exists() else None
-        if isinstance(manifest, dict) and "splits" in manifest:
-            return
-    elif not out.exists() or out.is_dir():
-        return
-    raise UserError(
-        f"{out} is something else than a prepared corpus",
-        "A free name, or a folder that `tutelage prepare` wrote",
-        "Name another --out, or move away what is there",
-    )
-
-
-def _sweep(out: Path) -> None:
-    """Remove what killed calls left beside `out`: unfinished folders that did not change for an hour."""
-    for folder in out.parent.glob(f".{out.name}.*.tmp"):
-        changed = max((p.stat().st_mtime for p in [folder, *folder.rglob("*")]), default=0)
-        if time.time() - changed > 3600:
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+    except OSError as error:
+        raise UserError(f"{shown(out)} cannot be read ({error.strerror})", "A folder that you may read") from error
+    if not free and not is_prepared(place):
+        raise UserError(
+            f"{shown(out)} is something else than a prepared corpus",
+            "A free name, or a folder that `tutelage prepare` wrote",
+            "Name another --out, or move away what is there",
+        )
 
 
 class _Filling:
     """Everything that belongs into the folder; the manifest last."""
 
-    def __init__(
-        self, request: Request, splits: Splits, identity: Mapping[str, Any], console: Console, tick: Tick
-    ) -> None:
-        self.request, self.splits, self.identity = request, splits, identity
-        self.console, self.tick = console, tick
+    def __init__(self, request: Request, splits: Splits, identity: Mapping[str, Any], tick: Tick) -> None:
+        self.request, self.splits, self.identity, self.tick = request, splits, identity, tick
 
-    def fill(self, folder: Path, tokenizer: Any) -> dict[str, Any]:
+    def fill(self, folder: Path, tokenizer: Any, console: Console) -> dict[str, Any]:
         """Write all files; gives the manifest. tokenizer: None where one is to be trained."""
+        self.splits = self.splits.measured(self.tick)
         tokenizer = self._trained() if tokenizer is None else tokenizer
         self._require_newlines(tokenizer)
+        sample = next((p.text for p in self.splits.text("train", lambda n: None)), "")[:20_000]
+        self.encoder = encoder_for(tokenizer, sample)
+        if not self.encoder.fast:
+            console.print(
+                f"The tokenizer {self.request.tokenizer} works on whole texts only. This takes about three times as "
+                "long."
+            )
         dtype = "uint16" if len(tokenizer) <= SMALL else "uint32"
-        counts = self._write_splits(folder, tokenizer, dtype)
+        counts = self._write_splits(folder, dtype)
         save_tokenizer(tokenizer, folder / "tokenizer")
         if text := next((s for s in self.splits.sources if isinstance(s, NurseryText)), None):
             nursery.write_pairs(folder / "pairs", PAIRS, text.seed)
@@ -105,17 +130,10 @@ class _Filling:
             return train_bpe(texts, self.request.vocabulary)
         return train_unigram(texts, self.request.vocabulary, newlines=self.request.newlines == "keep")
 
-    def _write_splits(self, folder: Path, tokenizer: Any, dtype: str) -> dict[Split, Counts]:
-        sample = next((p.text for p in self.splits.text("train", lambda n: None)), "")[:20_000]
-        encoder = encoder_for(tokenizer, sample)
-        if not encoder.fast:
-            self.console.print(
-                f"The tokenizer {self.request.tokenizer} works on whole texts only. This takes about three times as "
-                "long."
-            )
+    def _write_splits(self, folder: Path, dtype: str) -> dict[Split, Counts]:
         counts: dict[Split, Counts] = {split: Counts() for split in self.splits.names}
         for split in self.splits.names:
-            stretches = encode(self.splits.text(split, self.tick), encoder, self.request.join)
+            stretches = encode(self.splits.text(split, self.tick), self.encoder, self.request.join)
             for stretch in write_split(folder, split, stretches, dtype):
                 counts[split].add(stretch)
             self._require_text(split, counts[split])
@@ -133,9 +151,20 @@ class _Filling:
     def _require_text(self, split: Split, counts: Counts) -> None:
         if counts.total()["tokens"] > 1:
             return
-        names = ", ".join(source.name for source in self.splits.sources_of(split))
+        sources = self.splits.sources_of(split)
+        names = ", ".join(source.name for source in sources)
+        if self.encoder.lost:
+            raise UserError(
+                f"The tokenizer {self.request.tokenizer} has no tokens for the text of {names} ({self.encoder.lost})",
+                "A tokenizer for this text, or one that falls back to bytes (gpt2, bpe, unigram)",
+            )
         if not self.splits.share:
-            raise UserError(f"There is no text in {names}", "At least a few words", "Check the files")
+            skipped = "; ".join(summary.skipped(source) for source in sources if source.skipped)
+            raise UserError(
+                f"There is no text in {names}" + (f" ({skipped})" if skipped else ""),
+                "At least a few words",
+                "Check the files",
+            )
         raise UserError(
             f"Holding out {self.splits.share:g} of the documents of {names} leaves the {split} split empty",
             "Enough documents for both splits",
@@ -148,16 +177,8 @@ class _Filling:
 def _bar(console: Console, request: Request, splits: Splits) -> Iterator[Tick]:
     """A progress bar over the bytes that will be read; every pass over the text counts."""
     passes: tuple[Split, ...] = (*splits.names, "train") if request.tokenizer in TRAINED else splits.names
-    total = sum(splits.size(split) for split in passes)
+    total = sum(splits.size(split) for split in passes) + (splits.full_size("train") if splits.drawn else 0)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("reading text", total=total or None)
         yield lambda n: bar.advance(task, n)
-
-
-def _print_summary(console: Console, out: Path, manifest: Mapping[str, Any], seconds: float) -> None:
-    console.print(f"{out} is ready after {seconds:.0f} s. Tokenizer: {manifest['tokenizer']['vocab']:,} tokens.")
-    for split, facts in manifest["splits"].items():
-        console.print(
-            f"  {split}: {facts['words']:,} words, {facts['tokens']:,} tokens, {facts['documents']:,} documents"
-        )

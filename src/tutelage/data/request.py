@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, get_args
 
-from tutelage.data.documents import Documents, Join, Newlines, ReadOptions
+from tutelage.data.documents import Documents, Join, Newlines
 from tutelage.errors import UserError
 
 TRAINED = ("bpe", "unigram")
-SHARE = 0.05  # of the documents, held out where no validation text is named
+SHARE = 0.05  # of the documents, held out where there is no validation text
+LARGEST_VOCABULARY = 1 << 20
 
 
 class Options(TypedDict, total=False):
@@ -44,7 +45,8 @@ class Request:
     valid: Sequence[str] = ()
     """Sources of the validation split."""
     valid_share: float | None = None
-    """Without them: the share of the documents that is held out. None: 0.05. 0: no validation split."""
+    """Without them: the share of the documents that is held out. 0: no validation split. None: the files that a folder
+    marks as validation text, or 0.05 where there are none."""
     seed: int = 1
     """Decides which documents are held out."""
     newlines: Newlines = "space"
@@ -56,7 +58,7 @@ class Request:
     text_field: str = "text"
     """The field of .jsonl rows and of Hub data sets that holds the text."""
     max_words: int | None = None
-    """The largest number of words of the training split."""
+    """The largest number of words of the training split, drawn from all sources in proportion to their words."""
     force: bool = False
     """Replace the prepared corpus that the output folder holds already."""
     quiet: bool = False
@@ -75,8 +77,10 @@ class Request:
             raise UserError("No texts were named", "Files, folders, Hub data sets or nursery:words=200000")
         if self.valid and self.valid_share:
             raise UserError("Both validation texts and a share to hold out were named", "One of valid and valid_share")
-        if not 0 <= self.share < 1:
-            raise UserError(f"valid_share is {self.share}", "At least 0 and less than 1")
+        if self.valid_share is not None and not 0 <= self.valid_share < 1:
+            raise UserError(f"valid_share is {self.valid_share}", "At least 0 and less than 1")
+        if not -(2**63) <= self.seed < 2**63:
+            raise UserError(f"seed is {self.seed}", "A number of at most 64 bits")
         if self.max_words is not None and self.max_words < 1:
             raise UserError(f"max_words is {self.max_words}", "At least 1")
         self._check_vocabulary()
@@ -89,17 +93,10 @@ class Request:
                 "A size where a tokenizer is trained (bpe, unigram), and only there",
                 "--tokenizer bpe --vocabulary 16384" if self.vocabulary is None else "Leave --vocabulary out",
             )
-
-    @property
-    def share(self) -> float:
-        """The share of the documents that is held out."""
-        return (0.0 if self.valid else SHARE) if self.valid_share is None else self.valid_share
-
-    @property
-    def reading(self) -> ReadOptions:
-        """How text becomes documents."""
-        documents = self.documents or ("title" if self.share else "file")
-        return ReadOptions(documents=documents, newlines=self.newlines, text_field=self.text_field)
+        if self.vocabulary is not None and self.vocabulary > LARGEST_VOCABULARY:
+            raise UserError(
+                f"A vocabulary of {self.vocabulary} tokens was requested", f"At most {LARGEST_VOCABULARY:,}"
+            )
 
 
 def settings_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:

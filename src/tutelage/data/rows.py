@@ -1,16 +1,22 @@
-"""One row of a .jsonl file or of a data set, and the text in it."""
+"""One row of a .jsonl file or of a table, and the text in it."""
 
 from typing import Any
 
 from tutelage.errors import UserError
 
 
-def text_of(row: Any, field: str, where: str) -> str:
-    """The text of a row, or a message that says what the row has instead."""
+def text_of(row: Any, field: str, where: str) -> str | None:
+    """The text of a row; None where its field is null. Anything else is an error that says what the row has instead."""
+    if isinstance(row, dict) and field in row and row[field] is None:
+        return None
     if not isinstance(row, dict) or not isinstance(row.get(field), str):
-        has = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
+        if isinstance(row, dict) and field in row:
+            what = f"has {_kind(row[field])} in the field {field!r}, no text"
+        else:
+            has = ", ".join(map(str, row)) or "nothing" if isinstance(row, dict) else _kind(row)
+            what = f"has no text in the field {field!r}; it has: {has}"
         raise UserError(
-            f"{where} has no text in the field {field!r}; it has: {has}",
+            f"{where} {what}",
             "A row with its text in that field",
             "Name the right field with text_field",
         )
@@ -18,3 +24,17 @@ def text_of(row: Any, field: str, where: str) -> str:
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise UserError(f"{where} holds half of a surrogate pair, which is not text", "Text that UTF-8 can write")
     return text
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+        str: "a text",
+    }
+    return kinds.get(type(value), type(value).__name__)

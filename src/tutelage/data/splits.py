@@ -1,12 +1,15 @@
 """The training and the validation split of a request, as streams of documents."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tutelage.data import corpus
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick
-from tutelage.data.request import Request
+from tutelage.data.packed import PACKED
+from tutelage.data.request import SHARE, Request
+from tutelage.errors import UserError
 
 Split = Literal["train", "valid"]
 
@@ -21,17 +24,37 @@ class Splits:
     options: ReadOptions
     seed: int
     max_words: int | None
+    quotas: list[int] | None = None
+    """Words to be read of each training source; see `measured`."""
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
+    """Folder -> why files in it are not read -> how many."""
 
     @classmethod
     def of(cls, request: Request) -> "Splits":
         """The splits that a request names."""
+        collection, valid, share = corpus.collect(request.sources), list[Source](), 0.0
+        left_out = dict(collection.left_out)
+        if request.valid:
+            named = corpus.collect(request.valid)
+            valid = named.valid or named.sources
+            left_out |= named.left_out
+        elif request.valid_share is None and collection.valid:
+            valid = collection.valid
+        else:
+            share = SHARE if request.valid_share is None else request.valid_share
+        if collection.valid and valid is not collection.valid:
+            left_out["validation text of the sources"] = Counter({"files of the valid split": len(collection.valid)})
+        if not collection.sources:
+            raise UserError("The sources hold validation and test text only", "Text to train on")
+        documents = request.documents or ("title" if share else "file")
         return cls(
-            sources=corpus.sources_of(request.sources),
-            valid=corpus.sources_of(request.valid),
-            share=request.share,
-            options=request.reading,
+            sources=collection.sources,
+            valid=valid,
+            share=share,
+            options=ReadOptions(documents=documents, newlines=request.newlines, text_field=request.text_field),
             seed=request.seed,
             max_words=request.max_words,
+            left_out=left_out,
         )
 
     @property
@@ -39,23 +62,44 @@ class Splits:
         """train, and valid where there is one."""
         return ("train", "valid") if self.valid or self.share else ("train",)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the training split is a part of several sources."""
+        return self.max_words is not None and len(self.sources) > 1
+
     def sources_of(self, split: Split) -> list[Source]:
         """Where the text of a split comes from."""
         return self.valid if split == "valid" and self.valid else self.sources
 
+    def measured(self, tick: Tick) -> "Splits":
+        """The same with `quotas` where several sources share `max_words`: in proportion to their words."""
+        if self.max_words is None or not self.drawn:
+            return self
+        sizes = [sum(len(p.text.split()) for p in self._side(source, "train", tick)) for source in self.sources]
+        return replace(self, quotas=corpus.proportional(self.max_words, sizes))
+
     def text(self, split: Split, tick: Tick) -> Iterator[Passage]:
         """The documents of a split."""
-        passages = corpus.documents(self.sources_of(split), self.options, tick)
-        if split == "valid" and self.valid:
+        for i, source in enumerate(self.sources_of(split)):
+            passages = self._side(source, split, tick)
+            if split == "train" and self.max_words is not None:
+                passages = corpus.first_words(passages, self.quotas[i] if self.quotas else self.max_words)
             yield from passages
-            return
-        if self.share:
-            passages = corpus.held_out(passages, self.share, self.seed, out=split == "valid")
-        yield from passages if split == "valid" or not self.max_words else corpus.first_words(passages, self.max_words)
+
+    def _side(self, source: Source, split: Split, tick: Tick) -> Iterator[Passage]:
+        """The documents of a source that belong to a split."""
+        passages = source.passages(self.options, tick)
+        if (split == "valid" and self.valid) or not self.share:
+            return passages
+        return corpus.held_out(passages, self.share, self.seed, out=split == "valid")
 
     def size(self, split: Split) -> int:
-        """Bytes of text to be read, about; packed text counts as it will be unpacked."""
-        sources = self.sources_of(split)
-        packed = [s for s in sources if str(getattr(s, "path", "")).endswith((".gz", ".zst"))]
-        total = sum(s.size or 0 for s in sources) + 3 * sum(s.size or 0 for s in packed)
+        """Bytes of text that a split comes from, about."""
+        total = self.full_size(split)
         return min(total, 8 * self.max_words) if self.max_words and split == "train" else total
+
+    def full_size(self, split: Split) -> int:
+        """Bytes to be read, about; packed text counts as it will be unpacked."""
+        sources = self.sources_of(split)
+        packed = [s for s in sources if str(getattr(s, "path", "")).lower().endswith(PACKED)]
+        return sum(s.size or 0 for s in sources) + 3 * sum(s.size or 0 for s in packed)

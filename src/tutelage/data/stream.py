@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
-from tutelage.data.manifest import read_manifest
+from tutelage.data.integrity import check_split, read_manifest
 from tutelage.errors import UserError
 
 Offsets = Literal["none", "epoch", "window"]
@@ -37,15 +37,17 @@ class TokenStream:
 
     @classmethod
     def open(cls, folder: Path, split: str = "train") -> "TokenStream":
-        """A split of a folder that `tutelage prepare` wrote."""
+        """A split of a folder that `tutelage prepare` wrote. Its files are compared with their checksums."""
         folder = Path(folder)
         manifest = read_manifest(folder)
         if split not in manifest["splits"]:
-            raise UserError(f"{folder} has no split {split!r}", f"One of {', '.join(manifest['splits'])}")
+            again = "Prepare it again with --force and --valid TEXTS or --valid-share 0.05" if split == "valid" else ""
+            raise UserError(f"{folder} has no split {split!r}", f"One of {', '.join(manifest['splits'])}", again)
+        check_split(folder, manifest, split)
         facts = manifest["splits"][split]
         return cls(
-            ids=_mapped(folder / f"{split}.bin", manifest["dtype"], facts["tokens"]),
-            starts=_mapped(folder / f"{split}.starts", "uint8", facts["tokens"]),
+            ids=_mapped(folder / f"{split}.bin", manifest["dtype"]),
+            starts=_mapped(folder / f"{split}.starts", "uint8"),
             words=facts["words"],
             bytes=facts["bytes"],
             vocab=manifest["tokenizer"]["vocab"],
@@ -71,16 +73,10 @@ class TokenStream:
         return self.ids[at_BT].astype(np.int64), words_B
 
 
-def _mapped(path: Path, dtype: str, tokens: int) -> np.ndarray:
+def _mapped(path: Path, dtype: str) -> np.ndarray:
     kind = np.dtype(dtype).newbyteorder("<")
-    there = path.stat().st_size if path.exists() else 0
-    if there != tokens * kind.itemsize:
-        raise UserError(
-            f"{path} has {there:,} bytes where its manifest speaks of {tokens * kind.itemsize:,}",
-            "The file as `tutelage prepare` wrote it",
-            "Prepare the corpus again with --force",
-        )
-    return np.memmap(path, dtype=kind, mode="r")
+    # An empty file cannot be mapped.
+    return np.memmap(path, dtype=kind, mode="r") if path.stat().st_size else np.zeros(0, kind)
 
 
 class Stretch(Protocol):

@@ -6,6 +6,8 @@ from elsewhere. Every tokenizer has an end-of-text token.
 
 import io
 import json
+import os
+import re
 import struct
 import tempfile
 from collections import Counter
@@ -13,10 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tutelage.data.folder import is_prepared
 from tutelage.data.hub import hub_error
+from tutelage.data.integrity import AGAIN, check_files, read_manifest
 from tutelage.data.portable import CONFIG, portable
 from tutelage.errors import UserError
 from tutelage.files import fingerprint as digest
+from tutelage.files import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -33,7 +38,9 @@ SPELLING = "<>/unksx0123456789ABCDEF"
 def load_tokenizer(name: str | Path) -> "PreTrainedTokenizerFast":
     """A tokenizer from a prepared corpus, a folder (tokenizer.json, or vocab.json and merges.txt) or the Hub."""
     path = Path(name)
-    if str(name) not in ALIASES and path.exists():
+    if str(name) not in ALIASES and _exists(path):
+        if is_prepared(path):
+            return _from_corpus(path)
         tokenizer = _from_folder(path)
     elif path.is_absolute() or str(name).count("/") > 1 or str(name).startswith("."):
         raise UserError(f"There is no folder {name}", "A folder with a tokenizer, or a name on the Hub")
@@ -53,7 +60,13 @@ def fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
 
 def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
     """Write it so that AutoTokenizer reads it anywhere, and in every release alike."""
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        # The library in Rust says why as text only: "No space left on device (os error 28)".
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder)) from error
+        raise
     (Path(folder) / CONFIG).write_text(portable(folder), encoding="utf-8")
 
 
@@ -196,11 +209,30 @@ def _require_vocabulary(vocabulary: int, least: int) -> None:
         raise UserError(f"A vocabulary of {vocabulary} tokens was asked for", f"At least {least}: bytes come first")
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _from_corpus(folder: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a prepared corpus, as it was written."""
+    manifest = read_manifest(folder)
+    check_files(folder, manifest, "tokenizer/")
+    tokenizer = _with_end(_from_folder(folder / "tokenizer"))
+    if "files" not in manifest and fingerprint(tokenizer) != manifest["tokenizer"]["fingerprint"]:
+        raise UserError(
+            f"The tokenizer in {shown(folder)} was altered or damaged after it was written",
+            "The files as `tutelage prepare` wrote them",
+            f"Restore them from a copy. {AGAIN}",
+        )
+    return tokenizer
+
+
 def _from_folder(path: Path) -> Any:
     from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
-    if (path / "manifest.json").exists() and (path / "tokenizer").is_dir():
-        path = path / "tokenizer"
     has = {name for name in ("tokenizer_config.json", "tokenizer.json", "vocab.json") if (path / name).exists()}
     try:
         if "tokenizer_config.json" in has:
@@ -209,7 +241,7 @@ def _from_folder(path: Path) -> Any:
             return PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
         if "vocab.json" in has and (path / "merges.txt").exists():
             return GPT2Tokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the libraries raise all kinds for a damaged file, also Exception itself
         raise UserError(f"The tokenizer in {path} cannot be loaded ({error})", "A tokenizer that AutoTokenizer reads") \
             from error  # fmt: skip
     raise UserError(

@@ -20,7 +20,7 @@ def prepare(sources: Sequence[str], *, out: Path, **options: Unpack[Options]) ->
     """
     texts, settings = settings_among(sources)
     request, out = Request(sources=texts, **options), Path(out)
-    console = Console(quiet=request.quiet, highlight=False, soft_wrap=True)
+    console = Console(quiet=request.quiet, highlight=False, markup=False, soft_wrap=True)
     if not settings:
         return prepare_corpus(request, out, console)
     from tutelage.runs.targets import with_targets  # imports torch
