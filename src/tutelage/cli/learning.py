@@ -24,7 +24,8 @@ def prepare(
     vocabulary: Annotated[int | None, typer.Option(help="Ids of a trained tokenizer")] = None,
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
-        float | None, typer.Option(help="Share of documents drawn for validation; 0.05 where no --valid is named")
+        float | None,
+        typer.Option(help="Share of documents drawn for validation; 0.05 where there is no validation text"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which documents are drawn")] = 1,
     newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep")] = "space",
@@ -36,7 +37,9 @@ def prepare(
         typer.Option(help="What a document of a text file is: file, blank-line, title or line; chosen if not given"),
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
-    max_words: Annotated[int | None, typer.Option(help="Stop reading after so many words")] = None,
+    max_words: Annotated[
+        int | None, typer.Option(help="Train on so many words, drawn from all sources in proportion")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -220,7 +220,7 @@ def _from_corpus(folder: Path) -> "PreTrainedTokenizerFast":
     """The tokenizer of a prepared corpus, as it was written."""
     manifest = read_manifest(folder)
     check_files(folder, manifest, "tokenizer/")
-    tokenizer = _with_end(_from_folder(folder / "tokenizer"))
+    tokenizer = with_end(_from_folder(folder / "tokenizer"))
     if "files" not in manifest and fingerprint(tokenizer) != manifest["tokenizer"]["fingerprint"]:
         raise UserError(
             f"The tokenizer in {shown(folder)} was altered or damaged after it was written",
