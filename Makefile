@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 EXTRAS := report,evaluation,hub,judge,zstd,tensorboard
 
-.PHONY: demo test check docs study-toy bench gpu clean
+.PHONY: demo test check docs site study-toy bench gpu fuzz clean
 
 demo: $(READY)
 	$(RUN)/tutelage study demo
@@ -25,6 +25,15 @@ check: $(READY)
 # The pages that are written from the shipped recipes and their settings.
 docs: $(READY)
 	$(RUN)/python docs/write_recipes.py
+
+# docs/ as a site in site/, with a reference from the docstrings. Reads the sources; imports nothing of them.
+site: $(READY)
+	$(RUN)/python -m mkdocs build --quiet
+
+# New random commands and damaged files, a hundred a verb; each must end in success or one message. SEED repeats a run.
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 TUTELAGE_FUZZ=$(or $(DRAWS),100) TUTELAGE_FUZZ_SEED=$(SEED) \
+	    $(RUN)/python -m pytest -n logical --maxprocesses 4 tests/reliability/test_no_traceback.py
 
 study-toy: $(READY)
 	$(RUN)/tutelage study toy
@@ -56,7 +65,7 @@ $(READY): pyproject.toml constraints.txt
 	@python=$$($(FIND_PYTHON)) && if [ ! -x $(RUN)/python ]; then "$$python" -m venv $(VENV); fi
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	$(RUN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --build-constraint constraints.txt \
-	    --editable '.[$(EXTRAS)]' --group dev
+	    --editable '.[$(EXTRAS)]' --group dev --group docs
 	@touch $@
 
 # A version manager may leave a `python3.12` on the path that does not start, so each is tried, not looked up.

@@ -100,37 +100,33 @@ MODULES = {
     "short": '''
         """A judge: the shorter the better."""
         from tutelage.files import fingerprint
-        from tutelage.judges.common.base import CriterionScore, ignore_answer, weighted
+        from tutelage.judges.common.base import Part, forget, weighted
 
 
         class Short:
-            roles = {"judge": {}}
-            models = ()
             about = "the shorter the better"
             fingerprint = fingerprint(["short"])
 
             def identity(self):
                 return {}
 
-            def grade(self, rollouts, on_answer=ignore_answer):
-                return [weighted({"length": CriterionScore(score=1 / (1 + len(one.text)))}) for one in rollouts]
+            def grade(self, rollouts, keep=forget):
+                return [weighted({"length": Part(score=1 / (1 + len(one.text)))}) for one in rollouts]
     ''',
     "ending": '''
         """A tutor that ends every story."""
         from tutelage.files import fingerprint
-        from tutelage.judges.common.base import Correction, ignore_answer
+        from tutelage.judges.common.base import Correction, forget
 
 
         class Ending:
-            roles = {"tutor": {}}
-            models = ()
             about = "the end"
             fingerprint = fingerprint(["ending"])
 
             def identity(self):
                 return {}
 
-            def correct(self, rollouts, on_answer=ignore_answer):
+            def correct(self, rollouts, keep=forget):
                 return [Correction(text=" the end.") for _ in rollouts]
     ''',
     "vocabulary": '''

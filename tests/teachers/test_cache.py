@@ -1,6 +1,5 @@
 """Targets are written once, are what the teacher says, are never somebody else's, and survive what happens to files."""
 
-import json
 import shutil
 import threading
 from pathlib import Path
@@ -14,7 +13,6 @@ from cached import WINDOW, cache, copied, targets_of
 from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
-from tutelage.files import fingerprint
 from tutelage.models import recording
 from tutelage.models.recording import Recording
 from tutelage.models.student import load_student
@@ -369,14 +367,11 @@ def test_targets_of_another_corpus_or_of_a_teacher_that_has_changed_are_refused(
     with pytest.raises(UserError, match=r"the teacher's weights was \w{16} and is \w{16}\..*teacher=\S*/teacher "):
         cache(own, teacher)
     [folder] = (own / "targets").iterdir()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["made_for"]["tokenizer"] = "0" + manifest["made_for"]["tokenizer"]
-    del manifest["checksum"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    renamed = folder.rename(folder.with_name(fingerprint(manifest["made_for"])))
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"tokenizer": "', '"tokenizer": "0'))
     with pytest.raises(UserError, match=r"the tokenizer was 0\w+ and is \w+"):
         cache(own, teacher)
-    (renamed / "manifest.json").write_text(json.dumps({**manifest, "format": 7}))
+    (folder / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 7'))
     with pytest.raises(UserError, match="holds targets in format 7"):
         cache(own, teacher)
 

@@ -1,8 +1,8 @@
-"""The second half of `tutelage prepare`: a teacher's targets for the training text are computed once and stored."""
+"""The second half of `tutelage prepare`: a teacher reads the training text once, and what it says is kept."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tutelage.data.documents import Tick
 from tutelage.data.stream import TokenStream
 from tutelage.errors import Interrupted
-from tutelage.files import duration, gigabytes, locked
+from tutelage.files import duration, gigabytes
 from tutelage.models.compatible import require_compatible
 from tutelage.recipe import validated
 from tutelage.runs.watch import StopRequest
@@ -72,19 +72,12 @@ def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.
     settings = wanted.model_dump(exclude={"teacher", "phases", "device", "resident"})
     reads = Reads(stream=stream, folder=corpus, window=window, grain=grain)
     cache = Cache(*wanted.teacher, reads=reads, device=device, anew=True, resident="disk", **settings)
-    with StopRequest().listening() as request:
+    with StopRequest().listening() as wish:
         for part in cache.parts:
-            _write(part, console, device, request)
+            _write(part, console, device, wish)
 
 
-def _write(part: Part, console: Console, device: torch.device, request: StopRequest) -> None:
-    """All of a folder, by one command at a time. A run may write there meanwhile what it needs."""
-    with ExitStack() as stack:
-        parallel.from_first(lambda: stack.enter_context(locked(part.folder / ".lock", str(part.folder))))
-        _write_missing(part, console, device, request)
-
-
-def _write_missing(part: Part, console: Console, device: torch.device, request: StopRequest) -> None:
+def _write(part: Part, console: Console, device: torch.device, wish: StopRequest) -> None:
     if parallel.rank() == 0:
         part.begin()
     parallel.wait_for_all()
@@ -96,23 +89,21 @@ def _write_missing(part: Part, console: Console, device: torch.device, request: 
     mine, rounds = missing[parallel.rank() :: parallel.processes()], -(-len(missing) // parallel.processes())
     left = len(missing) * part.grid.unit_rows * part.store.row_bytes
     work = duration(max(part.seconds() / parallel.processes(), 1))
-    for damage in part.store.cut:
-        console.print(f"{part.folder}: {damage}; what it held is made again.")
     console.print(
         f"{part.folder}: {gigabytes(left)} to write, {part.store.row_bytes:,} bytes for each of {part.grid.rows:,} "
         f"targets of {', '.join(part.names)}; about {work} on {device}."
     )
-    blocks, written = {}, time.perf_counter()
+    blocks, written, heard = {}, time.perf_counter(), False
     with _bar(console, rounds) as tick:
         for i in range(rounds):
-            # A round is one unit of each process: all of them take up a stop request after the same one.
+            # A round is one unit of each process, so that all of them hear of a wish to stop after the same one.
             blocks |= {unit: part.make(unit) for unit in mine[i : i + 1]}
-            stop = request.made()
-            if stop or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
+            heard = wish.made()
+            if heard or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
                 part.store.write(blocks)
                 blocks, written = {}, time.perf_counter()
             tick(1)
-            if stop and i < rounds - 1:
+            if heard and i < rounds - 1:
                 break
     parallel.wait_for_all()
     if left := len(part.store.missing()):

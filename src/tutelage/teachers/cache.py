@@ -10,7 +10,7 @@ from tutelage.errors import UserError
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import Section
 from tutelage.teachers.cached.formats import Draws
-from tutelage.teachers.cached.manifest import place_of, read_manifest, refuse_foreign
+from tutelage.teachers.cached.manifest import made_for, place_of, refuse_foreign
 from tutelage.teachers.cached.targets import Part
 from tutelage.teachers.cached.windows import Grid, Reads, grid_for
 from tutelage.teachers.common.base import Sampled, Targets, Teacher, Traits
@@ -84,7 +84,7 @@ class Cache(Teacher):
     def _place(self, names: tuple[str, ...], reads: Reads, anew: bool) -> tuple[Any, dict[str, Any]]:
         identity = self._identity(names, reads)
         folder = place_of(reads.folder, identity)
-        if not anew or read_manifest(folder):
+        if not anew or made_for(folder):
             refuse_foreign(folder, identity, names, command_for(self.settings, self.grid, names, reads))
         return folder, identity
 

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from jaxtyping import Int64, UInt8
 
 from tutelage.errors import UserError
@@ -21,7 +20,6 @@ from tutelage.teachers.cached.windows import Grid
 
 SHARD = 1 << 18  # rows of a file, about
 RECORDS, DIGEST = "units.bin", 32
-LOCK = ".write.lock"
 
 
 class Store:
@@ -32,7 +30,6 @@ class Store:
         self._units = max(SHARD // grid.unit_rows, 1)  # of a file
         self._edges = [grid.rows_of(unit)[0] for unit in range(0, grid.units, self._units)] + [grid.rows]
         self._checked = np.zeros(grid.units, bool)
-        self.cut = self._cut()
         self._records = self._recorded()
 
     @property
@@ -42,13 +39,6 @@ class Store:
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05}.bin"
-
-    def _cut(self) -> list[str]:
-        """Files that are not as long as they were written: what they held counts as not written."""
-        sizes = {self.folder / RECORDS: self.grid.units * DIGEST}
-        sizes |= {self._path(shard): self._size(shard) for shard in range(len(self._edges) - 1)}
-        lengths = [(path.name, _size(path), size) for path, size in sizes.items()]
-        return [f"{name} has {n:,} of {size:,} bytes" for name, n, size in lengths if n not in (None, 0, size)]
 
     def _recorded(self) -> np.ndarray:
         """The records that files stand behind: those of a file that is missing or of another size count for nothing."""
@@ -88,11 +78,8 @@ class Store:
     def write(self, blocks: Mapping[int, UInt8[np.ndarray, "rows bytes"]]) -> None:
         """Put units on the disk, and then their records. What another process has written meanwhile stays."""
         with disk_errors(self.folder), ExitStack() as stack:
-            # One process writes at a time: rows that another one overwrites meanwhile would not fit their record.
-            stack.enter_context(FileLock(self.folder / LOCK))
             if not isinstance(self._records, np.memmap):
                 self._make_files()
-            records = stack.enter_context((self.folder / RECORDS).open("r+b"))
             missing = self.missing(np.array(sorted(blocks), dtype=np.int64)).tolist()
             files = {shard: stack.enter_context(self._path(shard).open("r+b")) for shard in map(self._shard, missing)}
             for unit in missing:
@@ -102,6 +89,7 @@ class Store:
             for file in files.values():
                 file.flush()
                 os.fsync(file.fileno())
+            records = stack.enter_context((self.folder / RECORDS).open("r+b"))
             for unit in missing:
                 os.pwrite(records.fileno(), hashlib.sha256(blocks[unit].data).digest(), unit * DIGEST)
             os.fsync(records.fileno())

@@ -18,7 +18,7 @@ from tutelage.models.head import FrozenHead
 from tutelage.models.student import Student
 from tutelage.teachers.cached.batched import Speaker
 from tutelage.teachers.cached.formats import Draws, Hidden, Int8, channel_scales
-from tutelage.teachers.cached.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from tutelage.teachers.cached.manifest import MANIFEST, made_for, write_manifest
 from tutelage.teachers.cached.residency import held
 from tutelage.teachers.cached.shards import Store
 from tutelage.teachers.cached.windows import Grid
@@ -50,12 +50,12 @@ class Part:
         self._identity, self._stream, self._device = identity, stream, device
         self._form: Hidden | Int8 | Draws | None = None
         self._head: FrozenHead | None = None
-        manifest = read_manifest(folder)
+        manifest = made_for(folder)
         self._speaker = None if manifest else self._load()
-        self._width: int = manifest.width if manifest else self._speaker_now().heads[0].shape[1]
+        self._width: int = manifest["width"] if manifest else self._speaker_now().heads[0].shape[1]
         self.store = Store(folder, grid, self._format(torch.ones(self._width)).bytes)
         if manifest:
-            self._open(manifest)
+            self._open()
         if missing := len(self.store.missing()):
             head = 0 if manifest else stream.vocab * self._width * 4
             require_space(folder, missing * grid.unit_rows * self.store.row_bytes + head, f"Writing {folder}")
@@ -77,7 +77,6 @@ class Part:
     def note(self) -> str:
         """What is there and what is not, for a person."""
         size = f"{self.folder}: {gigabytes(self.store.bytes)} of targets of {', '.join(self.names)}"
-        size += "".join(f"; {damage} and is made again" for damage in self.store.cut)
         if not (missing := len(self.store.missing())):
             return f"{size}, complete"
         share, work = missing / self.grid.units, duration(max(self.seconds(), 1))
@@ -117,9 +116,7 @@ class Part:
 
     def begin(self) -> None:
         """Write everything but the rows, where nobody has: the head, the scales of its channels, the manifest."""
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            head = None
+        if made_for(self.folder) is None:
             if self._identity["targets"] == "hidden":
                 speaker = self._speaker_now()
                 channels = {"channels": self._channels(speaker)} if self._identity["dtype"] == "int8" else {}
@@ -127,29 +124,16 @@ class Part:
                 assert not isinstance(form, Draws)
                 tensors = {"weight": form.head(speaker.heads[0]), **channels}
                 write_atomically(self.folder / HEAD, save({k: t.cpu().contiguous() for k, t in tensors.items()}))
-                head = hash_file(self.folder / HEAD)
-            manifest = Manifest(
-                made_for=dict(self._identity),
-                teacher=list(self.names),
-                width=self._width,
-                row_bytes=self.store.row_bytes,
-                head=head,
-            )
-            write_manifest(self.folder, manifest)
-        self._open(manifest)
+            facts = {"width": self._width, "row_bytes": self.store.row_bytes}
+            facts |= {"head": hash_file(self.folder / HEAD)} if self._identity["targets"] == "hidden" else {}
+            write_manifest(self.folder, self._identity, self.names, facts)
+        self._open()
 
-    def _open(self, manifest: Manifest) -> None:
-        if manifest.row_bytes != self.store.row_bytes:
-            raise UserError(
-                f"{self.folder / MANIFEST} has rows of {manifest.row_bytes:,} bytes, and its targets have "
-                f"{self.store.row_bytes:,}",
-                "The manifest as it was written",
-                "Delete it and run the same command again: rows that are whole are not computed anew",
-            )
+    def _open(self) -> None:
         tensors = {}
         if self._identity["targets"] == "hidden":
-            path = self.folder / HEAD
-            if not path.exists() or hash_file(path) != manifest.head:
+            path, manifest = self.folder / HEAD, made_for(self.folder) or {}
+            if not path.exists() or hash_file(path) != manifest["head"]:
                 raise UserError(
                     f"{path} is {'damaged' if path.exists() else 'missing'}",
                     "The teacher's head as it was written",
