@@ -9,7 +9,12 @@ class Section(BaseModel):
     """A table of a recipe. The string below a field is its explanation: `tutelage show` and the documents print it."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, coerce_numbers_to_str=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
     )
     bare: ClassVar[str] = ""
     """The key that a plain value sets: with bare = "path", `data=PATH` means `data.path=PATH`."""

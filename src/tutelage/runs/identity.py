@@ -20,7 +20,9 @@ from tutelage.train import parallel
 WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
 WITHOUT_EFFECT += ("teacher.resident", "store", "replay", "data.path")
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-NUMERIC_ROOMS = ("data", "models", "objectives", "teachers", "train")
+NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "teachers", "train")
+# Settings that name models, and the part of the identity that says which models they are: another path is no change.
+BY_CONTENT = {"teacher.models": "teacher", "student.weights": "start"}
 OF_RUN = ("recipe", "corpus", "start", "teacher")  # what makes it this run and no other
 
 
@@ -81,7 +83,9 @@ def require_same(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, *, 
 
     Returns the changes of code and libraries that were accepted.
     """
-    changed = _changed(old["recipe"], new["recipe"])
+    same = {key for key, part in BY_CONTENT.items() if old[part] == new[part]}
+    recipes = [{key: value for key, value in each["recipe"].items() if key not in same} for each in (old, new)]
+    changed = _changed(*recipes)
     for key, name in (("corpus", "the corpus"), ("start", "the starting weights"), ("teacher", "the teacher")):
         changed += [f"{name} is another ({old[key]} was {new[key]})"] if old[key] != new[key] else []
     if changed:
@@ -108,5 +112,15 @@ def machine_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    keys = [key for key in dict.fromkeys([*old, *new]) if not _same(old.get(key), new.get(key))]
     return [f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys]
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two values are equal, or two paths of one file or folder that is there."""
+    if old == new or not (isinstance(old, str) and isinstance(new, str) and old and new):
+        return bool(old == new)
+    try:
+        return Path(old).samefile(new)
+    except (OSError, ValueError):
+        return False

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tutelage.challenge.budget import TRACKS
 from tutelage.recipe import Named, Section
 from tutelage.settings import train as settings
+from tutelage.settings.fields import Place, Seed
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 
@@ -15,34 +16,34 @@ class Student(settings.Student):
     """The model that writes and learns: weights that exist, or random weights in a shape."""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout in updates. It makes the student that learns another one than the student that wrote."""
+    """Dropout in updates. With dropout the updated policy differs from the one that sampled the texts."""
 
 
 class Prompts(Section):
-    """What the student is asked to continue."""
+    """The prompts that the student continues."""
 
     bare: ClassVar[str] = "source"
 
     source: Literal["corpus", "file", "fixed"] = "corpus"
-    """corpus: beginnings from the prepared corpus; file: one a line, or jsonl with `prompt`; fixed: the texts here."""
-    file: str = ""
+    """corpus: beginnings from the prepared corpus; file: one a line, or .jsonl with `prompt`; fixed: `texts`."""
+    file: Place = ""
     """The file that holds the prompts."""
     texts: Texts = ()
-    """Fixed prompts, taken in turn."""
+    """Fixed prompts, used in turn."""
     held_out_texts: Texts = ()
-    """Fixed prompts that are never trained on; empty takes fresh continuations of `texts`."""
+    """Fixed prompts that are never trained on; empty: new continuations of `texts`."""
     split: Literal["valid", "train"] = "valid"
-    """The part of the corpus that beginnings are taken from; `valid` has never been trained on."""
+    """The split that beginnings are taken from; `valid` is never trained on."""
     tokens: int = Field(default=16, ge=1)
-    """Tokens of a beginning from the corpus."""
+    """Tokens in a beginning from the corpus."""
     apart: int = Field(default=64, ge=1)
     """Tokens from one beginning in the corpus to the next."""
     begin: Literal["sentence", "anywhere"] = "sentence"
-    """Whether a beginning from the corpus is moved on to where the next sentence starts."""
+    """sentence: a beginning from the corpus starts at the next start of a sentence; anywhere: where it was drawn."""
     each: int = Field(default=64, ge=1)
-    """Prompts a round."""
+    """Prompts in a round."""
     held_out: int = Field(default=32, ge=1)
-    """Prompts that are kept apart to measure on, of those from the corpus or a file."""
+    """Prompts from the corpus or a file that are held out for evaluation."""
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "Prompts":
@@ -54,22 +55,22 @@ class Prompts(Section):
 
 
 class Sample(Section):
-    """How the student writes."""
+    """Sampling of the student's texts."""
 
     n: int = Field(default=4, ge=1)
-    """Texts a prompt."""
+    """Texts for each prompt."""
     max_new: int = Field(default=90, ge=1)
-    """Longest text, in tokens."""
+    """Most tokens in a text."""
     min_new: int = Field(default=1, ge=1)
-    """Tokens before a text may end."""
+    """Fewest tokens in a text."""
     temperature: float = Field(default=1.0, gt=0)
-    """Above 1 flatter, below 1 sharper than the student's own distribution."""
+    """Logits are divided by it before sampling."""
     top_k: int = Field(default=0, ge=0)
-    """Draw from so many likeliest tokens; 0 from all. Rewards need all."""
+    """Sample from this many most probable tokens; 0: from all. Rewards need 0."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Draw from the likeliest tokens that hold this share. Rewards need 1."""
+    """Sample from the most probable tokens that have this probability together. Rewards need 1."""
     batch: int = Field(default=256, ge=1)
-    """Texts written at once: the groups in which they are drawn."""
+    """Texts that are sampled at once."""
 
 
 class Reader(Named):
@@ -79,111 +80,112 @@ class Reader(Named):
     room: ClassVar[str] = "judges"
 
     name: str = ""
-    """A module of judges/ or the dotted path of somebody's own; empty for none."""
+    """A module of judges/, or the dotted path of your own module; empty: none."""
 
 
 class Judge(Reader):
-    """Who marks what the student writes."""
+    """The judge that scores the student's texts."""
 
     name: str = "rules"
     """endpoint (a server), local (a model here), rules (no model), random (a control), or a dotted path."""
 
 
 class HeldOutJudge(Reader):
-    """A second judge, who is never trained on: an alarm sounds when the marks of the first rise while its own fall."""
+    """A second judge, whose scores are never trained on. An alarm is logged when scores of the first rise while its own
+    fall."""
 
 
 class Tutor(Reader):
-    """Who writes what the student should have written; with one, pairs are made of its corrections."""
+    """The tutor that corrects the student's texts. With one, pairs are made of its corrections."""
 
 
 class Objective(Named):
-    """What an update makes small."""
+    """The loss."""
 
     bare: ClassVar[str] = "name"
     room: ClassVar[str] = "objectives"
 
     name: str = "rloo"
-    """simpo and dpo learn from pairs, ppo and rloo from rewards; or the dotted path of somebody's own."""
+    """simpo and dpo learn from pairs, ppo and rloo from rewards; or the dotted path of your own module."""
 
 
 class Pairs(Section):
-    """Which texts make a pair, where pairs are made of marks: the best of a prompt's texts against the worst."""
+    """How pairs are made of scores: the best text of a prompt against the worst."""
 
     margin: float = Field(default=0.1, ge=0, le=1)
-    """Least difference of their marks."""
+    """Smallest difference of their scores."""
     length_gap: float = Field(default=0.5, ge=0, le=1)
     """Largest difference of their lengths, as a share of the longer one."""
     alike: float = Field(default=0.8, ge=0, le=1)
-    """Most that they may have in common, as a share of their words in order."""
+    """Largest share of their words, in order, that they may have in common."""
 
 
 class Reward(Section):
-    """What a text is worth: a sum of named parts, each logged apart. A part with weight 0 is only logged."""
+    """The reward of a text: a weighted sum of parts, each of which is logged. A part with weight 0 is only logged."""
 
     judge: float = 1.0
-    """Weight of the judge's mark, which is between 0 and 1."""
+    """Weight of the judge's score, which is between 0 and 1."""
     length: float = 0.0
-    """Weight of the length: 1 within `words`, less outside. Rewarding length makes texts longer, not better."""
+    """Weight of the length: 1 within `words`, less outside. A reward for length makes texts longer, not better."""
     words: tuple[int, int] = (90, 100_000)
-    """The length, in words, that is worth 1."""
+    """Fewest and most words of a text whose length counts as 1."""
     repetition: float = 0.0
-    """Weight of minus the share of three-word sequences that the text had before."""
+    """Weight of minus the share of a text's three-word sequences that are repetitions."""
     copying: float = 0.0
     """Weight of -1 for a text that copies its prompt."""
     duplicates: float = 0.0
-    """Weight of -1 for a text that is nearly another one of the same prompt."""
+    """Weight of -1 for a text that nearly equals another of the same prompt."""
     flattery: float = 0.0
-    """Weight of -1 for a text that speaks to its judge: of scores, teachers, or how good a story it is."""
+    """Weight of -1 for a text that addresses its judge: scores, teachers, how good the story is."""
     kl: float = Field(default=0.05, ge=0)
-    """Taken off for every nat by which a token was likelier than under the student of the beginning."""
+    """Penalty for each nat of KL to the reference model, token by token."""
     kl_target: float = Field(default=0.0, ge=0)
-    """Nats a text at which `kl` is held by raising and lowering it; 0 leaves it as it is."""
+    """Nats in a text at which an adaptive `kl` holds the KL; 0: `kl` stays as it is."""
     kl_horizon: int = Field(default=10_000, ge=1)
-    """Texts over which that adapts."""
+    """Texts over which an adaptive `kl` changes."""
 
 
 class Train(Section):
-    """How a round's texts become updates."""
+    """Updates of a round."""
 
     epochs: int = Field(default=1, ge=1)
     """Passes over the pairs or texts of a round."""
     lm_epochs: int = Field(default=0, ge=0)
-    """Passes of plain next-token prediction over the chosen texts of a round's pairs, before the others."""
+    """Passes of next-token prediction over the chosen texts of a round's pairs, before the other passes."""
     batch: int = Field(default=0, ge=0)
-    """Pairs or texts an update; 0 takes the whole round."""
+    """Pairs or texts in an update; 0: the whole round."""
     lm_weight: float = Field(default=0.0, ge=0)
-    """With rewards: weight of next-token prediction on windows of the corpus in every update."""
+    """For objectives that learn from rewards: weight of next-token prediction on windows of the corpus."""
     lm_batch: int = Field(default=32, ge=1)
-    """Windows of the corpus an update, where lm_weight is not 0."""
+    """Windows of the corpus in an update, where lm_weight is not 0."""
     micro_batch: int = Field(default=32, ge=1)
-    """Pairs or texts a forward pass. It changes the speed, and the result by rounding only."""
+    """Pairs or texts in a forward pass. It changes results by rounding only."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Numbers of the forward pass; weights and moments are fp32."""
+    """Precision of the forward pass; weights and moments are fp32."""
     deterministic: bool = False
-    """On CUDA: only kernels that give the same bits every time. The CPU always does."""
+    """On CUDA: only deterministic kernels. On a CPU every run is deterministic."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
 
 class Watch(Section):
-    """How the run watches itself."""
+    """Evaluations during the run."""
 
     held_out: int = Field(default=1, ge=0)
-    """Rounds between looks at the held-out prompts; 0 looks before the first and after the last only."""
+    """Rounds between evaluations on the held-out prompts; 0: only before the first and after the last."""
     probe: int = Field(default=0, ge=0)
-    """Rounds between validation loss and, where the corpus has them, minimal pairs; 0 as with `held_out`."""
+    """Rounds between evaluations of validation loss and minimal pairs; 0: only before the first and after the last."""
     windows: int = Field(default=0, ge=0)
-    """Read only this many validation windows, evenly spaced; 0 reads them all."""
+    """Validation windows that are read, evenly spaced; 0: all."""
     max_kl: float = Field(default=0.0, ge=0)
-    """Stop when texts are more than this many nats from the student of the beginning; 0 never does."""
+    """Stop when the KL of texts to the reference model exceeds this many nats; 0: never."""
 
 
 class Save(settings.Save):
-    """What is written while training."""
+    """Checkpoints and milestones."""
 
     every: int = Field(default=0, ge=0)
-    """Updates between checkpoints to resume from; 0 is at the end of every round."""
+    """Updates between checkpoints; 0: one at the end of each round."""
 
 
 class Interaction(Section):
@@ -193,20 +195,20 @@ class Interaction(Section):
     """What this system is, in a sentence."""
     verb: Literal["interact"] = "interact"
     """The verb that runs the recipe."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Decides prompts, texts, order and dropout."""
-    run: str = ""
+    run: Place = ""
     """Where the run is written; empty is runs/<recipe>-s<seed>."""
     track: Literal["none", *TRACKS] = "none"  # type: ignore[valid-type]
-    """The challenge's track whose rules this run must keep; `none` keeps none and says what it would break."""
+    """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
     rounds: int = Field(default=20, ge=1)
-    """Rounds of writing, being judged, and learning from it."""
-    store: str = ""
-    """The file that keeps what judges and tutors said; empty is verdicts.sqlite in the run. Runs may share one."""
+    """Rounds of sampling, scoring and updates."""
+    store: Place = ""
+    """The file with the verdicts and corrections; empty is verdicts.sqlite in the run. Runs may share it."""
     replay: bool = False
-    """Ask nobody: everything must be in the store already."""
+    """Use stored verdicts and corrections only; a missing one is an error."""
     faithful: bool = False
-    """Reproduce what a published baseline is known to do wrong; docs/interaction.md says what."""
+    """Reproduce known faults of a published baseline; docs/interaction.md lists them."""
     data: settings.Data = settings.Data()
     student: Student = Student()
     prompts: Prompts = Prompts()

@@ -1,12 +1,17 @@
-"""What a study's recipe may say: corpora, runs with seeds and grids, models beside them, what they are asked."""
+"""Every setting of a study: corpora, runs with seeds and grids, models beside them, evaluations, samples, report."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tutelage.recipe import Section
+from tutelage.settings.fields import Place, Seed
 
 Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
+
+OWN = ("run", "seed")
+"""Settings of a run that the study sets itself: where it lies decides what is done."""
 
 
 class Prepare(Section):
@@ -14,8 +19,8 @@ class Prepare(Section):
 
     sources: tuple[str, ...]
     """Files, folders, Hub data sets, nursery:words=N; `@data` is the folder that the override data=FOLDER names."""
-    out: str = ""
-    """Where it is written; empty is data/<study>/<name>."""
+    out: Place = ""
+    """Where it is written, below the working folder; empty is data/<study>/<name>."""
     tokenizer: str = "gpt2"
     """gpt2, bpe, unigram, a folder, a Hub name, or `@name` to share the tokenizer of another prepared folder."""
     vocabulary: int | None = None
@@ -23,11 +28,17 @@ class Prepare(Section):
     valid: tuple[str, ...] = ()
     """Sources of the validation split."""
     valid_share: float | None = Field(None, ge=0, lt=1)
-    """Share of the documents to validate on, where `valid` names none."""
-    seed: int = 1
-    """Decides which documents those are."""
+    """Share of the documents that are drawn for validation, where `valid` is empty."""
+    seed: Seed = 1
+    """Decides which documents are drawn for validation."""
     documents: str | None = None
-    """What a document is in a text file; see `tutelage prepare --help`."""
+    """What a document of a text file is; see `tutelage prepare --help`."""
+
+    @model_validator(mode="after")
+    def _lies_below_the_working_folder(self) -> "Prepare":
+        if self.out and not Path(self.out).resolve().is_relative_to(Path.cwd()):
+            raise ValueError(f"out is {self.out!r}, which is outside the working folder")
+        return self
 
 
 class Run(Section):
@@ -37,14 +48,21 @@ class Run(Section):
     """The recipe, shipped or the path of a .toml."""
     about: str = ""
     """What this system is; in place of the recipe's own sentence."""
-    seeds: Literal["all", "first"] | tuple[int, ...] = "all"
+    seeds: Literal["all", "first"] | tuple[Seed, ...] = "all"
     """The study's seeds, only the first of them, or these."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings to change: dotted key = value."""
     grid: dict[str, list[Any]] = Field(default_factory=dict)
     """Settings to try: dotted key = values. Every combination is a system of its own."""
     shown: bool = True
-    """Evaluate it and show it in the report; false for what is only a step on the way."""
+    """Evaluate it and show it in the report; false for a run that others only start from."""
+
+    @model_validator(mode="after")
+    def _leaves_place_and_seed_to_the_study(self) -> "Run":
+        for key in (*self.set, *self.grid):
+            if key in OWN:
+                raise ValueError(f"{key} cannot be set: the study decides it, with `seeds` and the names of its runs")
+        return self
 
 
 class Beside(Section):
@@ -53,11 +71,11 @@ class Beside(Section):
     name: str
     """A run of the study (`@name`), a folder or a Hub name."""
     about: str = ""
-    """What it is."""
+    """What this model is, in a sentence."""
 
 
 class Evaluation(Section):
-    """What every shown model is evaluated on."""
+    """Evaluations of every shown model."""
 
     tasks: tuple[str, ...] = ("perplexity",)
     """Modules of evaluate/."""
@@ -66,9 +84,9 @@ class Evaluation(Section):
     pairs: str = ""
     """A folder of minimal pairs."""
     window: int = Field(128, ge=2)
-    """Tokens a window of the perplexity."""
+    """Tokens in a window for perplexity."""
     stride: int = Field(0, ge=0)
-    """0 for windows side by side, else how far a sliding window moves."""
+    """Tokens by which a window slides; 0: windows side by side."""
     official: str = ""
     """The folder that holds the challenge's full_eval/ and fast_eval/; empty is what TUTELAGE_EVAL names."""
     profile: Literal["2025", "2026"] = "2026"
@@ -76,23 +94,23 @@ class Evaluation(Section):
     fast: bool = False
     """The challenge's small sets."""
     judge: Judge = Field(default_factory=dict)
-    """Who marks stories: a judge's name, or its name and settings; nobody where it is empty."""
+    """The judge of stories: its name, or a table of its name and settings; empty: none."""
 
 
 class Samples(Section):
-    """What every shown model is asked to continue."""
+    """Texts that are sampled from every shown model."""
 
     prompts: tuple[str, ...] = ()
-    """Beginnings."""
+    """Prompts."""
     n: int = Field(2, ge=1)
-    """Texts a beginning."""
+    """Texts for each prompt."""
     max_new: int = Field(60, ge=1)
-    """Tokens a text, at most."""
+    """Most tokens in a text."""
     temperature: float = Field(1.0, ge=0)
-    """0 always takes the likeliest token."""
+    """Logits are divided by it; 0: always the most probable token."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Sample from the likeliest tokens that together have this probability."""
-    seed: int = 1
+    """Sample from the most probable tokens that have this probability together."""
+    seed: Seed = 1
     """Decides the texts."""
 
 
@@ -107,12 +125,12 @@ class Study(Section):
     """A recipe of `tutelage study`."""
 
     about: str = ""
-    """What the study asks, in a sentence or two."""
+    """What the study compares, in a sentence or two."""
     verb: Literal["study"] = "study"
     """The verb that runs the recipe."""
-    seeds: tuple[int, ...] = Field((1,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((1,), min_length=1)
     """Seeds of the runs, where --seeds names none."""
-    data: str = ""
+    data: Place = ""
     """A folder of your own: texts, which take the place of `@data`, or one that `tutelage prepare` made."""
     prepare: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Corpora, by name."""
@@ -121,8 +139,8 @@ class Study(Section):
     model: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Models to evaluate beside the runs, by name."""
     evaluate: Evaluation | None = None
-    """Evaluations of everything that is shown."""
+    """Evaluations of every shown model."""
     sample: Samples | None = None
-    """Texts of everything that is shown."""
+    """Texts of every shown model."""
     report: Page = Page()
     """The report at the end."""

@@ -1,30 +1,30 @@
 """Every setting of a training recipe, with its meaning. `tutelage show RECIPE` prints this page filled in."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tutelage.challenge.budget import ALONE
 from tutelage.recipe import Named, Section
-
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v.split(",")) if isinstance(v, str) else v)]
+from tutelage.settings.fields import Place, Places, Seed
 
 
 class Data(Section):
-    """What is read, and in which pieces."""
+    """The corpus, and the windows that are cut from it."""
 
     bare: ClassVar[str] = "path"
 
-    path: str = "data/babylm"
+    path: Place = "data/babylm"
     """A folder made by `tutelage prepare`. `data=PATH` sets it."""
     window: int = Field(default=128, ge=2)
-    """Tokens a window. A training window starts at a random place, a validation window at a fixed one."""
+    """Tokens in a window. Training windows start at random offsets, validation windows at fixed ones."""
     targets: Literal["all", "inside"] = "all"
-    """`all` reads one token more and learns from every token of a window; `inside` from window - 1 of them."""
+    """`all`: every token of a window is a target, and one token more is read; `inside`: window - 1 are targets."""
     offsets: Literal["none", "epoch", "window"] = "window"
-    """Where training windows start: at fixed places, shifted by one random offset an epoch, or each by its own."""
+    """Where training windows start: none, at fixed places; epoch, shifted by one random offset in each epoch; window,
+    each shifted by its own."""
     phases: int = Field(default=0, ge=0)
-    """K allows only the K offsets that are multiples of window / K, for targets stored by phase; 0 allows every one."""
+    """K > 0: only the K offsets that are multiples of window / K, for targets stored by phase. 0: every offset."""
 
     @model_validator(mode="after")
     def _phases_divide_the_window(self) -> "Data":
@@ -36,7 +36,7 @@ class Data(Section):
 
 
 class Student(Section):
-    """The model that learns: random weights in a shape, or weights that exist."""
+    """The model that is trained: random weights in a shape, or weights from a run, a folder or the Hub."""
 
     bare: ClassVar[str] = "weights"
     voids: ClassVar[dict[str, tuple[str, ...]]] = {"weights": ("shape", "config"), "shape": ("weights",)}
@@ -44,14 +44,14 @@ class Student(Section):
     shape: str | None = None
     """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; or the
     dotted path of a module of your own with an architecture."""
-    weights: str | None = None
+    weights: Place | None = None
     """Weights to start from: a run, a folder or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}
     """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, where the architecture has them."""
     pad_vocabulary: int = Field(default=64, ge=1)
-    """Inside, the vocabulary is padded to a multiple of this; outside and in files it is the tokenizer's."""
+    """In memory the vocabulary is padded to a multiple of this, for speed; saved models have the tokenizer's."""
 
     @model_validator(mode="after")
     def _shape_or_weights(self) -> "Student":
@@ -61,29 +61,29 @@ class Student(Section):
 
 
 class Teacher(Named):
-    """Where a teacher's distribution comes from, for objectives that have one."""
+    """The teacher, for objectives that have one."""
 
     bare: ClassVar[str] = "models"
     room: ClassVar[str] = "teachers"
 
     name: str = "live"
-    """A module of teachers/: `live` runs the teacher beside the student, `cache` reads what it has said before."""
-    models: Names = ()
-    """One teacher or several, whose mean is taken: runs, folders or Hub names. `teacher=PATH,PATH` sets it."""
+    """`live` runs the teacher in every step, `cache` reads its stored targets; or the dotted path of your module."""
+    models: Places = ()
+    """Runs, folders or Hub names. Of several teachers the mean is taken. `teacher=PATH,PATH` sets it."""
 
 
 class Objective(Named):
-    """What a step makes small."""
+    """The loss."""
 
     bare: ClassVar[str] = "name"
     room: ClassVar[str] = "objectives"
 
     name: str = "cross_entropy"
-    """A module of objectives/: cross_entropy, distillation, or the dotted path of somebody's own."""
+    """cross_entropy, distillation, or the dotted path of your own module."""
 
 
 class Optimizer(Named):
-    """How a gradient becomes a step."""
+    """The optimizer and the schedule of its learning rate."""
 
     bare: ClassVar[str] = "name"
     room: ClassVar[str] = "optimizers"
@@ -94,81 +94,81 @@ class Optimizer(Named):
     lr: float = Field(default=2.5e-4, gt=0)
     """Highest learning rate."""
     muon_lr: float = Field(default=0.02, gt=0)
-    """Highest learning rate of the matrices that Muon moves."""
+    """Highest learning rate of the matrices that Muon updates."""
     schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
-    """After the warm-up: down to final_lr in a cosine, in a line, not at all, or flat and down at the end."""
+    """After the warm-up, down to final_lr: cosine; linear; constant, not at all; trapezoid, flat and then linear."""
     warmup: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises in a line from 0."""
+    """Steps over which the learning rate rises linearly from 0."""
     final_lr: float = Field(default=0.0, ge=0, le=1)
-    """What is left of the learning rate at the last step, as a share of the highest."""
+    """Learning rate at the last step, as a share of the highest."""
     decay: float = Field(default=0.2, ge=0, le=1)
-    """Share of the steps over which a trapezoid falls."""
+    """Share of the steps over which the trapezoid falls."""
     weight_decay: float = Field(default=0.1, ge=0)
-    """Decoupled weight decay, on matrices only: biases, norms and other vectors have none."""
+    """Decoupled weight decay of matrices; biases, norms and other vectors have none."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay of the first and second moment."""
     eps: float = Field(default=1e-8, gt=0)
-    """AdamW's smallest denominator."""
+    """AdamW's epsilon."""
     clip: float = Field(default=1.0, ge=0)
-    """Largest norm of the gradient; 0 does not clip."""
+    """Largest norm of the gradient; 0: no clipping."""
 
 
 class Train(Section):
-    """How long, how much at once, with which numbers."""
+    """Length, batch size, precision and device."""
 
     epochs: float = Field(default=4, gt=0)
     """Passes over the training windows."""
     steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps; in place of epochs where it is set."""
+    """Optimizer steps, in place of epochs."""
     batch: int = Field(default=128, ge=1)
-    """Windows a step, over all processes and micro-batches."""
+    """Windows in a step, over all processes and micro-batches."""
     micro_batch: int = Field(default=0, ge=0)
-    """Windows a forward pass; 0 takes what fits in memory. It changes the speed, and the result by rounding only."""
+    """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Numbers of the forward pass; weights and moments are fp32. fp16 scales its loss."""
+    """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled."""
     compile: bool = False
     """torch.compile the body of the student and of a live teacher. The CPU needs a C++ compiler for it."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"
     """Replay a micro-batch as one launch; auto does so on one CUDA device, up to 16,384 tokens a micro-batch."""
     deterministic: bool = False
-    """On CUDA: only kernels that give the same bits every time. The CPU always does."""
+    """On CUDA: only deterministic kernels. On a CPU every run is deterministic."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
 
 class Valid(Section):
-    """How the run watches itself."""
+    """Validation."""
 
     every: int = Field(default=0, ge=0)
     """Steps between validations; 0 is once an epoch. The last step is always validated."""
     keep: Literal["best", "last"] = "best"
-    """Which model is the run's: the one of the lowest validation loss, or the last."""
+    """The model that the run ends with: best, of the lowest validation loss; or last."""
     patience: int = Field(default=0, ge=0)
-    """Stop after this many validations without a better one; 0 never does."""
+    """Stop after this many validations without an improvement; 0: never."""
     windows: int = Field(default=0, ge=0)
-    """Read only this many validation windows, evenly spaced; 0 reads them all."""
+    """Validation windows that are read, evenly spaced; 0: all."""
 
 
 class Save(Section):
-    """What is written while training."""
+    """Checkpoints and milestones."""
 
     every: int = Field(default=0, ge=0)
-    """Steps between checkpoints to resume from; 0 is whenever validation runs."""
+    """Steps between checkpoints; 0: one at each validation."""
     keep: int = Field(default=2, ge=1)
     """Checkpoints kept; older ones are deleted."""
     milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
-    """Models kept by words shown: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
+    """Models saved by words of training: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
 
 
 class Log(Section):
-    """What is told, and where."""
+    """Logging."""
 
     every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = False
-    """Write TensorBoard events into the run too (extra `tensorboard`)."""
+    """Also write TensorBoard events into the run (extra `tensorboard`)."""
     wandb: str = ""
-    """Weights & Biases project to log to (extra `wandb`); empty logs nowhere."""
+    """Also log to this project of Weights & Biases (extra `wandb`); empty: none."""
 
 
 class Training(Section):
@@ -178,12 +178,12 @@ class Training(Section):
     """What this system is, in a sentence."""
     verb: Literal["train"] = "train"
     """The verb that runs the recipe."""
-    seed: int = Field(default=1, ge=0)
+    seed: Seed = 1
     """Decides random weights, order, offsets and dropout."""
-    run: str = ""
+    run: Place = ""
     """Where the run is written; empty is runs/<recipe>-s<seed>."""
     track: Literal["none", *ALONE] = "none"  # type: ignore[valid-type]
-    """The challenge's track whose rules this run must keep; `none` keeps none and says what it would break."""
+    """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
     data: Data = Data()
     student: Student = Student()
     teacher: Teacher = Teacher()

@@ -5,6 +5,7 @@ and makes it a dependency; `@name/rest` is a path inside that folder.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,18 +19,19 @@ from tutelage.study.jobs import Job, Plan
 from tutelage.study.points import Point, points_of
 
 S = TypeVar("S", bound=Section)
+NAME = re.compile(r"\w[\w.+-]{0,99}")
 
 
 def plan(name: str, *, seeds: list[int] | None, out: Path, overrides: list[str], data: Path = Path("data")) -> Plan:
     """The jobs of a study. seeds: in place of its own; data: the folder in which corpora are prepared."""
-    study, label = read(Study, name, overrides), Path(name).stem
+    study, label = read(Study, name, [*overrides, *([f"seeds={list(seeds)}"] if seeds else [])]), Path(name).stem
     if study.evaluate and study.evaluate.judge:
         judge_settings(study.evaluate.judge, f"study {label}, evaluate")
         require_judged(study.evaluate.tasks)
     return _Planner(
         study=study,
         label=label,
-        seeds=tuple(dict.fromkeys(seeds or study.seeds)),
+        seeds=tuple(dict.fromkeys(study.seeds)),
         out=Path(out) / label,
         data=data / label,
         prepare=_tables(Prepare, study.prepare, f"study {label}, prepare"),
@@ -68,7 +70,7 @@ class _Planner:
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def plan(self) -> Plan:
-        self._require_unique_names()
+        self._require_names()
         self.points = [point for name, spec in self.run.items() for point in points_of(name, spec, self.seeds)]
         for name, spec in self.prepare.items():
             self._prepare(name, spec)
@@ -90,8 +92,15 @@ class _Planner:
             hidden=tuple(point.system for point in self.points if point not in shown),
         )
 
-    def _require_unique_names(self) -> None:
+    def _require_names(self) -> None:
         names = [*self.prepare, *self.run, *self.model]
+        for name in [self.label, *names]:
+            if not NAME.fullmatch(name):
+                raise UserError(
+                    f"study {self.label} uses the name {name!r}, which is no name of a folder",
+                    "Letters, digits, `_`, `-`, `+` and dots, at most 100, beginning with a letter or digit",
+                    "Give it another name",
+                )
         twice = sorted({name for name in names if names.count(name) > 1} | {"data"} & set(names))
         if twice:
             raise UserError(

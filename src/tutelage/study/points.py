@@ -29,7 +29,7 @@ def points_of(name: str, spec: Run, seeds: tuple[int, ...]) -> list[Point]:
     labels = [end if ends.count(end) == 1 else key for key, end in zip(keys, ends)]
     points = []
     for values in itertools.product(*spec.grid.values()):
-        system = "-".join([name, *(f"{label}{_short(value)}" for label, value in zip(labels, values))])
+        system = "-".join([name, *(f"{_short(label)}{_short(value)}" for label, value in zip(labels, values))])
         settings = _flat(spec.set) | dict(zip(keys, values))
         points += [
             Point(name=f"{system}-s{seed}", system=system, owner=name, seed=seed, settings=settings) for seed in chosen
