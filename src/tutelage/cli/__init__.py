@@ -1,4 +1,4 @@
-"""The command line: verbs, overrides, help. Imports nothing heavy; each command imports its verb when it is called."""
+"""The command line: verbs, overrides, help. Imports nothing heavy; a command imports its verb when it is called."""
 
 import sys
 from typing import Annotated
@@ -10,23 +10,32 @@ from tutelage import __version__
 from tutelage.cli import learning, looking, publishing
 from tutelage.cli._app import app
 from tutelage.errors import Interrupted, UserError
+from tutelage.files import as_user_error
 
 __all__ = ["app", "learning", "looking", "main", "publishing"]
 
 
 def main() -> None:
-    """Run a command; a UserError becomes one message and exit code 2, an interruption exit code 130."""
+    """Run a command; what the user can mend becomes one message and exit code 2, an interruption exit code 130."""
     try:
         app()
     except UserError as error:
-        _say(f"tutelage: {error}")
+        _print_error(f"tutelage: {error}")
         sys.exit(2)
     except Interrupted as stopped:
-        _say(str(stopped))
+        _print_error(str(stopped))
         sys.exit(130)
+    except Exception as error:
+        # The state of the machine (a full disk, a folder that may not be written) is the user's to mend; all else is
+        # a fault of ours and keeps its traceback.
+        mended = as_user_error(error)
+        if mended is None:
+            raise
+        _print_error(f"tutelage: {mended}")
+        sys.exit(2)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=True)
 
 

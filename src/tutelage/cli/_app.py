@@ -23,6 +23,25 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
 
 
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result")]
+AllowKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Let a recipe take a judge's key from this environment variable; names that begin with TUTELAGE_ or "
+        "JUDGE_ are always allowed. May be repeated"
+    ),
+]
+
+
+def allow_keys(names: list[str] | None) -> None:
+    """Allow environment variables as keys of judges, for this process."""
+    if names:
+        from tutelage.judges.common.http import allow_key
+
+        for name in names:
+            allow_key(name)
+
+
 def numbers(text: str, option: str) -> list[int]:
     """Whole numbers with commas between."""
     try:

@@ -1,11 +1,11 @@
-"""Commands in which something is learnt: corpora, runs, studies of them."""
+"""Commands that make things: corpora, runs, studies."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import Overrides, Quiet, Recipe, app, numbers
+from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow_keys, app, numbers
 
 
 @app.command()
@@ -14,27 +14,27 @@ def prepare(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Files, folders, Hub data sets, or nursery:words=200000,seed=1; and teacher=RUN targets=hidden for "
-            "a teacher's targets, without sources for the corpus that is there"
+            help="Files, folders, Hub data sets, or nursery:words=200000,seed=1. teacher=RUN targets=hidden writes a "
+            "teacher's targets, without sources for the corpus that is in --out"
         ),
     ] = None,
     tokenizer: Annotated[
         str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram: trained on the corpus")
     ] = "gpt2",
-    vocabulary: Annotated[int | None, typer.Option(help="Ids of a trained tokenizer")] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Size of a tokenizer that is trained")] = None,
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
         float | None,
         typer.Option(help="Share of documents drawn for validation; 0.05 where there is no validation text"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides which documents are drawn")] = 1,
-    newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep")] = "space",
+    seed: Seed = 1,
+    newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep: they stay")] = "space",
     join: Annotated[
         str, typer.Option(help="Between documents: space, none, or eot for an end-of-text token")
     ] = "space",
     documents: Annotated[
         str | None,
-        typer.Option(help="What a document of a text file is: file, blank-line, title or line; chosen if not given"),
+        typer.Option(help="What a document of a text file is: file, blank-line, title or line; detected if not given"),
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
     max_words: Annotated[
@@ -43,7 +43,7 @@ def prepare(
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Text in, tokenizer and token stream out; a teacher's targets for it, where they are asked for."""
+    """Prepare a corpus: text in, tokenizer and token stream out; and a teacher's targets for it."""
     from tutelage.verbs.prepare import prepare
 
     prepare(
@@ -74,7 +74,7 @@ def train(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe, or resume it: the same command goes on where it stopped."""
+    """Train a recipe; the same command goes on where it stopped."""
     from tutelage.recipe import read
     from tutelage.settings.train import Training
 
@@ -88,13 +88,17 @@ def train(
 def interact(
     recipe: Recipe,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say texts, words, judgements, disk; do nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print texts, words, verdicts and disk space; run nothing")
+    ] = False,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
     ] = False,
     quiet: Quiet = False,
+    allow_key: AllowKey = None,
 ) -> None:
-    """Let the student write, be judged or corrected, and learn from it; the same command goes on where it stopped."""
+    """Let a student learn from scores or corrections of its texts; the same command goes on where it stopped."""
+    allow_keys(allow_key)
     from tutelage.recipe import read
     from tutelage.settings.interact import Interaction
 
@@ -111,12 +115,15 @@ def study(
     seeds: Annotated[str, typer.Option(help="Comma-separated; the study's own if not given")] = "",
     out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
     at_once: Annotated[
-        int, typer.Option(min=0, help="Independent jobs side by side; 0 is one a GPU, or one at all")
+        int,
+        typer.Option(min=0, help="Jobs that run side by side; 0: one for each GPU, or one without a GPU"),
     ] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what of it is done")] = False,
-    only: Annotated[str, typer.Option(help="Run this one job of the plan, in this process, and no report")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, run nothing")] = False,
+    only: Annotated[str, typer.Option(help="Run this one job of the plan, without the report")] = "",
+    allow_key: AllowKey = None,
 ) -> None:
-    """A whole study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
+    """Run a study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
+    allow_keys(allow_key)
     from tutelage.verbs.study import study
 
     page = study(
@@ -127,6 +134,7 @@ def study(
         dry_run=dry_run,
         at_once=at_once,
         only=only,
+        allow_keys=allow_key or (),
     )
     if not dry_run and not only:
         typer.echo(f"The report: {page}")

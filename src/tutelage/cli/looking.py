@@ -1,11 +1,11 @@
-"""Commands that look at what is there: models, runs, recipes, this machine."""
+"""Commands that read what is there: models, runs, recipes, this machine."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import Device, Overrides, Quiet, Recipe, app, numbers
+from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow_keys, app, numbers
 from tutelage.errors import UserError
 
 
@@ -14,7 +14,7 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Runs, milestones, folders or Hub names; and judge=rules judge.language=nursery for marks of stories"
+            help="Runs, milestones, folders or Hub names; judge=rules judge.language=nursery names a judge of stories"
         ),
     ] = None,
     tasks: Annotated[
@@ -24,26 +24,28 @@ def evaluate(
     pairs: Annotated[Path | None, typer.Option(help="A folder of minimal pairs in BLiMP's format")] = None,
     text: Annotated[Path | None, typer.Option(help="A file or folder of text, for perplexity")] = None,
     split: Annotated[str, typer.Option(help="valid or train")] = "valid",
-    window: Annotated[int | None, typer.Option(help="Tokens a window; a run's own, or 128, if not given")] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens a window slides; fixed windows if not given")] = None,
+    window: Annotated[int | None, typer.Option(help="Tokens in a window; a run's own, or 128, if not given")] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens a window slides; side by side if not given")] = None,
     official: Annotated[
         Path | None,
         typer.Option(help="The challenge's data: a folder with full_eval/ and fast_eval/; or TUTELAGE_EVAL"),
     ] = None,
     profile: Annotated[str, typer.Option(help="The year whose procedure official tasks follow: 2025 or 2026")] = "2026",
-    fast: Annotated[bool, typer.Option("--fast", help="The challenge's small sets")] = False,
-    get: Annotated[bool, typer.Option("--get", help="Fetch the challenge's data that may be fetched first")] = False,
-    milestones: Annotated[bool, typer.Option("--milestones", help="Every milestone of each run too")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Use the challenge's small sets")] = False,
+    get: Annotated[bool, typer.Option("--get", help="First download the challenge's data")] = False,
+    milestones: Annotated[bool, typer.Option("--milestones", help="Also evaluate every milestone of each run")] = False,
     glue_seeds: Annotated[str, typer.Option(help="Seeds of fine-tuning, comma-separated")] = "42",
     glue_parts: Annotated[
         str, typer.Option(help="Parts of GLUE, comma-separated: rte,wsc; all seven if not given")
     ] = "",
-    batch: Annotated[int | None, typer.Option(help="Sequences at once; chosen if not given")] = None,
+    batch: Annotated[int | None, typer.Option(help="Sequences in a batch; chosen if not given")] = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Where results of models that are no runs go")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results of models that are not runs")] = None,
     quiet: Quiet = False,
+    allow_key: AllowKey = None,
 ) -> None:
-    """Judge models: perplexity, minimal pairs, the challenge's own evaluation."""
+    """Evaluate models: perplexity, minimal pairs, the challenge's tasks."""
+    allow_keys(allow_key)
     from tutelage.recipe import module_path
     from tutelage.settings.judge import judge_among
 
@@ -83,16 +85,16 @@ def evaluate(
 @app.command()
 def sample(
     model: Annotated[str, typer.Argument(help="A run, a milestone, a folder or a Hub name")],
-    prompt: Annotated[list[str] | None, typer.Option(help="What the text begins with; may be repeated")] = None,
-    n: Annotated[int, typer.Option(help="Texts a prompt")] = 1,
-    max_new: Annotated[int, typer.Option(help="Longest text, in tokens")] = 100,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token")] = 1.0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw from this many likeliest tokens; 0 from all")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed writes the same text")] = 1,
+    prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the text. May be repeated")] = None,
+    n: Annotated[int, typer.Option(min=1, help="Texts for each prompt")] = 1,
+    max_new: Annotated[int, typer.Option(min=1, help="Most tokens in a text")] = 100,
+    temperature: Annotated[float, typer.Option(min=0, help="0: always the most probable token")] = 1.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the most probable tokens with this probability")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample from this many most probable tokens; 0: from all")] = 0,
+    seed: Seed = 1,
     device: Device = "auto",
 ) -> None:
-    """Let a model write."""
+    """Sample texts from a model."""
     from tutelage.verbs.sample import sample
 
     sample(
@@ -111,10 +113,10 @@ def sample(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them")],
-    out: Annotated[Path, typer.Option(help="Where the page goes")] = Path("report"),
-    title: Annotated[str, typer.Option(help="Its title")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of the page")] = Path("report"),
+    title: Annotated[str, typer.Option(help="Title of the page")] = "",
 ) -> None:
-    """Run directories in, one self-contained page out."""
+    """Write one self-contained page about runs."""
     from tutelage.verbs.report import report
 
     typer.echo(f"The report: {report(runs, out=out, title=title)}")
@@ -122,7 +124,7 @@ def report(
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="recipes")] = "recipes") -> None:
-    """What is shipped."""
+    """List the shipped recipes."""
     from tutelage.verbs.list_recipes import list_recipes
 
     if what != "recipes":
@@ -132,7 +134,7 @@ def list_(what: Annotated[str, typer.Argument(help="recipes")] = "recipes") -> N
 
 @app.command()
 def show(recipe: Recipe, overrides: Overrides = None) -> None:
-    """A recipe as it will run, each setting with its meaning."""
+    """Print a recipe as it will run, each setting with its meaning. No code of a plug-in is run."""
     from tutelage.verbs.show import show
 
     show(recipe, overrides or [])
@@ -140,7 +142,7 @@ def show(recipe: Recipe, overrides: Overrides = None) -> None:
 
 @app.command()
 def doctor() -> None:
-    """What works on this machine, and what to do where something does not."""
+    """Check what works on this machine, and what to do where something does not."""
     from tutelage.verbs.doctor import doctor
 
     doctor()

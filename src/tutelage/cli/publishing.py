@@ -1,4 +1,4 @@
-"""Commands that hand a finished run on."""
+"""Commands that publish a finished run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +12,12 @@ from tutelage.cli._app import Quiet, app
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run")],
     to: Annotated[str, typer.Option(help="owner/name or hub:owner/name on the Hub, or a folder, as in ./NAME")],
-    license: Annotated[str, typer.Option(help="Of the model, for its card: apache-2.0, mit, ...")] = "",
+    license: Annotated[str, typer.Option(help="License of the model, for its card: apache-2.0, mit, ...")] = "",
     private: Annotated[bool, typer.Option("--private", help="Make the repository private")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go where; do nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """A run's model, tokenizer, card and milestones into a repository of the Hub, or a folder."""
+    """Publish a run's model, tokenizer, card and milestones to a repository of the Hub, or a folder."""
     from tutelage.verbs.export import export
 
     where = export(run, to=to, license=license, private=private, dry_run=dry_run, quiet=quiet)
@@ -33,11 +33,11 @@ def submission(
     out: Annotated[Path, typer.Option(help="The .json file to write, or a folder for it")] = Path("submission"),
     tree: Annotated[Path | None, typer.Option(help="Also write the official results tree below this folder")] = None,
     repo: Annotated[str, typer.Option(help="The model on the Hub, owner/name, for the form")] = "",
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave gaps null in 2025, too")] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Write the file of a run that is no valid entry")] = False,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Write null for missing results")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Write the file although the run is no valid entry")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """What was evaluated of a run as the file that the challenge takes, and the fields of its form."""
+    """Write a run's results as the file that the challenge takes, and the fields of its form."""
     from tutelage.verbs.submission import submission
 
     submission(

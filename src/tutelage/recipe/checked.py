@@ -70,7 +70,7 @@ def _impossible(value: Any, key: str = "") -> Iterator[str]:
         for part in value:
             yield from _impossible(part, key)
     elif isinstance(value, int) and abs(value) > LARGEST:
-        yield f"{key} is a number of {value.bit_length()} bits, and 64 are the most"
+        yield f"{key} is a number that does not fit into 64 bits"
     elif isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
         yield f"{key} is {value[:80]!r}, which has a NUL or a character that is not Unicode"
 

@@ -1,5 +1,6 @@
 """A table of a recipe, and how a plain value stands for one."""
 
+import typing
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -26,7 +27,8 @@ def subsection(schema: type[Section] | None, key: str) -> type[Section] | None:
     """The schema of the table `key` of `schema`, or None where `key` is not a table."""
     info = schema.model_fields.get(key) if schema else None
     annotation = info.annotation if info else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+    choices = typing.get_args(annotation) or (annotation,)  # a table may be optional: `Evaluation | None`
+    return next((c for c in choices if isinstance(c, type) and issubclass(c, Section)), None)
 
 
 def wrapped(schema: type[Section], raw: dict[str, Any]) -> dict[str, Any]:

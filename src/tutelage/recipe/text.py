@@ -45,7 +45,7 @@ def typed(annotation: Any, value: Any, *, splits: bool = True) -> Any:
     choices = _choices(annotation)
     if isinstance(value, dict):
         inner = next((typing.get_args(c)[1] for c in choices if typing.get_origin(c) is dict), Any)
-        return _joined({key: typed(inner, part) for key, part in value.items()}, inner)
+        return {key: typed(inner, part) for key, part in value.items()}
     if not isinstance(value, Text):
         return value
     if str(value) in _literals(choices) or (value.quoted and str in choices):
@@ -91,8 +91,10 @@ def _number(choices: list[Any], text: Text) -> bool | int | float | None:
 def _list(choices: list[Any], text: Text, splits: bool) -> list[Any] | None:
     """The list that the text spells, where one is asked for."""
     kind = next((c for c in choices if typing.get_origin(c) in (tuple, list) or c in (tuple, list)), None)
-    if kind is None:
-        return _untyped(text, "[") if Any in choices else None
+    if kind is None and Any not in choices:
+        return None
+    if kind is None and (text.quoted or not text.startswith("[") or isinstance(_untyped(text, "["), list)):
+        return _untyped(text, "[")
     if not text.quoted and text.startswith("[") and text.endswith("]"):
         parts = _parts(text[1:-1])
     elif splits:
@@ -132,14 +134,3 @@ def _table(choices: list[Any], text: Text) -> dict[str, Any] | None:
 def _untyped(text: Text, bracket: str) -> Any:
     """A list or a table of TOML for a value of any type; a plain value stays text for whoever knows its type."""
     return as_toml(text, None) if text.startswith(bracket) and not text.quoted else None
-
-
-def _joined(table: dict[str, Any], inner: Any) -> dict[str, Any]:
-    """Dotted keys as one key, where values are no tables: `grid.objective.alpha=[0,1]` is a grid of objective.alpha."""
-    if typing.get_origin(inner) is not list:
-        return table
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        inside = _joined(value, inner) if isinstance(value, dict) else {"": value}
-        flat |= {f"{key}.{name}".rstrip("."): part for name, part in inside.items()}
-    return flat

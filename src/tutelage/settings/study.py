@@ -1,5 +1,6 @@
 """Every setting of a study: corpora, runs with seeds and grids, models beside them, evaluations, samples, report."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,8 +11,17 @@ from tutelage.settings.fields import Place, Seed
 
 Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
 
+Grid = Annotated[dict[str, list[Any]], BeforeValidator(lambda v: flattened(v) if isinstance(v, Mapping) else v)]
 OWN = ("run", "seed")
 """Settings of a run that the study sets itself: where it lies decides what is done."""
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys: {"optimizer": {"lr": 1}} -> {"optimizer.lr": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
 
 
 class Prepare(Section):
@@ -52,7 +62,7 @@ class Run(Section):
     """The study's seeds, only the first of them, or these."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings to change: dotted key = value."""
-    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    grid: Grid = Field(default_factory=dict)
     """Settings to try: dotted key = values. Every combination is a system of its own."""
     shown: bool = True
     """Evaluate it and show it in the report; false for a run that others only start from."""

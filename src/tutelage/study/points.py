@@ -3,11 +3,10 @@
 import itertools
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.settings.study import Run
+from tutelage.settings.study import Run, flattened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +29,11 @@ def points_of(name: str, spec: Run, seeds: tuple[int, ...]) -> list[Point]:
     points = []
     for values in itertools.product(*spec.grid.values()):
         system = "-".join([name, *(f"{_short(label)}{_short(value)}" for label, value in zip(labels, values))])
-        settings = _flat(spec.set) | dict(zip(keys, values))
+        settings = flattened(spec.set) | dict(zip(keys, values))
         points += [
             Point(name=f"{system}-s{seed}", system=system, owner=name, seed=seed, settings=settings) for seed in chosen
         ]
     return points
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
 
 
 def _short(value: Any) -> str:
