@@ -42,7 +42,7 @@ ALLOWED = {
     "doctor": BELOW_TRAIN,
     "publish": BELOW_RUNS | {"report", "evaluate", "runs"},
     "verbs": BELOW_RUNS | {"report", "evaluate", "runs", "interaction", "study", "doctor", "publish"},
-    "cli": GROUND | {"settings", "verbs"},
+    "cli": GROUND | {"settings", "verbs", "judges"},  # judges: the list of keys that a user allows
     "__main__": {"cli"},
     "__init__": set(),
 }

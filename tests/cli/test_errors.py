@@ -1,0 +1,121 @@
+"""What the command line does with errors: the machine's and the user's are one message, ours keep their traceback."""
+
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tutelage import cli
+from tutelage.errors import UserError
+from tutelage.files import MENDABLE, as_user_error, write_atomically
+
+
+def run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *words: str) -> int | str | None:
+    """The exit code of a command that ends in an error, or of a command as it is."""
+
+    def fail() -> None:
+        assert error
+        raise error
+
+    if error:
+        monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(sys, "argv", ["tutelage", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, *MENDABLE], ids=errno.errorcode.__getitem__)
+def test_an_error_of_the_machine_is_one_message(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, OSError(number, os.strerror(number), "runs/[a]/run.json")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tutelage: ") and "runs/[a]/run.json" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "x"), KeyError("x"), ValueError("x"), OSError("x")])
+def test_an_error_of_ours_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(error))
+    with pytest.raises(type(error)):
+        cli.main()
+
+
+def test_a_full_disk_is_known_by_what_libraries_say_too() -> None:
+    from safetensors import SafetensorError
+
+    full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert "The disk is full" in str(as_user_error(full))
+    assert as_user_error(SafetensorError("header too large")) is None
+    read_only = sqlite3.connect(":memory:")
+    read_only.execute("pragma query_only = on")
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        read_only.execute("create table t (x)")
+    assert "the disk is read-only" in str(as_user_error(caught.value))
+    assert as_user_error(sqlite3.OperationalError("near x: syntax error")) is None
+    assert "memory" in str(as_user_error(MemoryError()))
+
+
+def test_a_name_that_is_too_long_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the name is too long"):
+        write_atomically(tmp_path / ("x" * 300), "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "student_ce", f"run={'x' * 5000}", "data=nowhere"),
+        ("evaluate", "x" * 5000),
+        ("show", "x" * 5000),
+        ("show", "student_ce", "data=[a]/[b]", "optimizer.lr=[c]"),
+        ("study", "demo", "--seeds", "1,-2", "--dry-run"),
+        ("study", "demo", "--seeds", "9" * 40, "--dry-run"),
+        ("study", "demo", "--seeds", "1,,2", "--dry-run"),
+        ("study", "demo", "--only", "nothing"),
+        ("sample", "nowhere", "--seed", "-1"),
+        ("sample", "nowhere", "--seed", "9" * 40),
+        ("prepare", "nowhere", "--out", "x", "--seed", "-1"),
+        ("list", "[red]recipes[/red]"),
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_a_value_that_cannot_be_ends_with_code_2(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, None, *words) == 2
+    said = capsys.readouterr().err
+    assert said and "Traceback" not in said
+    for word in words:
+        if "[" in word and "=" not in word:
+            assert word in said  # brackets are no markup
+
+
+def test_an_interrupted_command_ends_with_code_130() -> None:
+    program = "import os, signal; from tutelage import cli\n"
+    program += "@cli.app.command('wait')\ndef wait(): os.kill(os.getpid(), signal.SIGINT)\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", program, "wait"], capture_output=True, text=True)
+    assert done.returncode == 130 and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o500)
+    assert run(monkeypatch, None, "study", "demo", "--out", str(tmp_path / "runs"), "--only", "nursery") == 2
+    assert "permission is denied" in capsys.readouterr().err
+
+
+def test_a_key_is_allowed_before_a_recipe_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tutelage.judges.common import http
+
+    allowed: list[str] = []
+    monkeypatch.setattr(http, "allow_key", allowed.append, raising=False)
+    for words in (("interact", "nothing"), ("evaluate",), ("study", "nothing")):
+        assert run(monkeypatch, None, *words, "--allow-key", "MY_KEY", "--allow-key", "OTHER") == 2
+    assert allowed == ["MY_KEY", "OTHER"] * 3
