@@ -100,33 +100,33 @@ MODULES = {
     "short": '''
         """A judge: the shorter the better."""
         from tutelage.files import fingerprint
-        from tutelage.judges.common.base import Part, forget, weighted
+        from tutelage.judges.common.base import CriterionScore, ignore_answer, weighted
 
 
         class Short:
-            about = "the shorter the better"
+            about, models, roles = "the shorter the better", (), {"judge": {}}
             fingerprint = fingerprint(["short"])
 
             def identity(self):
                 return {}
 
-            def grade(self, rollouts, keep=forget):
-                return [weighted({"length": Part(score=1 / (1 + len(one.text)))}) for one in rollouts]
+            def grade(self, rollouts, on_answer=ignore_answer):
+                return [weighted({"length": CriterionScore(score=1 / (1 + len(one.text)))}) for one in rollouts]
     ''',
     "ending": '''
         """A tutor that ends every story."""
         from tutelage.files import fingerprint
-        from tutelage.judges.common.base import Correction, forget
+        from tutelage.judges.common.base import Correction, ignore_answer
 
 
         class Ending:
-            about = "the end"
+            about, models, roles = "the end", (), {"tutor": {}}
             fingerprint = fingerprint(["ending"])
 
             def identity(self):
                 return {}
 
-            def correct(self, rollouts, keep=forget):
+            def correct(self, rollouts, on_answer=ignore_answer):
                 return [Correction(text=" the end.") for _ in rollouts]
     ''',
     "vocabulary": '''

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,10 +113,8 @@ def test_a_folder_that_may_not_be_written_is_one_message(
 
 
 def test_a_key_is_allowed_before_a_recipe_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tutelage.judges.common import http
-
     allowed: list[str] = []
-    monkeypatch.setattr(http, "allow_key", allowed.append, raising=False)
+    monkeypatch.setitem(sys.modules, "tutelage.judges.common.keys", SimpleNamespace(allow_keys=allowed.extend))
     for words in (("interact", "nothing"), ("evaluate",), ("study", "nothing")):
         assert run(monkeypatch, None, *words, "--allow-key", "MY_KEY", "--allow-key", "OTHER") == 2
     assert allowed == ["MY_KEY", "OTHER"] * 3

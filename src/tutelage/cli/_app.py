@@ -33,13 +33,12 @@ AllowKey = Annotated[
 ]
 
 
-def allow_keys(names: list[str] | None) -> None:
+def allow(names: list[str] | None) -> None:
     """Allow environment variables as keys of judges, for this process."""
     if names:
-        from tutelage.judges.common.http import allow_key
+        from tutelage.judges.common.keys import allow_keys
 
-        for name in names:
-            allow_key(name)
+        allow_keys(names)
 
 
 def numbers(text: str, option: str) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow_keys, app, numbers
+from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow, app, numbers
 
 
 @app.command()
@@ -98,7 +98,7 @@ def interact(
     allow_key: AllowKey = None,
 ) -> None:
     """Let a student learn from scores or corrections of its texts; the same command goes on where it stopped."""
-    allow_keys(allow_key)
+    allow(allow_key)
     from tutelage.recipe import read
     from tutelage.settings.interact import Interaction
 
@@ -123,7 +123,7 @@ def study(
     allow_key: AllowKey = None,
 ) -> None:
     """Run a study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
-    allow_keys(allow_key)
+    allow(allow_key)
     from tutelage.verbs.study import study
 
     page = study(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow_keys, app, numbers
+from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow, app, numbers
 from tutelage.errors import UserError
 
 
@@ -45,7 +45,7 @@ def evaluate(
     allow_key: AllowKey = None,
 ) -> None:
     """Evaluate models: perplexity, minimal pairs, the challenge's tasks."""
-    allow_keys(allow_key)
+    allow(allow_key)
     from tutelage.recipe import module_path
     from tutelage.settings.judge import judge_among
 
