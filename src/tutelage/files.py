@@ -125,7 +125,7 @@ def _as_user_error(error: OSError, path: Path) -> Exception:
 def as_user_error(error: Exception, path: Path | None = None) -> UserError | None:
     """An error of the machine as one that the user can mend, or None where it is none. path: what was being written."""
     number = _errno(error)
-    name = getattr(error, "filename", None) or path
+    name = path or getattr(error, "filename", None)
     place = shown(name) if name else "a file of this command"
     if number in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
