@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tutelage.checked import as_type
+from tutelage.files import read_json
+
 CONFIG = "tokenizer_config.json"
 CLASS = "PreTrainedTokenizerFast"
 INPUTS = ["input_ids", "attention_mask"]
@@ -18,7 +21,7 @@ def portable(folder: Path) -> str:
     returns token types otherwise, and GPT-2 adds an embedding for them.
     """
     folder = Path(folder)
-    fields = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    fields = _object(folder / CONFIG)
     for key in LOCAL:
         fields.pop(key, None)
     if isinstance(fields.get("extra_special_tokens"), list):  # a list since release 5; a mapping before
@@ -33,7 +36,7 @@ def portable(folder: Path) -> str:
 def unportable(folder: Path) -> str:
     """What an older release would read otherwise in a model's tokenizer_config.json; empty where nothing is."""
     file = Path(folder) / CONFIG
-    fields = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    fields = _object(file) if file.is_file() else {}
     wanted = json.loads(portable(folder)) if file.is_file() else {}
     return "; ".join(
         f"{key} is {json.dumps(fields.get(key))} and should be {json.dumps(value)}"
@@ -44,6 +47,11 @@ def unportable(folder: Path) -> str:
 
 def _prefix_space(file: Path) -> bool | None:
     """Whether a space is put before the first word, where the pre-tokenizer has such a setting."""
-    state: Any = json.loads(file.read_text(encoding="utf-8")).get("pre_tokenizer") if file.is_file() else None
+    state: Any = _object(file).get("pre_tokenizer") if file.is_file() else None
     value = state.get("add_prefix_space") if isinstance(state, dict) else None
     return value if isinstance(value, bool) else None
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """A JSON file that holds an object, or a message that names it."""
+    return as_type(dict[str, Any], read_json(file), str(file), "Export or train again; this file is damaged")

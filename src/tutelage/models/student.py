@@ -1,12 +1,12 @@
 """A Hugging Face causal LM as training sees it: a backbone that gives hidden states, and a head."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
-from tutelage.files import fingerprint, folder_atomically, hash_file
+from tutelage.files import fingerprint, folder_atomically, hash_file, read_json
 from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
@@ -222,10 +222,15 @@ def fingerprint_of(name: str) -> str:
 def _model_of_run(run: Path) -> str:
     if (run / "model" / "config.json").exists():
         return str(run / "model")
-    status = json.loads((run / "run.json").read_text())["status"]
+    facts = read_json(run / "run.json")
+    status = facts.get("status") if isinstance(facts, dict) else "broken"
     raise UserError(
         f"The run {run} has no model yet: it is {status}", "A finished run", "Run its command again; it goes on"
     )
+
+
+# What transformers and its libraries raise where a model's files are not what they should be.
+DAMAGED = (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, SafetensorError)
 
 
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
@@ -234,8 +239,8 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     unreachable = "" if local else hub_problem()
     try:
         return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except DAMAGED as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if not local:
             where = (
                 f"it is not in the Hub's local cache, and {unreachable}" if unreachable else f"the Hub says: {reason}"
