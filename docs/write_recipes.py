@@ -30,9 +30,18 @@ about = "The same student, more of the teacher."
 alpha = 0.25
 ```
 
-Save it as `mine.toml` and run `tutelage train mine.toml`. The base may be a file of your own too, named as seen from
-the folder of the file that names it. An unknown key, a wrong type and a value out of range are refused before anything
-is loaded.
+Save it as `mine.toml` and run `tutelage train mine.toml`. The base may also be a file of your own, relative to the file
+that names it. An unknown key, a wrong type and a value out of range are refused before anything is loaded.
+
+On the command line a value is text until the type of its setting is known. A name or a path is taken as it stands
+(`run=2026-11-26`, `run=1e3`; quotes around all of it are removed, `~` is your home folder); a number is written as in
+TOML or Python (`seed=0x10`, `optimizer.lr=.5`); a list as in TOML, with or without quotes, or with commas
+(`teacher=[a, b]`, `teacher=a,b`, where `a,b` is one folder if there is one of that name); `train.steps=none` unsets an
+optional number. Seeds are whole numbers from 0 to 2^63 - 1.
+
+A name may be the dotted path of a module that Python can import, as in `objective=yours.module`. **Such a recipe runs
+its author's code when it is run.** `tutelage show` and `--dry-run` of a study run none of it: settings of a module are
+read from its source.
 """
 
 

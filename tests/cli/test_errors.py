@@ -62,7 +62,7 @@ def test_a_full_disk_is_known_by_what_libraries_say_too() -> None:
 
 
 def test_a_name_that_is_too_long_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="could not be written .the name is too long"):
+    with pytest.raises(UserError, match=r"could not be written .the name is too long"):
         write_atomically(tmp_path / ("x" * 300), "")
 
 

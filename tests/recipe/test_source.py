@@ -47,13 +47,23 @@ def test_showing_a_strangers_recipe_runs_none_of_its_code(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "strange").mkdir()
-    (tmp_path / "strange" / "__init__.py").touch()
+    (tmp_path / "strange" / "__init__.py").write_text("open('ran', 'w')")
     source = "open('ran', 'w')\nclass Settings(Section):\n    power: float = 2.0\n    'Of the loss.'\nclass Loss: ...\n"
     (tmp_path / "strange" / "loss.py").write_text(source)
     (tmp_path / "theirs.toml").write_text('base = "student_ce"\nobjective = "strange.loss"\n')
     show("theirs.toml", ["objective.power=3"])
     assert "# Of the loss.\npower = 3.0" in capsys.readouterr().out
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["strange.none", "strange.", ".loss", "a..b", "os.path.x", "a b.c", "../x.y", "empty.x"]
+)
+def test_a_name_that_no_module_has_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "empty" / "x").mkdir(parents=True)  # a folder without Python in it
+    with pytest.raises(UserError, match="There is no objective"):
+        read(Training, "student_ce", [f"objective.name={name}"])
 
 
 PLAIN = '''

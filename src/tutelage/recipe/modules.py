@@ -2,8 +2,9 @@
 
 import difflib
 import importlib
-import importlib.util
+import sys
 from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,33 @@ def module_path(room: str, name: str) -> str:
     )
 
 
-def _spec(name: str) -> Any:
-    """Where Python would import `name` from, or None."""
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+def _spec(name: str) -> ModuleSpec | None:
+    """The file that Python would import as `name`, or None. importlib's own look-up would import the packages on the
+    way, and with them their authors' code.
+    """
+    parts, path, spec = name.split("."), None, None
+    if not all(part.isidentifier() for part in parts):
         return None
+    for end in range(1, len(parts) + 1):
+        spec = _found(".".join(parts[:end]), path)
+        path = list(spec.submodule_search_locations or ()) if spec else []
+        if spec is None or (not path and end < len(parts)):
+            return None
+    return spec if spec and spec.origin else None
+
+
+def _found(name: str, path: list[str] | None) -> ModuleSpec | None:
+    """What Python's finders say of a module in the folders of its package; path: None for those of sys.path."""
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, path) if hasattr(finder, "find_spec") else None
+        except KeyError:  # a folder without __init__.py inside another one: its finder wants the outer one imported
+            folders = [str(Path(place, name.rpartition(".")[2])) for place in path or ()]
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [folder for folder in folders if Path(folder).is_dir()]
+        if spec is not None:
+            return spec
+    return None
 
 
 def load_module(room: str, name: str) -> Any:

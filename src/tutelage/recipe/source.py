@@ -44,11 +44,10 @@ class _Reader:
         bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
         if bases != ["Section"]:
             self._refuse(node, f"Settings({', '.join(bases)})")
-        fields = {name: (self._type(field.annotation), info) for name, field, info in self._fields(node)}
+        fields: Any = {name: (self._type(field.annotation), info) for name, field, info in self._fields(node)}
         # pydantic would look for the docstrings in this file; they are taken from the source instead.
         base = type("Section", (Section,), {"model_config": ConfigDict(use_attribute_docstrings=False)})
-        model = create_model("Settings", __base__=base, __doc__=ast.get_docstring(node), **fields)
-        return typing.cast(type[Section], model)
+        return create_model("Settings", __base__=base, __doc__=ast.get_docstring(node), **fields)
 
     def _fields(self, node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign, Any]]:
         """(name, assignment, pydantic's field) of every setting."""
@@ -56,7 +55,7 @@ class _Reader:
         for field, after in zip(node.body, following, strict=True):
             if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
                 continue
-            if "ClassVar" in ast.unparse(field.annotation):
+            if "ClassVar" in ast.unparse(field.annotation) or field.target.id.startswith("_"):
                 continue
             documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             text = {"description": str(after.value.value)} if documented else {}  # pyright: ignore

@@ -50,7 +50,7 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["L
     name = Path(recipe).stem
     path = Path(settings.run or f"runs/{name}-s{settings.seed}")
     with parallel.joined(settings.train.device) as device:
-        console = Console(quiet=how.quiet or parallel.rank() > 0, highlight=False)
+        console = Console(quiet=how.quiet or parallel.rank() > 0, highlight=False, markup=False)
         life = Lifecycle(settings, name, path, console, device)
         if how.dry_run:
             make(life).describe()

@@ -16,7 +16,7 @@ class Progress:
 
     def __init__(self, name: str, steps: int, done: int, *, show: bool) -> None:
         self.name, self.steps = name, steps
-        self.console = Console(quiet=not show, highlight=False)
+        self.console = Console(quiet=not show, highlight=False, markup=False)
         self.live = show and self.console.is_terminal
         columns = (
             TextColumn("{task.description}"),

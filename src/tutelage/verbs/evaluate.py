@@ -83,7 +83,7 @@ def evaluate(
     if judge:
         require_judged(tasks)
     opener = Opener(judge_settings(judge)) if judge else None
-    console = Console(quiet=quiet, highlight=False)
+    console = Console(quiet=quiet, highlight=False, markup=False)
     asked = Asked(
         data=data,
         pairs=pairs,

@@ -28,7 +28,7 @@ def export(
     private: a repository that is made now is not public; the challenge wants a public one
     The same command goes on where it was interrupted, and does nothing where nothing has changed.
     """
-    console = Console(quiet=quiet, highlight=False)
+    console = Console(quiet=quiet, highlight=False, markup=False)
     made, repo = finished(run), repository(to)
     if private and not repo:
         raise UserError("--private is about repositories of the Hub, and a folder is named", "", "Leave --private out")

@@ -52,7 +52,7 @@ def sample(
             | drawn
             | {"ended": one.ended, "log_prob": sum(one.log_probs)}
         )
-    _print(rows, Console(quiet=quiet, highlight=False))
+    _print(rows, Console(quiet=quiet, highlight=False, markup=False))
     run = Path(model)
     keep = out if out is not None else run / "samples.jsonl" if (run / "run.json").exists() else None
     if keep is not None:

@@ -41,7 +41,7 @@ def submission(
     """
     _require_known("track", track, tuple(RULES))
     _require_known("profile", profile, tuple(KEYS))
-    console = Console(quiet=quiet, highlight=False)
+    console = Console(quiet=quiet, highlight=False, markup=False)
     made = finished(run)
     reasons = _reasons(made, track, anyway=anyway)
     found = Collator(made, profile, track).collated()
