@@ -58,11 +58,14 @@ verb = "study"
 seeds = [1]
 prepare.a.sources = ["nursery:words=20000,seed=1,part=a"]
 prepare.b = {{ sources = ["nursery:words=20000,seed=2,part=b"], vocabulary = 400 }}
-run.simpo_judge = {{ recipe = "simpo_judge_toy", set = {{ data = "@b", student = "@student_ce", {FEW_ROUNDS} }} }}
+[run.simpo_judge]
+recipe = "simpo_judge_toy"
+set = {{ data = "@b", student = "@student_ce", judge = {{ name = "random" }}, {FEW_ROUNDS} }}
+[run]
 """
-STUDY += "".join(f"run.{run}.set = {{ {FEW_ROUNDS} }}\n" for run in ("rloo", "simpo", "ppo", "marks_by_lot"))
+STUDY += "".join(f"{run}.set = {{ {FEW_ROUNDS} }}\n" for run in ("rloo", "simpo", "ppo", "marks_by_lot"))
 for run in ("pretrained", "teacher", "student_ce", "student_kd", "kd_untouched", "kd_random", "kd"):
-    STUDY += f'run.{run}.set."train.steps" = 20\n'
+    STUDY += f'{run}.set."train.steps" = 20\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
