@@ -34,10 +34,8 @@ EXPECTED = [
     ("*", "best-*", "models that were the best for a while are deleted when the run is done"),
 ]
 
-# Clocks and memory differ between two runs of the same code. Of run.json the numbers are compared, but not those that
-# describe the code, the machine or the layout of the file.
-UNSTEADY = ("seconds", "tokens_per_second", "costs", "peak_memory", "disk")
-NO_RESULT = (*UNSTEADY, "parts", "versions", "version", "format")
+UNSTEADY = ("seconds", "tokens_per_second", "costs", "peak_memory", "disk")  # differ between runs of the same code
+NO_RESULT = (*UNSTEADY, "parts", "versions", "format")  # of run.json: describe code, machine and layout
 
 TUTELAGE = ("-m", "tutelage")
 PREPARE = ["prepare", "nursery:words=6000,seed=1", "--tokenizer", "bpe", "--vocabulary", "300", "--valid-share", "0.1"]
@@ -58,10 +56,9 @@ verb = "study"
 seeds = [1]
 prepare.a.sources = ["nursery:words=20000,seed=1,part=a"]
 prepare.b = {{ sources = ["nursery:words=20000,seed=2,part=b"], vocabulary = 400 }}
-[run.simpo_judge]
-recipe = "simpo_judge_toy"
-set = {{ data = "@b", student = "@student_ce", judge = {{ name = "random" }}, {FEW_ROUNDS} }}
 [run]
+simpo_judge.recipe = "simpo_judge_toy"
+simpo_judge.set = {{ data = "@b", student = "@student_ce", judge = {{ name = "random" }}, {FEW_ROUNDS} }}
 """
 STUDY += "".join(f"{run}.set = {{ {FEW_ROUNDS} }}\n" for run in ("rloo", "simpo", "ppo", "marks_by_lot"))
 for run in ("pretrained", "teacher", "student_ce", "student_kd", "kd_untouched", "kd_random", "kd"):
@@ -89,7 +86,6 @@ class Side:
         """What Python prints with this checkout's code, one thread and no network. RuntimeError if it fails."""
         variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         variables |= {"PYTHONPATH": str(self.checkout / "src"), "HF_HUB_OFFLINE": "1", "COLUMNS": "400"}
-        self.work.mkdir(parents=True, exist_ok=True)
         options: Any = {"cwd": self.work, "env": os.environ | variables, "encoding": "utf-8"}
         done = subprocess.run([sys.executable, *words], capture_output=True, **options)
         if done.returncode:
@@ -98,6 +94,7 @@ class Side:
 
     def begin(self) -> None:
         """Write the study, and make sure that it is this checkout whose code runs."""
+        self.work.mkdir(parents=True, exist_ok=True)
         origin = Path(self.run("-c", "import tutelage; print(tutelage.__file__)").strip())
         assert origin.is_relative_to(self.checkout), f"{origin} is not in {self.checkout}"
         (self.work / "few.toml").write_text(STUDY, encoding="utf-8")
@@ -109,12 +106,12 @@ def cases(old: Side) -> Iterator[Case]:
     yield Case(name="corpus plain", words=[*PREPARE, "--out", "data/plain"], folder="data/plain", base=True)
     yield _training("start_teacher", "student_ce", *TINY, "seed=7")
     yield _training("start_writer", "student_ce", *WRITER)
-    for line in old.run(*TUTELAGE, "list", "recipes").splitlines():
-        name, verb = line.split()[:2]
+    for name, verb, *_ in map(str.split, old.run(*TUTELAGE, "list", "recipes").splitlines()):
+        recipe = tomllib.loads(old.run(*TUTELAGE, "show", name))
         if verb == "train":
-            yield _training(name, name, *_toy_sizes(tomllib.loads(old.run(*TUTELAGE, "show", name))))
+            yield _training(name, name, *_toy_sizes(recipe))
         elif verb == "interact":
-            yield _interaction(name, tomllib.loads(old.run(*TUTELAGE, "show", name)))
+            yield _interaction(name, recipe)
     yield from _stored_targets()
     yield Case(name="study", words=["study", "few.toml"], folder="runs/few")
 
@@ -150,9 +147,9 @@ def _stored_targets() -> Iterator[Case]:
     """A teacher's stored targets, and students that learn from them."""
     for settings in (["targets=hidden", "window=16"], ["targets=sparse", "window=16", "temperature=2.0"]):
         kind, teacher = settings[0].partition("=")[2], "teacher=runs/start_teacher"
-        words = ["prepare", "--out", "data/nursery", teacher, *settings]
-        yield Case(name=f"targets {kind}", words=words, folder="data/nursery/targets")
-        read = [teacher, "teacher.name=cache", *(f"teacher.{setting}" for setting in settings)]
+        words = [*PREPARE, "--out", f"data/{kind}", teacher, *settings]
+        yield Case(name=f"targets {kind}", words=words, folder=f"data/{kind}")
+        read = [f"data=data/{kind}", teacher, "teacher.name=cache", *(f"teacher.{setting}" for setting in settings)]
         yield _training(f"kd_{kind}", "student_kd", *TINY, *read)
 
 
@@ -205,8 +202,7 @@ def compared(case: str, old: Facts, new: Facts) -> tuple[str, bool]:
         if absent not in (before, after) or not reasons:
             return f"DIFFERENT: {key[0]} in row {key[1]} was {before!r:.80} and is {after!r:.80}", False
         expected[reasons[0]] = ""
-    fields = {field for field, _ in old}
-    if not fields or ("run.last_step" in fields and "metrics.train.loss" not in fields):
+    if not old or (("run.last_step", 0) in old and "metrics.train.loss" not in {field for field, _ in old}):
         return "nothing was made or learnt, so nothing is shown", False
     return f"equal, {len(old):,} values" + "".join(f"; as expected: {why}" for why in expected), True
 
@@ -230,17 +226,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["*"], help="names of cases, or patterns of them")
     parser.add_argument("--work", type=Path, help="a folder that is kept; a temporary one if not given")
     arguments = parser.parse_args()
-    all_equal = True
     with tempfile.TemporaryDirectory() as temporary:
-        work = (arguments.work or Path(temporary)).resolve()
+        work, all_equal = (arguments.work or Path(temporary)).resolve(), True
         shutil.rmtree(work / "new", ignore_errors=True)
-        old = Side(checkout=arguments.old.resolve(), work=work / "old")
-        new = Side(checkout=arguments.new.resolve(), work=work / "new")
+        old, new = (Side(checkout=getattr(arguments, s).resolve(), work=work / s) for s in ("old", "new"))
         for side in (old, new):
             side.begin()
-        for case in cases(old):
-            if not (case.base or any(fnmatch(case.name, pattern) for pattern in arguments.only)):
-                continue
+        for case in (c for c in cases(old) if c.base or any(fnmatch(c.name, pattern) for pattern in arguments.only)):
             try:
                 for side in (old, new):
                     side.run(*TUTELAGE, *case.words)
@@ -250,7 +242,7 @@ def main() -> None:
             for name, text, fine in lines:
                 print(f"{name:<32} {text}", flush=True)
                 all_equal &= fine
-    sys.exit(0 if all_equal else 1)
+    sys.exit(not all_equal)
 
 
 if __name__ == "__main__":
