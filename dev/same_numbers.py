@@ -26,8 +26,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-# (case, field, reason): fields that only one side has. A value that both have and that differs is never expected.
-# Both are patterns; a field is named without the number of its row.
+# (case, field, reason), two patterns: fields that only one side has. Two values that differ are never expected.
 EXPECTED = [
     ("*", "metrics.train.tokens", "rows of interaction have `tokens`, as those of training"),
     ("*", "run.skipped_updates", "interaction says how many updates were skipped, as training does"),
