@@ -11,7 +11,7 @@ from tutelage.cli._app import Quiet, app
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run")],
-    to: Annotated[str, typer.Option(help="owner/name or hub:owner/name on the Hub, or a folder, as in ./NAME")],
+    to: Annotated[str, typer.Option(help="hub:owner/name on the Hub, or a folder, as in ./NAME")],
     license: Annotated[str, typer.Option(help="License of the model, for its card: apache-2.0, mit, ...")] = "",
     private: Annotated[bool, typer.Option("--private", help="Make the repository private")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing")] = False,

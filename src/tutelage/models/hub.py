@@ -13,7 +13,13 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
 
 from tutelage.errors import UserError
 
@@ -24,9 +30,9 @@ Files = Mapping[str, Path | bytes]  # a revision's files: name -> where it lies,
 
 @lru_cache(maxsize=1)
 def hub_problem() -> str:
-    """Why the Hub cannot be reached from here, asked once and answered within seconds; empty if it can be.
+    """Why the Hub cannot be reached from here; empty if it can be. Tried once a process, within five seconds.
 
-    Without this the client's own retries keep a user with a mistyped path waiting for half a minute.
+    The client's own retries would keep a user with a mistyped path waiting for half a minute.
     """
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE"):
         return "HF_HUB_OFFLINE is set"
@@ -42,53 +48,59 @@ def hub_problem() -> str:
 
 
 def repository(to: str) -> str | None:
-    """The Hub repository that `to` names, or None where it names a folder.
+    """The Hub repository that `to` names (`hub:owner/name`), or None where it names a folder.
 
-    A repository is `hub:owner/name`, or `owner/name` where neither that folder nor a folder `owner` is here.
+    `owner/name` alone is a folder only where that folder exists; otherwise it could mean either, and the user is asked.
     """
-    name = to.removeprefix("hub:")
-    legal = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)
-    if to.startswith("hub:") and not legal:
-        raise UserError(f"{to} is no name of a repository", "hub:owner/name")
-    if to.startswith("hub:"):
-        return name
-    if not legal or Path(to).exists():
+    if not to.startswith("hub:"):
+        if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", to) and not Path(to).exists():
+            raise UserError(
+                f"{to} could be a new folder or a repository of the Hub",
+                "One of them",
+                f"Write ./{to} for the folder, hub:{to} for the repository",
+            )
         return None
-    if (owner := Path(to).parent).is_dir():
+    name = to.removeprefix("hub:")
+    try:
+        validate_repo_id(name)
+        legal = name.count("/") == 1
+        reason = ""
+    except HFValidationError as error:
+        legal, reason = False, f" ({str(error).splitlines()[0].rstrip('.')})"
+    if not legal:
         raise UserError(
-            f"{to} could be a folder in {owner} or a repository of the Hub",
-            "One of them",
-            f"Write ./{to} for the folder, hub:{to} for the repository",
+            f"The Hub does not accept {to} as the name of a repository{reason}",
+            "hub:owner/name, both of letters, digits, `-`, `_` and `.`, 96 characters at most",
         )
     return name
 
 
 class Repository:
-    """A model repository of the Hub, made if it is not there. The token is the environment's or the login's."""
+    """A model repository of the Hub, created if it does not exist. The token is HF_TOKEN or the one of the login."""
 
     def __init__(self, name: str, *, private: bool = False) -> None:
         self.name, self.api = name, HfApi(endpoint=constants.ENDPOINT)
-        with _told(f"The repository {name} could not be made"):
+        with _hub_errors(f"The repository {name} could not be created"):
             self.url = str(self.api.create_repo(name, private=private, exist_ok=True))
 
     def put(self, revision: str, files: Files, message: str) -> bool:
-        """Make a revision hold these files; False where it did already, so that nothing was sent.
+        """Upload what a revision lacks of these files; returns False where it lacks nothing.
 
-        One commit a revision: an interrupted upload leaves the revision as it was, and what the Hub has received of it
-        is not asked for again.
+        One commit a revision: an interrupted upload leaves the revision unchanged, and blobs that the Hub has received
+        are not sent again.
         """
-        with _told(f"{revision} could not be uploaded to {self.name}"):
-            there = self._there(revision)
-            if there is None:
+        with _hub_errors(f"{revision} could not be uploaded to {self.name}"):
+            remote = self._remote_files(revision)
+            if remote is None:
                 self.api.create_branch(self.name, branch=revision, exist_ok=True)
-                there = {}
-            missing = {name: file for name, file in files.items() if not _same(there.get(name), file)}
+                remote = {}
+            missing = {name: file for name, file in files.items() if not _same(remote.get(name), file)}
             if missing:
                 adds = [CommitOperationAdd(name, file) for name, file in missing.items()]
                 self.api.create_commit(self.name, adds, commit_message=message, revision=revision)
         return bool(missing)
 
-    def _there(self, revision: str) -> dict[str, Any] | None:
+    def _remote_files(self, revision: str) -> dict[str, Any] | None:
         """The revision's files by name; None where there is no such revision."""
         try:
             return {entry.path: entry for entry in self.api.list_repo_tree(self.name, revision=revision)}
@@ -115,16 +127,18 @@ def _same(remote: Any, file: Path | bytes) -> bool:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """One message for what can go wrong on the way to the Hub."""
+def _hub_errors(what: str) -> Iterator[None]:
+    """Turn what can go wrong on the way to the Hub into one message."""
     if problem := hub_problem():
         raise UserError(f"{what}: {problem}", "A connection to the Hub", "Name a folder (--to ./NAME) to export here")
     try:
         yield
-    except (TRANSPORT, OSError, RuntimeError) as error:
+    except (TRANSPORT, OSError, RuntimeError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403) or isinstance(error, RepositoryNotFoundError):
             do = "Log in with `hf auth login` or set HF_TOKEN, to an account that may write there"
         else:
-            do = "Run the same command again; what has arrived is not sent again"
-        raise UserError(f"{what}: {str(error.__cause__ or error).strip().splitlines()[0]}", "", do) from error
+            do = "Run the same command again; files that have arrived are not sent again"
+        raise UserError(
+            f"{what}: {(str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]}", "", do
+        ) from error

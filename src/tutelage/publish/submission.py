@@ -1,0 +1,168 @@
+"""The challenge's file and form, made from what was evaluated of a run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from rich.console import Console
+
+from tutelage.challenge.budget import RULES
+from tutelage.data.portable import unportable
+from tutelage.errors import UserError
+from tutelage.files import disk_errors, folder_atomically, write_atomically
+from tutelage.publish.collate import BACKEND, KEYS, Collated, Collator
+from tutelage.publish.finished import Finished, finished
+from tutelage.publish.form import FLOPS, form
+from tutelage.recipe import did_you_mean
+
+FILE = f"all_full_preds_and_fast_scores_{BACKEND}.json"
+CARD = "submission_card.json"
+SHOWN = 12  # gaps that are printed one by one
+
+
+class Options(TypedDict, total=False):
+    """The optional fields of `Request`, for the verb's signature."""
+
+    profile: str
+    out: Path
+    tree: Path | None
+    repo: str
+    allow_missing: bool
+    anyway: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `tutelage submission` takes beside the run.
+
+    track:         strict-small or strict
+    profile:       the year whose rules and tasks apply: 2025 or 2026
+    out:           a .json file, or a folder for the file under its official name; the form is written beside it
+    tree:          also write the predictions in the official pipeline's layout, below TREE/<model>/<revision>/
+    repo:          the model on the Hub, owner/name: for the form, and for the model's name in the tree
+    allow_missing: 2025's collator takes only complete files, so with gaps nothing is written; this leaves them null
+    anyway:        write the file of a run that is not a valid entry, and say so in the file
+    """
+
+    track: str
+    profile: str = "2026"
+    out: Path = Path("submission")
+    tree: Path | None = None
+    repo: str = ""
+    allow_missing: bool = False
+    anyway: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("track", self.track, tuple(RULES)), ("profile", self.profile, tuple(KEYS))):
+            if value not in known:
+                raise UserError(
+                    f"There is no {what} {value!r}{did_you_mean(value, known)}", f"One of {', '.join(known)}"
+                )
+
+    @property
+    def places(self) -> tuple[Path, Path]:
+        """The file and the form's file."""
+        out = Path(self.out)
+        return (out, out.with_suffix(".card.json")) if out.suffix == ".json" else (out / FILE, out / CARD)
+
+
+def submit(folder: Path, request: Request, console: Console) -> Path:
+    """Write the file, the form and, where requested, the results tree; returns the file's path."""
+    run = finished(folder)
+    reasons = _reasons(run, request)
+    collated = Collator(run, request.profile, request.track).collated()
+    _require_complete(collated, request)
+    content = collated.content | ({"not_a_valid_entry": reasons} if reasons else {})
+    name = request.repo.rpartition("/")[2] or run.facts.name
+    fields = form(run, name=name, track=request.track, repo=request.repo or None)
+    unknown = [key for key, value in fields.items() if value is None]
+    warnings = _old_releases(run)
+    card = {"form": fields, "unknown": unknown, "how": {"flops": FLOPS}, "not_a_valid_entry": reasons}
+    card |= {"missing": collated.gaps, "warnings": warnings}
+    file, form_file = request.places
+    write_atomically(file, _json(content))
+    write_atomically(form_file, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(errors="replace"))
+    if request.tree is not None:
+        _write_tree(Path(request.tree), name, collated, content, console)
+    for line in [*_report(collated, reasons, request), *(f"Warning: {text}" for text in warnings)]:
+        console.print(line)
+    console.print(f"{file}; the form's fields are in {form_file}")
+    console.print(f"Fill in by hand: {', '.join(unknown)}" if unknown else "Every field of the form is filled in.")
+    return file
+
+
+def _reasons(run: Finished, request: Request) -> list[str]:
+    """Why the run is not a valid entry of the track; refused unless the file is wanted anyway."""
+    validity = run.run.get("validity") or {}
+    reasons = list(validity.get(request.track, ["the run does not say whether it keeps the track's rules"]))
+    if reasons and not request.anyway:
+        raise UserError(
+            f"{run.folder} is not a valid {request.track} entry: {'; '.join(reasons)}",
+            "A run within the rules of its track",
+            "Add --anyway to write the file all the same; the file will say so",
+        )
+    return reasons
+
+
+def _require_complete(collated: Collated, request: Request) -> None:
+    if collated.gaps and request.profile == "2025" and not request.allow_missing:
+        raise UserError(
+            f"{len(collated.gaps)} results are missing: {_some(collated.gaps, '; ')}",
+            "All of them: 2025's collator takes no file with gaps",
+            "Run `tutelage evaluate RUN --milestones` for the missing ones, or add --allow-missing to leave gaps null",
+        )
+
+
+def _old_releases(run: Finished) -> list[str]:
+    """What transformers 4.51.3, which the challenge pins, would read differently from this run's own folders."""
+    folders = {"model": run.model, **run.milestones}
+    try:
+        wrong = {name: text for name, folder in folders.items() if (text := unportable(folder))}
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        return [f"a tokenizer_config.json of {run.folder} cannot be read ({error})"]
+    if not wrong:
+        return []
+    name, text = next(iter(wrong.items()))
+    more = f", and {len(wrong) - 1} milestones likewise" if len(wrong) > 1 else ""
+    return [
+        f"the tokenizer of {run.folder / name if name == 'model' else run.milestones[name]} is read differently by "
+        f"transformers 4.51.3, which the challenge pins: {text}{more}. `tutelage export` writes one that both releases "
+        "read alike; hand that model in."
+    ]
+
+
+def _some(gaps: list[str], between: str) -> str:
+    more = f"{between}and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else ""
+    return between.join(gaps[:SHOWN]) + more
+
+
+def _json(value: Any) -> bytes:
+    """JSON with NaN written bare, as the challenge's own scripts do."""
+    return json.dumps(value).encode(errors="replace")
+
+
+def _write_tree(tree: Path, name: str, collated: Collated, content: dict[str, Any], console: Console) -> None:
+    """The official results tree. The pipeline cuts a model's name at its last dot."""
+    stem = Path(name).stem
+    if stem != name:
+        console.print(f"Warning: the name {name} contains a dot; the official pipeline shortens it to {stem}")
+    if (tree / stem).exists() and not (tree / stem / FILE).exists():
+        raise UserError(f"{tree / stem} exists and is not a results tree", "A new name", "Choose another --tree")
+    with disk_errors(tree), folder_atomically(tree / stem) as fresh:
+        for path, value in collated.files.items():
+            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / path).write_bytes(_json(value))
+        (fresh / FILE).write_bytes(_json(content))
+
+
+def _report(collated: Collated, reasons: list[str], request: Request) -> list[str]:
+    lines = []
+    if reasons:
+        lines.append(f"Warning: this is not a valid {request.track} entry, and the file says so: {'; '.join(reasons)}")
+    if collated.gaps:
+        lines.append(f"Warning: {len(collated.gaps)} results are missing; they are null in the file and count as zero:")
+        lines += [f"  {line}" for line in _some(collated.gaps, "\n").split("\n")]
+    else:
+        lines.append(f"All lists have the sizes that {request.profile}'s collator checks.")
+    return lines
