@@ -16,7 +16,7 @@ from tutelage.report.interaction import (
     guards_table,
     interaction_blocks,
     stages_table,
-    whose_marks,
+    whose_scores,
 )
 from tutelage.report.markdown import markdown
 from tutelage.report.page import sections_of
@@ -58,11 +58,11 @@ def exact(folder: Path, seed: int, before: float, after: float) -> None:
 def test_one_seed_has_the_errors_of_its_prompts(tmp_path: Path):
     exact(tmp_path, 1, 0.30, 0.70)
     found = cells(changes_table(subjects(tmp_path), ""), "a")
-    assert found["Mark held-out prompts ↑"] == "0.30 → 0.70 +0.40 ±\u20090.04"  # sqrt(2) x 0.03
-    assert found["Wins % against before ↑"] == "75 ±\u20096"  # sqrt(.75 x .25 / 48)
+    assert found["Score held-out prompts ↑"] == "0.30 → 0.70 +0.40 ±\u20090.04"  # sqrt(2) x 0.03
+    assert found["Win rate % against before ↑"] == "75 ±\u20096"  # sqrt(.75 x .25 / 48)
     assert found["Held-out judge not trained on ↑"] == "0.40 → 0.40 +0.00"
     assert found["Validation loss nats per token ↓"] == "2.400 → 2.460 +0.060"
-    assert found["Minimal pairs % right ↑"] == "70.0 → 64.0 -6.0"
+    assert found["Minimal pairs % correct ↑"] == "70.0 → 64.0 -6.0"
     assert found["Words"] == "600K · 12.3K · 0" and found["Judge"] == "rules"
 
 
@@ -71,7 +71,7 @@ def test_seeds_have_the_spread_of_their_changes(tmp_path: Path):
         exact(tmp_path, seed, before, after)
     # Changes of 0.3, 0.4 and 0.5: their deviation is 0.1, that of the marks after is 0.17.
     assert (
-        cells(changes_table(subjects(tmp_path), ""), "a")["Mark held-out prompts ↑"] == "0.30 → 0.70 +0.40 ±\u20090.10"
+        cells(changes_table(subjects(tmp_path), ""), "a")["Score held-out prompts ↑"] == "0.30 → 0.70 +0.40 ±\u20090.10"
     )
 
 
@@ -80,8 +80,8 @@ def test_what_was_measured_once_is_no_change_and_what_was_not_is_no_zero(tmp_pat
     rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "held_out" and row["round"] == 0]
     write(run / "metrics.jsonl", lines(rows))
     found = cells(changes_table(subjects(tmp_path), ""), "a")
-    assert re.fullmatch(r"0\.\d\d before", found["Mark held-out prompts ↑"])
-    for label in ("Wins % against before ↑", "Held-out judge not trained on ↑", "Minimal pairs % right ↑"):
+    assert re.fullmatch(r"0\.\d\d before", found["Score held-out prompts ↑"])
+    for label in ("Win rate % against before ↑", "Held-out judge not trained on ↑", "Minimal pairs % correct ↑"):
         assert found[label] == "— not measured", label
 
 
@@ -111,7 +111,7 @@ def test_failures_and_costs_are_added_up_and_told(tmp_path: Path):
     assert [found[k] for k in ("Rollouts", "Invalid", "Unscorable", "Pairs kept")] == ["384", "12", "6", "–"]
     found = cells(stages_table(subjects(tmp_path)), "a")
     assert found["Sampling"] == "61 s" and found["Updating"] == "2 min 10 s"
-    assert found["Judge asked times"] == "300" and found["From the store verdicts"] == "84"
+    assert found["Judge calls"] == "300" and found["From the store verdicts"] == "84"
     assert found["Words by the student"] == "12,345"
 
 
@@ -122,14 +122,14 @@ def test_runs_that_were_shown_nothing_are_drawn_over_rounds(tmp_path: Path):
     assert x_of(collect([tmp_path])) == ("round", "rounds")
 
 
-def test_it_says_whose_marks_they_are(page: Path, tmp_path: Path):
+def test_it_says_whose_scores_they_are(page: Path, tmp_path: Path):
     html, text = page.read_text(), (page.parent / "report.md").read_text()
     assert html.count("rules: no model") >= 4  # the list, the table, the figure, the stories
     assert text.count("rules: no model") >= 4 and OTHER["about"] in text
     make_interaction(tmp_path / "a-s1")
-    assert whose_marks(collect([tmp_path]).systems) == f"Marks by {RULES['about']}."
+    assert whose_scores(collect([tmp_path]).systems) == f"Scores by {RULES['about']}."
     make_interaction(tmp_path / "b-s1", judge={"name": "endpoint", "about": "llama at 10 levels"})
-    assert whose_marks(collect([tmp_path]).systems).endswith("; of b by endpoint: llama at 10 levels.")
+    assert whose_scores(collect([tmp_path]).systems).endswith("; of b by endpoint: llama at 10 levels.")
 
 
 def test_best_median_and_worst_stand_side_by_side_with_what_the_judge_said(tmp_path: Path):

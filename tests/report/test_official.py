@@ -123,7 +123,7 @@ def test_the_curves_are_on_the_page(tmp_path: Path):
     for name, task in (("a-s1", "blimp"), ("b-s1", "reading")):
         curves(make_run(tmp_path / "runs" / name), {"chck_1M": 50.0, "chck_2M": 55.0, "chck_3M": 58.0}, task)
     html = report([tmp_path / "runs"], out=tmp_path / "report").read_text()
-    for part in ("BLiMP, 2026-fast: % right", "Reading, 2026-fast: % of variance", "what milestones reach"):
+    for part in ("BLiMP, 2026-fast: % right", "Reading, 2026-fast: % of variance", "Milestones over words shown"):
         assert part in html, part
     read = Page(html)
     assert len(read.ids) == len(set(read.ids))

@@ -42,8 +42,8 @@ def test_links_inside_the_page_arrive(html: str):
 
 
 def test_every_section_is_there(html: str):
-    titles = ["Results", "Learning", "Minimal pairs", "What they write", "What differed", "Words and rules", "Cost"]
-    assert Page(html).titles == [*titles, "On the way", "Make it again"]
+    titles = ["Results", "Learning curves", "Minimal pairs", "Samples", "Settings", "Words and rules", "Cost"]
+    assert Page(html).titles == [*titles, "Events", "Reproduction"]
     assert len(SECTIONS) == 11  # The challenge and interaction have nothing to show here
     assert Page(html).tags.count("svg") == 4  # two figures, for a laptop and for a phone
 
@@ -117,7 +117,7 @@ def test_marks_of_stories_stand_with_the_words_of_whose_they_are(tmp_path: Path)
         kept = result("stories", name, rows) | {"name": "openings-rules-1f", "warnings": [f"Marks by rules {judge}."]}
         write(run / "evaluations" / "stories-openings-rules-1f.json", json.dumps(kept))
     table = systems_table(collect([tmp_path]))
-    place = [column.label for column in table.columns].index("Mark of stories")
+    place = [column.label for column in table.columns].index("Score of stories")
     cells = {row.head: row.cells[place] for row in table.rows}
     assert [cells[name].text for name in "abc"] == ["0.250", "0.750", "0.500"] and cells["b"].best
     assert cells["d"].missing

@@ -119,7 +119,7 @@ def test_the_card_says_what_the_model_is(run: Path, tmp_path: Path):
         "- Judge: none",
         "strict-small: not a valid entry: openai-community/gpt2-large was pretrained outside the budget",
         "- strict: valid",
-        "| minimal_pairs | nursery | accuracy |",
+        "| minimal\\_pairs | nursery | accuracy |",
         "- Software: tutelage 0.1.0",
         "```toml",
         "@software{tutelage",
@@ -136,7 +136,7 @@ def test_a_second_export_does_nothing_and_a_damaged_one_is_mended(run: Path, tmp
     weights = out / "chck_2M" / "model.safetensors"
     before, size = weights.stat().st_mtime_ns, weights.stat().st_size
     export(run, to=str(out))
-    assert capsys.readouterr().out.count("there already") == 3 and weights.stat().st_mtime_ns == before
+    assert capsys.readouterr().out.count("already there") == 3 and weights.stat().st_mtime_ns == before
     weights.write_bytes(b"\0" * size)
     export(run, to=str(out))
     assert "chck_2M: " in capsys.readouterr().out
@@ -146,7 +146,7 @@ def test_a_second_export_does_nothing_and_a_damaged_one_is_mended(run: Path, tmp
 def test_somebody_elses_folder_is_left_alone(run: Path, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "README.md").write_text("# Mine")
-    with pytest.raises(UserError, match="something else than an exported model"):
+    with pytest.raises(UserError, match="exists and is not an exported model"):
         export(run, to=str(tmp_path / "mine"), quiet=True)
     assert (tmp_path / "mine" / "README.md").read_text() == "# Mine"
 
@@ -163,26 +163,33 @@ def test_only_a_finished_run_is_exported(run: Path, tmp_path: Path):
 def test_a_name_with_a_dot_is_warned_about(run: Path, tmp_path: Path, capsys):
     export(run, to=str(tmp_path / "baby-0.5b"), dry_run=True)
     shown = capsys.readouterr().out
-    assert "(baby-0)" in shown and "no licence is named" in shown
+    assert "(baby-0)" in shown and "no licence was given" in shown
     assert not (tmp_path / "baby-0.5b").exists()
 
 
 def test_what_is_a_repository_and_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert repository("my-lab/baby-kd") == "my-lab/baby-kd"
     assert repository("hub:my-lab/baby-kd") == "my-lab/baby-kd"
     assert [repository(to) for to in ("./baby", "baby", "/x/baby", "../x/y", "a/b/c")] == [None] * 5
-    (tmp_path / "my-lab").mkdir()
-    with pytest.raises(UserError, match=r"\./my-lab/baby-kd for the folder, hub:my-lab/baby-kd for the repository"):
-        repository("my-lab/baby-kd")
+    for present in (False, True):  # a typing slip must not make a public repository
+        (tmp_path / "my-lab").mkdir() if present else None
+        with pytest.raises(UserError, match=r"\./my-lab/baby-kd for the folder, hub:my-lab/baby-kd for the repository"):
+            repository("my-lab/baby-kd")
     (tmp_path / "my-lab" / "baby-kd").mkdir()
     assert repository("my-lab/baby-kd") is None
-    with pytest.raises(UserError, match="no name of a repository"):
-        repository("hub:baby-kd")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["baby-kd", "a/b/c", "my-lab/baby..kd", "my--lab/x", "my-lab/x.git", "my-lab/", "é/x", "a/" + 97 * "b"],
+)
+def test_a_name_that_the_hub_refuses_is_a_message(name: str):
+    with pytest.raises(UserError, match="The Hub does not accept hub:"):
+        repository(f"hub:{name}")
 
 
 def test_on_the_hub_milestones_are_branches(run: Path, hub: Hub, tmp_path: Path, capsys):
-    assert export(run, to="my-lab/baby-kd", license="mit", private=True) == f"{hub.address}/my-lab/baby-kd"
+    assert export(run, to="hub:my-lab/baby-kd", license="mit", private=True) == f"{hub.address}/my-lab/baby-kd"
     branches = hub.repositories["my-lab/baby-kd"]
     assert list(branches) == ["main", "chck_2M", "chck_10M"] and hub.visibility["my-lab/baby-kd"] == "private"
     assert hub.commits == ["chck_2M", "chck_10M", "main"]  # the model goes last: if it is there, all is
@@ -199,23 +206,23 @@ def test_on_the_hub_milestones_are_branches(run: Path, hub: Hub, tmp_path: Path,
 def test_an_interrupted_upload_goes_on_and_sends_nothing_twice(run: Path, hub: Hub, capsys):
     hub.fail_on = "chck_10M"
     with pytest.raises(UserError, match=r"chck_10M could not be uploaded.*Run the same command again"):
-        export(run, to="my-lab/baby-kd", quiet=True)
+        export(run, to="hub:my-lab/baby-kd", quiet=True)
     assert hub.commits == ["chck_2M"]
     sent = [path for method, path in hub.asked if method == "PUT"]
-    export(run, to="my-lab/baby-kd")
+    export(run, to="hub:my-lab/baby-kd")
     assert hub.commits == ["chck_2M", "chck_10M", "main"]
-    assert "chck_2M: there already" in capsys.readouterr().out
+    assert "chck_2M: already there" in capsys.readouterr().out
     puts = [path for method, path in hub.asked if method == "PUT"]
     assert len(sent) == 2 and len(puts) == len(set(puts)) == 3
     asked = len(hub.commits)
-    export(run, to="my-lab/baby-kd", quiet=True)
+    export(run, to="hub:my-lab/baby-kd", quiet=True)
     assert len(hub.commits) == asked
 
 
 def test_without_a_login_the_user_is_told_how(run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(UserError, match="hf auth login") as told:
-        export(run, to="my-lab/baby-kd", quiet=True)
+        export(run, to="hub:my-lab/baby-kd", quiet=True)
     assert "hf_wrong" not in str(told.value)
 
 

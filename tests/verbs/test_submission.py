@@ -18,7 +18,8 @@ from tutelage.evaluate.base import Asked, Tools
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.blimp import task as blimp
 from tutelage.publish import collate as _collate
-from tutelage.verbs.submission import CARD, FILE, submission
+from tutelage.publish.submission import CARD, FILE
+from tutelage.verbs.submission import submission
 
 DATA = os.environ.get("TUTELAGE_DATA")
 KEYS = {
@@ -196,7 +197,7 @@ def test_what_is_missing_is_null_in_2026_and_refused_in_2025(run: Path, tmp_path
     assert content["glue"] == {} and content["comps"] is None
     assert content["fast_eval_results"]["blimp"] == [None] * 19
     shown = capsys.readouterr().out
-    assert "comps: no result of comps under 2026" in shown and "which count as zero" in shown
+    assert "comps: no result of comps under 2026" in shown and "count as zero" in shown
     missing = json.loads((tmp_path / "mine.card.json").read_text())["missing"]
     assert "chck_10M: no result of reading on the fast set of 2026" in missing
     path = submission(run, track="strict-small", profile="2025", out=tmp_path / "out", allow_missing=True, quiet=True)
@@ -245,13 +246,13 @@ def test_an_undefined_correlation_is_nan_and_not_zero(run: Path, tmp_path: Path)
 def test_a_run_that_is_no_valid_entry_is_refused_or_says_so(tmp_path: Path, capsys):
     why = ["gpt2-large was pretrained outside the budget"]
     run = entered_run(tmp_path / "runs" / "student_kd-s1", validity={"strict-small": why, "strict": why})
-    with pytest.raises(UserError, match=r"no valid strict-small entry: gpt2-large was pretrained.*--anyway"):
+    with pytest.raises(UserError, match=r"not a valid strict-small entry: gpt2-large was pretrained.*--anyway"):
         submission(run, track="strict-small", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     content = json.loads(submission(run, track="strict-small", out=tmp_path / "out", anyway=True).read_text())
     assert content["not_a_valid_entry"] == why
     assert json.loads((tmp_path / "out" / CARD).read_text())["not_a_valid_entry"] == why
-    assert "this is no valid strict-small entry" in capsys.readouterr().out
+    assert "this is not a valid strict-small entry" in capsys.readouterr().out
 
 
 def test_a_run_that_does_not_say_whether_it_is_valid_is_not_taken_for_valid(tmp_path: Path):

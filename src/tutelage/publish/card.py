@@ -1,7 +1,11 @@
-"""The model card: what a model is, what it read, what it reaches, and how to load it."""
+"""The model card: what a model is, its training text, its results, and how to load it.
 
-import math
-from collections.abc import Iterable, Sequence
+Every text from a run is escaped; addresses of judges, names of keys and absolute paths are not published.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tomli_w
@@ -9,10 +13,15 @@ from huggingface_hub import ModelCardData
 
 import tutelage
 from tutelage.files import duration
+from tutelage.printable import all_printable, printable
 from tutelage.publish.finished import Finished, named
+from tutelage.report.markdown import escaped, fenced
 from tutelage.report.scores import Note, Score
 
-MARK = "<!-- tutelage export of"  # a folder with a card that says so may be written again
+MARK = "<!-- tutelage export of"  # `export` may write again to a folder whose card contains this
+PRIVATE = re.compile(r"(^|_)(url|urls|key|keys|key_from|token|headers|password|secret)$")  # settings kept back
+NOT_IN_COMMENT = re.compile(r"[^\w. -]|--+")
+USER = re.compile(r"(\w+://)[^/@\s]+@")  # user:password@ in an address
 LEDGERS = {
     "corpus_words": "distinct words of training text",
     "shown": "words shown, repeats counted",
@@ -22,14 +31,14 @@ LEDGERS = {
 
 
 def card(run: Finished, name: str, *, license: str = "", on_hub: bool = True, revision: str = "") -> str:
-    """README.md of an exported model. revision: the milestone that it lies with; empty for the finished model."""
-    about = str(run.facts.recipe.get("about") or "")
-    here = f"This is the milestone {revision}: the model after so many words.\n" if revision else ""
+    """README.md of an exported model. revision: the milestone it describes; empty for the finished model."""
+    about = escaped(str(run.facts.recipe.get("about") or ""))
+    milestone = f"This is the milestone {revision}: the model after that many words.\n" if revision else ""
     parts = [
         f"---\n{_front(run, license)}\n---",
-        f"{MARK} {run.facts.name} -->",
-        f"# {name.rpartition('/')[2]}",
-        "\n".join(part for part in (about, here) if part),
+        f"{MARK} {NOT_IN_COMMENT.sub('_', run.facts.name)} -->",
+        f"# {escaped(name.rpartition('/')[2])}",
+        "\n".join(part for part in (about, milestone) if part),
         _loading(run, name, on_hub),
         _data(run),
         _words(run),
@@ -40,7 +49,23 @@ def card(run: Finished, name: str, *, license: str = "", on_hub: bool = True, re
         _made_with(run),
         _citation(),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return _without_addresses("\n\n".join(part for part in parts if part) + "\n", run.facts.recipe)
+
+
+def _without_addresses(text: str, recipe: Mapping[str, Any]) -> str:
+    """The card without the servers that the recipe names, wherever a run mentions them, and without passwords."""
+    for address in sorted(_addresses(recipe), key=len, reverse=True):
+        text = text.replace(address, "(a private address)").replace(escaped(address), "(a private address)")
+    return USER.sub(r"\1", text)
+
+
+def _addresses(value: Any, key: str = "") -> set[str]:
+    if isinstance(value, dict):
+        return {address for name, item in value.items() for address in _addresses(item, name)}
+    if isinstance(value, list):
+        return {address for item in value for address in _addresses(item, key)}
+    urls = value.split(",") if isinstance(value, str) and PRIVATE.search(key) and "url" in key else []
+    return {url.strip() for url in urls if url.strip()}
 
 
 def _front(run: Finished, license: str) -> str:
@@ -53,10 +78,11 @@ def _front(run: Finished, license: str) -> str:
 
 def _loading(run: Finished, name: str, on_hub: bool) -> str:
     how = "revision" if on_hub else "subfolder"
+    quoted = json.dumps(printable(name), ensure_ascii=False).replace("`", "\\u0060")
     lines = [
-        "## Load it\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n",
-        f'model = AutoModelForCausalLM.from_pretrained("{name}")',
-        f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n```',
+        "## Usage\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n",
+        f"model = AutoModelForCausalLM.from_pretrained({quoted})",
+        f"tokenizer = AutoTokenizer.from_pretrained({quoted})\n```",
     ]
     if run.milestones:
         first = next(iter(run.milestones))
@@ -70,10 +96,10 @@ def _loading(run: Finished, name: str, on_hub: bool) -> str:
 
 def _data(run: Finished) -> str:
     rows = [[s.get("name"), s.get("documents"), s.get("words")] for s in run.sources]
-    table = _table(["source", "documents", "words"], rows) if rows else "Which texts the corpus held was not recorded."
-    tokenizer = run.corpus.get("tokenizer", {})
-    said = f"\n\nTokenizer: {named(str(tokenizer['name']))}, {tokenizer['vocab']:,} ids." if tokenizer else ""
-    return f"## Training text\n\n{table}{said}"
+    table = _table(["source", "documents", "words"], rows) if rows else "The sources of the corpus were not recorded."
+    tokenizer = run.corpus.get("tokenizer") or {}
+    line = f"\n\nTokenizer: {_name(tokenizer['name'])}, {tokenizer['vocab']:,} ids." if tokenizer else ""
+    return f"## Training text\n\n{table}{line}"
 
 
 def _words(run: Finished) -> str:
@@ -83,22 +109,28 @@ def _words(run: Finished) -> str:
 
 
 def _guides(run: Finished) -> str:
-    """Teachers, judge, and everything pretrained elsewhere."""
+    """Teachers, judge, and everything that was pretrained elsewhere."""
     judge = run.facts.recipe.get("judge")
     judged_by = [str(judge[key]) for key in ("name", "model") if judge.get(key)] if isinstance(judge, dict) else []
-    outside = (run.run.get("provenance") or {}).get("external") or []
+    external = (run.run.get("provenance") or {}).get("external") or []
     lines = [
-        f"- Teacher: {', '.join(run.teachers) or 'none'}",
-        f"- Judge: {', '.join(map(named, judged_by)) or 'none'}",
-        f"- From outside: {', '.join(named(str(name)) for name in outside) or 'nothing'}",
+        f"- Teacher: {', '.join(map(_name, run.teachers)) or 'none'}",
+        f"- Judge: {', '.join(map(_name, judged_by)) or 'none'}",
+        f"- Pretrained elsewhere: {', '.join(map(_name, external)) or 'nothing'}",
     ]
     return "## Teacher and judge\n\n" + "\n".join(lines)
+
+
+def _name(value: Any) -> str:
+    """A name as the card writes it: escaped, and of an absolute path only the last part."""
+    return escaped(named(str(value)))
 
 
 def _validity(run: Finished) -> str:
     tracks: dict[str, list[str]] = run.run.get("validity") or {}
     lines = [
-        f"- {track}: {'not a valid entry: ' + '; '.join(why) if why else 'valid'}" for track, why in tracks.items()
+        f"- {escaped(track)}: {'not a valid entry: ' + escaped('; '.join(why)) if why else 'valid'}"
+        for track, why in tracks.items()
     ]
     return "## BabyLM challenge\n\n" + "\n".join(lines) if lines else ""
 
@@ -116,39 +148,44 @@ def _results(scores: Sequence[Score], notes: Iterable[Note]) -> str:
         for s in scores
         if s.group == "overall"
     ]
-    rows += [[note.task, note.data, "", "missing", "", ""] for note in notes if note.kind == "missing"]
-    lead = "Errors are standard errors over items. What is missing was not measured.\n\n"
+    rows += [
+        [note.task, note.data, note.metric, "not defined" if note.metric else "missing", "", ""]
+        for note in notes
+        if note.kind == "missing"
+    ]
+    lead = "Errors are standard errors over items. Missing figures were not measured.\n\n"
     head = ["task", "data", "metric", "value", "error", "items"]
     return f"## Results\n\n{lead}{_table(head, rows)}" if rows else "## Results\n\nNot evaluated."
 
 
 def _figure(value: float, metric: str) -> str:
-    if not math.isfinite(value):
-        return "undefined"
     return f"{100 * value:.2f} %" if metric.startswith("accuracy") else f"{value:.4f}"
 
 
 def _recipe(run: Finished) -> str:
-    return f"## Recipe\n\n```toml\n{tomli_w.dumps(_without_places(dict(run.facts.recipe)))}```"
+    return "## Recipe\n\n" + fenced(tomli_w.dumps(_public(dict(run.facts.recipe))).splitlines(), "toml")
 
 
-def _without_places(value: Any) -> Any:
+def _public(value: Any) -> Any:
+    """A recipe without absolute paths, and without addresses and keys of servers."""
     if isinstance(value, dict):
-        return {key: _without_places(one) for key, one in value.items()}
+        return {key: _public(item) for key, item in all_printable(value).items() if not PRIVATE.search(key)}
     if isinstance(value, list):
-        return [_without_places(one) for one in value]
+        return [_public(item) for item in value]
     return named(value) if isinstance(value, str) else value
 
 
 def _made_with(run: Finished) -> str:
     facts = run.run
-    software = ", ".join(f"{name} {number}" for name, number in (facts.get("versions") or {}).items())
+    software = escaped(", ".join(f"{name} {number}" for name, number in (facts.get("versions") or {}).items()))
     lines = [
         f"- Parameters: {facts['parameters']:,}" if facts.get("parameters") else "",
         f"- Steps: {facts.get('last_step') or facts['steps']:,}" if facts.get("steps") else "",
-        f"- Device: {facts['device']}, {duration(facts['seconds'])}" if facts.get("seconds") else "",
+        f"- Device: {escaped(facts.get('device') or 'not recorded')}, {duration(facts['seconds'])}"
+        if facts.get("seconds")
+        else "",
         f"- Software: {software}" if software else "",
-        f"- Fingerprint of the run: `{facts['fingerprint']}`" if facts.get("fingerprint") else "",
+        f"- Fingerprint of the run: {escaped(facts['fingerprint'])}" if facts.get("fingerprint") else "",
     ]
     return "## Made with\n\n" + "\n".join(line for line in lines if line)
 
@@ -165,5 +202,4 @@ def _table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:,}" if isinstance(value, int) else "" if value is None else named(str(value))
-    return text.replace("|", "\\|").replace("\n", " ")
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else _name(value)

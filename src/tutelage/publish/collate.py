@@ -1,4 +1,4 @@
-"""The challenge's collator: kept predictions and figures become the one file that is handed in, sizes checked."""
+"""The challenge's collator: the kept predictions and figures as the one file to hand in, with their sizes checked."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,8 +8,10 @@ from typing import Any
 from tutelage.challenge.budget import challenge_milestones, milestone_name
 from tutelage.challenge.sizes import AOA, PIQA, WUG, sizes
 from tutelage.evaluate.official import PLACES, tasks_of
-from tutelage.files import read_json, read_rows
+from tutelage.evaluate.predictions import predictions_beside
 from tutelage.publish.finished import Finished
+from tutelage.report.files import File, ResultFile, ResultRow
+from tutelage.report.reader import Reader, checked
 
 BACKEND = "causal"
 MAIN = "main"
@@ -28,22 +30,53 @@ FAST_READING = {"spr": "self_paced", "rt": "eye_tracking"}
 AOA_METRIC = "aoa"
 
 
+class Answer(File):
+    """A prediction of a task of choices."""
+
+    id: Any
+    uid: str
+    chosen: Any = None
+    label: Any = None
+
+
+class Surprisal(File):
+    """A prediction of `aoa`."""
+
+    step: str
+
+
+class Word(File):
+    """A prediction of `reading`."""
+
+    id: Any
+
+
+class Classified(File):
+    """A prediction of `glue`."""
+
+    id: Any
+    uid: str
+
+
+KINDS: Mapping[str, type[File]] = {"aoa": Surprisal, "reading": Word, "glue": Classified}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """An evaluation as it lies on disk."""
+    """An evaluation on disk."""
 
     result: Mapping[str, Any]
     predictions: Sequence[Mapping[str, Any]]
 
     def value(self, metric: str) -> float | None:
         """The overall figure of that name."""
-        rows = [row for row in self.result["rows"] if (row["metric"], row["group"]) == (metric, "overall")]
+        rows = [r for r in self.result["rows"] if (r["metric"], r.get("group", "overall")) == (metric, "overall")]
         return rows[0]["value"] if rows else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collated:
-    """content: of the file. gaps: what is null in it, each with the reason. files: of the results tree, by path."""
+    """content: of the file. gaps: each null in it, with the reason. files: of the results tree, by path."""
 
     content: dict[str, Any]
     gaps: list[str] = field(default_factory=list)
@@ -51,7 +84,7 @@ class Collated:
 
 
 class Collator:
-    """Reads what was evaluated of a run under a profile, for a track."""
+    """Reads the evaluations of a run under a profile, for a track."""
 
     def __init__(self, run: Finished, profile: str, track: str) -> None:
         self.run, self.profile = run, profile
@@ -91,18 +124,18 @@ class Collator:
         return lists
 
     def _glue(self, kept: Kept) -> Lists:
-        """The parts that are there and whole, of the profile's own pooling and the first seed."""
+        """The complete parts, of the profile's own pooling and the first seed."""
         own = [row for row in kept.predictions if row.get("official", True)]
         seed = own[0].get("seed") if own else None
-        lists, found = listed("glue", [row for row in own if row.get("seed") == seed]), {}
+        lists, complete = listed("glue", [row for row in own if row.get("seed") == seed]), {}
         for part, expected in sizes("glue", self.profile).items():
-            there = len(lists.get(part, {}).get("predictions", []))
-            if there == expected:
-                found[part] = lists[part]
+            count = len(lists.get(part, {}).get("predictions", []))
+            if count == expected:
+                complete[part] = lists[part]
                 self.files[f"{MAIN}/finetune/{part}/predictions.json"] = {part: lists[part]}
             else:
-                self.gaps.append(f"glue: {part} has {there:,} predictions, where {expected:,} are expected")
-        return found
+                self.gaps.append(f"glue: {part} has {count:,} predictions, where {expected:,} are expected")
+        return complete
 
     def _aoa(self, kept: Kept) -> dict[str, Any] | None:
         rows = list(kept.predictions)
@@ -117,21 +150,21 @@ class Collator:
             self.gaps.append(f"aoa: {step} has {n:,} rows, where {expected}{more}")
             return None
         metadata = {"model_name": self.run.facts.name, "total_steps": len(counts), "completed_steps": len(counts)}
-        self.files[f"{_zero_shot(MAIN)}/AoA_word/surprisal.json"] = found = {"metadata": metadata, "results": rows}
-        return found
+        self.files[f"{_zero_shot(MAIN)}/AoA_word/surprisal.json"] = content = {"metadata": metadata, "results": rows}
+        return content
 
     def _aoa_score(self, kept: Kept) -> dict[str, float] | None:
         value = kept.value(AOA_METRIC)
         if value is None:
             self.gaps.append("aoa: the result has no correlation with children's ages")
             return None
-        self.files[f"{_zero_shot(MAIN)}/AoA_word/aoa_score.json"] = found = {"aoa": value}
-        return found
+        self.files[f"{_zero_shot(MAIN)}/AoA_word/aoa_score.json"] = content = {"aoa": value}
+        return content
 
     # --- the milestones ----------------------------------------------------------------------------------------------
 
     def _fast(self, task: str, revision: str) -> dict[str, float] | None:
-        """What one milestone reaches in one task of the fast evaluation."""
+        """The figures of one milestone in one task of the fast evaluation."""
         if revision not in self.run.milestones:
             return self._gap(f"{revision}: the run has no such milestone")
         home = self.run.milestones[revision] / "evaluations"
@@ -157,37 +190,46 @@ class Collator:
         if text not in self.gaps:
             self.gaps.append(text)
 
-    @staticmethod
-    def _kept(home: Path, task: str, name: str) -> Kept | None:
-        place = home / f"{task}-{name}.json"
-        predictions = read_rows(home / f"{task}-{name}.predictions.jsonl")
-        return Kept(result=read_json(place), predictions=predictions) if place.exists() and predictions else None
+    def _kept(self, home: Path, task: str, name: str) -> Kept | None:
+        """A result with its predictions; None where one of them is absent or damaged, which is a gap of its own."""
+        reader, place = Reader(), home / f"{task}-{name}.json"
+        result = reader.json(place, ResultFile)
+        rows = [row for row in result.get("rows", []) if checked(row, ResultRow)[0] is not None]
+        if len(rows) < len(result.get("rows", [])):
+            reader.problem(place, "a row is damaged")
+        predictions = reader.rows(predictions_beside(place), lambda row: KINDS.get(task, Answer))
+        if reader.problems:
+            where = "" if home.parent == self.run.folder else f"{home.parent.name}, "
+            self._gap(f"{where}{task}: damaged and left out: {'; '.join(reader.problems)}")
+            return None
+        return Kept(result=result, predictions=predictions) if result and predictions else None
 
 
 def listed(task: str, rows: Sequence[Mapping[str, Any]]) -> Lists:
-    """Predictions in the challenge's layout, with exactly the fields it keeps."""
+    """Predictions in the challenge's layout, with exactly the fields that it keeps."""
     fields = ("id", "pred", "prev_pred") if task == "reading" else ("id", "pred", "prob")
     lists: Lists = {}
     for row in rows:
         uid = "reading" if task == "reading" else row["uid"]
-        one = {name: row[name] for name in fields if name in row}
-        lists.setdefault(uid, {"predictions": []})["predictions"].append(one)
+        kept = {name: row[name] for name in fields if name in row}
+        lists.setdefault(uid, {"predictions": []})["predictions"].append(kept)
     return lists
 
 
 def wrong_sizes(task: str, lists: Lists, profile: str, *, fast: bool) -> Iterator[str]:
-    """What the challenge's collator would refuse, and lists that are missing altogether, which it would not see."""
-    found = {uid.lower(): len(one["predictions"]) for uid, one in lists.items()}
+    """What the challenge's collator would refuse, and lists that are missing, which it would not notice."""
+    counts = {uid.lower(): len(content["predictions"]) for uid, content in lists.items()}
     if task in PIQA:
-        if len(found) != PIQA[task] or set(found.values()) != {1}:
-            yield f"{sum(found.values())} predictions of {len(found)} examples, where {PIQA[task]} are wanted, one each"
+        if len(counts) != PIQA[task] or set(counts.values()) != {1}:
+            total = sum(counts.values())
+            yield f"{total} predictions of {len(counts)} examples, where {PIQA[task]} are wanted, one each"
         return
     expected = sizes(task, profile, fast=fast)
-    for uid in dict.fromkeys([*expected, *found]):
+    for uid in dict.fromkeys([*expected, *counts]):
         if uid not in expected:
             yield f"{uid} is no list of the challenge"
-        elif found.get(uid, 0) != expected[uid]:
-            yield f"{uid} has {found.get(uid, 0):,} predictions, where {expected[uid]:,} are expected"
+        elif counts.get(uid, 0) != expected[uid]:
+            yield f"{uid} has {counts.get(uid, 0):,} predictions, where {expected[uid]:,} are expected"
 
 
 def _share(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -195,7 +237,7 @@ def _share(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _or_nan(value: float | None) -> float:
-    """A figure that is undefined (a constant model's correlation) is NaN to the challenge, too."""
+    """The value; NaN for a figure that is not defined (a constant model's correlation), as the challenge has it."""
     return float("nan") if value is None else value
 
 
@@ -204,7 +246,7 @@ def _zero_shot(revision: str) -> str:
 
 
 def _place(revision: str, task: str, *, fast: bool) -> str:
-    """Where the official pipeline writes a task's predictions, below results/<model>/."""
+    """The path at which the official pipeline writes a task's predictions, below results/<model>/."""
     place = PLACES[task]
     data = place.fast if fast else place.full
     below = "reading" if task == "reading" else f"{'blimp' if task == 'blimp_supplement' else task}/{data}"

@@ -56,7 +56,7 @@ def _revisions(run: Finished, name: str, request: Request, *, on_hub: bool) -> d
 
 
 def _files(folder: Path) -> dict[str, Path | bytes]:
-    """A model folder's files by name, without its evaluations; configurations as all releases of transformers read them."""
+    """A model folder's files by name, without evaluations; configurations are made readable for all releases."""
     files: dict[str, Path | bytes] = {
         file.name: file
         for file in sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""A finished run as it is handed on: to the Hub, to the challenge."""
+"""A finished run as export and submission see it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,20 @@ from typing import Any
 
 from tutelage.challenge.budget import milestone_words
 from tutelage.errors import UserError
-from tutelage.files import read_json
-from tutelage.report.collect import Model, read_run
+from tutelage.publish.manifest import Manifest
+from tutelage.report.files import File
+from tutelage.report.model import Model
+from tutelage.report.read import read_run
+from tutelage.report.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What is known of a run and of the model it made.
+    """What is known of a run and of its model.
 
     facts:      run.json, recipe and figures, as the report reads them
     config:     of the model
-    corpus:     the manifest of the prepared corpus; empty where that is not here any more
+    corpus:     the manifest of the prepared corpus; empty where the corpus no longer exists
     milestones: name -> folder, fewest words first
     """
 
@@ -39,29 +42,40 @@ class Finished:
 
     @property
     def sources(self) -> list[Mapping[str, Any]]:
-        """The texts that were trained on: name, documents, words; none where the corpus is not here."""
-        sources = self.corpus.get("corpus", {}).get("sources", [])
+        """The training texts: name, documents, words; none where the corpus no longer exists."""
+        sources = (self.corpus.get("corpus") or {}).get("sources", [])
         return [source for source in sources if source.get("split", "train") == "train"]
 
     @property
     def words(self) -> int | None:
-        """Distinct words of all text that the model, its teachers and their beginnings read."""
+        """Distinct words of all text that the model, its teachers and the models they were trained from read."""
         return (self.run.get("ledger") or {}).get("corpus_words")
 
     @property
     def teachers(self) -> list[str]:
-        """Runs by their name, models of the Hub by theirs."""
+        """Names of the teachers: of runs, or of models of the Hub."""
         return [named(str(teacher)) for teacher in self.run.get("teacher") or []]
 
 
 def finished(run: Path) -> Finished:
-    """A run directory whose training is done."""
+    """A run directory whose training is done and whose records are sound."""
     run = Path(run)
     if not (run / "run.json").exists():
         raise UserError(f"{run} is not a run", "A folder that `tutelage train` wrote, with a run.json")
     facts = read_run(run)
+    damaged = [problem for problem in facts.problems if problem.startswith(("run.json", "recipe.toml"))]
+    if damaged:
+        raise UserError(
+            f"The run {run} is damaged: {'; '.join(damaged)}",
+            "run.json and recipe.toml as tutelage wrote them",
+            "Restore them from a copy, or train the run again",
+        )
     if not facts.finished or not (run / "model" / "config.json").exists():
-        raise UserError(f"The run {run} is {facts.status}", "A finished run", "Run its command again; it goes on")
+        raise UserError(
+            f"The run {run} is {facts.status}" if not facts.finished else f"The run {run} has no model",
+            "A finished run",
+            "Run its command again; it resumes",
+        )
     data = facts.recipe.get("data")
     path = Path(str(data.get("path", ""))) if isinstance(data, dict) else Path(str(data or ""))
     manifest = path / "manifest.json"
@@ -70,12 +84,24 @@ def finished(run: Path) -> Finished:
     return Finished(
         folder=run,
         facts=facts,
-        config=read_json(run / "model" / "config.json"),
-        corpus=read_json(manifest) if manifest.exists() else {},
+        config=_object(run / "model" / "config.json", File),
+        corpus=_object(manifest, Manifest) if manifest.exists() else {},
         milestones={name: saved[name] for _, name in in_words},
     )
 
 
+def _object(file: Path, kind: type[File]) -> dict[str, Any]:
+    reader = Reader()
+    value = reader.json(file, kind)
+    if reader.problems:
+        raise UserError(
+            f"{file.parent} is damaged: {'; '.join(reader.problems)}",
+            "Files as tutelage wrote them",
+            "Restore the folder from a copy, or make it again",
+        )
+    return value
+
+
 def named(value: str) -> str:
-    """A path or name without what it would tell of this machine: absolute paths keep their last part."""
+    """A path or name that reveals nothing of this machine: of an absolute path only the last part stays."""
     return Path(value).name if value.startswith(("/", "~")) else value

@@ -1,76 +1,96 @@
-"""Systems of a report beside each other, on the items that both were asked. The report itself reads figures only."""
+"""Comparisons of the systems of a report, on the items that both were scored on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from tutelage.evaluate.compare import paired
-from tutelage.evaluate.predictions import predictions_of
-from tutelage.files import read_json
-from tutelage.report.collect import Collection, Model, System
-from tutelage.report.scores import Difference
+from tutelage.evaluate.predictions import predictions_beside
+from tutelage.report.files import Prediction
+from tutelage.report.model import Collection, Model, System
+from tutelage.report.reader import Reader
+from tutelage.report.scores import Choices, Difference
 
-Asked = tuple[str, str]  # task, data
+Task = tuple[str, str]  # task, data
 Items = Sequence[Mapping[str, Any]]
+Seeds = Mapping[int | None, tuple[Model, Choices]]
 
 
 def with_differences(collection: Collection) -> Collection:
-    """The collection, with every other system beside the first student in each task of choices that both have."""
+    """The collection, with every other system compared to the first student in each task of choices of both."""
     first = next((s for s in collection.systems if not s.teacher), None) or next(iter(collection.systems))
-    found = []
+    reader = _Predictions()
     own = _results(first)
+    differences = []
     for other in (s for s in collection.systems if s is not first):
-        theirs = _results(other)
-        for asked in (asked for asked in own if asked in theirs):
-            if pair := _same_items(own[asked], theirs[asked]):
-                one, two, seeds = pair
-                d = paired(one, two)
-                task, data = asked
-                found.append(
-                    Difference(
-                        task=task, data=data, first=first.name, second=other.name,
-                        value=d.value, low=d.low, high=d.high, p=d.p, n=d.n, seeds=seeds,
-                    )
-                )  # fmt: skip
-    return replace(collection, differences=found)
+        for (task, data), seeds in _results(other).items():
+            items = _same_items(own.get((task, data), {}), seeds, reader)
+            if items is None:
+                continue
+            d = paired(items[0], items[1])
+            differences.append(
+                Difference(
+                    task=task, data=data, first=first.name, second=other.name,
+                    value=d.value, low=d.low, high=d.high, p=d.p, n=d.n, seeds=items[2],
+                )
+            )  # fmt: skip
+        reader.keep_only(first)
+    return replace(collection, differences=differences)
 
 
-def _results(system: System) -> dict[Asked, dict[int | None, Path]]:
-    """(task, data) -> seed -> result of each task of choices."""
-    found: dict[Asked, dict[int | None, Path]] = {}
+class _Predictions:
+    """The predictions of each result, read once. Damaged ones are named in the problems of their run."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[int, Task], Items] = {}
+
+    def of(self, model: Model, choices: Choices) -> Items:
+        key = (id(model), (choices.task, choices.data))
+        if key not in self._read:
+            reader = Reader()
+            rows = reader.rows(predictions_beside(choices.place), lambda row: Prediction)
+            model.problems.extend(reader.problems)
+            self._read[key] = [] if reader.problems else rows
+        return self._read[key]
+
+    def keep_only(self, system: System) -> None:
+        """Forget the predictions of all other systems: those of many would not fit into memory."""
+        kept = {id(model) for model in system.models}
+        self._read = {key: rows for key, rows in self._read.items() if key[0] in kept}
+
+
+def _results(system: System) -> dict[Task, dict[int | None, tuple[Model, Choices]]]:
+    """(task, data) -> seed -> the result of that run."""
+    results: dict[Task, dict[int | None, tuple[Model, Choices]]] = {}
     for model in system.models:
-        for place in sorted(_home(model).glob("*.json")):
-            result = read_json(place)
-            if isinstance(result, dict) and any(row["metric"] == "near_ties" for row in result.get("rows", [])):
-                found.setdefault((result["task"], str(result.get("name", ""))), {})[model.seed] = place
-    return found
+        for choices in model.choices:
+            results.setdefault((choices.task, choices.data), {})[model.seed] = (model, choices)
+    return results
 
 
-def _home(model: Model) -> Path:
-    return model.folder / "evaluations" if model.kind == "run" else model.folder
-
-
-def _same_items(one: Mapping[int | None, Path], other: Mapping[int | None, Path]) -> tuple[Items, Items, int] | None:
-    """Predictions over the seeds that both have; of a model without seeds, beside all the seeds of the other."""
-    common = [seed for seed in one if seed in other]
-    mine = [one[seed] for seed in common] or list(one.values())
-    theirs = [other[seed] for seed in common] or list(other.values())
-    if not common and len(one) > 1 and len(other) > 1:
+def _same_items(first: Seeds, second: Seeds, reader: _Predictions) -> tuple[Items, Items, int] | None:
+    """Predictions over the seeds that both have; a model without seeds is compared to all seeds of the other."""
+    if not first or not second:
         return None
-    settings = [read_json(place).get("settings") for place in (*mine, *theirs)]
-    if any(found != settings[0] for found in settings):
+    common = [seed for seed in first if seed in second]
+    mine = [first[seed] for seed in common] or list(first.values())
+    theirs = [second[seed] for seed in common] or list(second.values())
+    if not common and len(first) > 1 and len(second) > 1:
         return None
-    first, second = _mean_credit(mine), _mean_credit(theirs)
-    if not first or not second or [row["id"] for row in first] != [row["id"] for row in second]:
+    if any(choices.settings != mine[0][1].settings for _, choices in (*mine, *theirs)):
         return None
-    return first, second, max(len(mine), len(theirs))
+    one, other = _mean_credit(mine, reader), _mean_credit(theirs, reader)
+    if not one or not other or [row["id"] for row in one] != [row["id"] for row in other]:
+        return None
+    return one, other, max(len(mine), len(theirs))
 
 
-def _mean_credit(places: Sequence[Path]) -> Items:
-    """Each item with the mean of its credits over seeds; empty where seeds were asked different items."""
-    runs = [predictions_of(place) for place in places]
+def _mean_credit(results: Sequence[tuple[Model, Choices]], reader: _Predictions) -> Items:
+    """Each item with the mean of its credits over seeds; empty where seeds were scored on different items."""
+    runs = [reader.of(model, choices) for model, choices in results]
+    if len(runs) == 1:
+        return runs[0]
     if any([row["id"] for row in run] != [row["id"] for row in runs[0]] for run in runs):
         return []
     return [rows[0] | {"credit": fmean(row["credit"] for row in rows)} for rows in zip(*runs)]

@@ -1,11 +1,11 @@
-"""What a section of the report is made of. The page and the Markdown each know how to write every kind."""
+"""The blocks of the report's sections. The page and the Markdown each write every kind."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One value of a table. spread: the second, lighter part; note: why it is missing, or what is special about it."""
+    """One value of a table. spread: the second, lighter part; note: why it is missing, or a remark."""
 
     text: str
     spread: str = ""
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Columns, rows, and what a reader must know to read them."""
+    """Columns, rows, and a caption that explains them."""
 
     columns: list[Column]
     rows: list[Row]
@@ -62,7 +62,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a judge said of a text under one criterion. levels: its probability of each label, where it gave some."""
+    """A judge's score of a text under one criterion. levels: its probability of each label, where it gave some."""
 
     label: str
     text: str
@@ -71,7 +71,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Something a model wrote, and what a judge said of it."""
+    """A text of a model, with a judge's scores."""
 
     head: str
     prompt: str
@@ -83,7 +83,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """Texts side by side; the rest is folded away."""
+    """Texts side by side; the others are folded."""
 
     title: str
     shown: list[Text]
@@ -119,7 +119,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """What few will want to read; of it the Markdown has the tables alone."""
+    """Details that are folded on the page; the Markdown has only their tables."""
 
     summary: str
     blocks: "list[Block]"

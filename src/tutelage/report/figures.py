@@ -1,4 +1,4 @@
-"""The figures, drawn by matplotlib as SVG in two widths, with colours that the page sets for light and dark."""
+"""Figures as SVG by matplotlib, in two widths; the page sets the colours for light and dark."""
 
 import io
 import math
@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tutelage.report.blocks import Figure
-from tutelage.report.collect import Collection, Model, System
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.numbers import accuracy, measures, phenomena, short
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _draw_losses(axes: "Axes", system: System, mean: list[tuple[float, float]]) 
 
 
 def _crossentropies(model: Model) -> list[tuple[float, float]]:
-    """(words, training cross-entropy); the loss of plain training is one, that of learning from marks is none."""
+    """(words, training cross-entropy). The loss of plain training is one; the loss of learning from scores is not."""
     plain = model.verb == "train"
     keys = [(row, "ce" if "ce" in row else "loss") for row in model.train if plain or "ce" in row]
     return [(row["words"], row[key]) for row, key in keys if _plottable(row, key)]
@@ -245,7 +245,7 @@ def _dress_bars(axes: "Axes", rows: list[tuple[str, str]], systems: list[System]
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.set_xlabel("% of pairs right")
+    axes.set_xlabel("% of pairs correct")
 
 
 def _words(name: str) -> str:

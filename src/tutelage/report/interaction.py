@@ -1,4 +1,4 @@
-"""Runs that interact: marks before and after, what guards saw, costs by stage, and whose marks all that are."""
+"""Runs that interact: scores before and after, what the guards counted, costs by stage, and the judges of it all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any
 
 from tutelage.files import duration
 from tutelage.report.blocks import Block, Cell, Column, Folded, Items, Row, Table
-from tutelage.report.collect import Collection, Model, System
-from tutelage.report.figures_interaction import alarms_of, marks_figure, probe_figure, reward_figure, texts_figure
+from tutelage.report.figures_interaction import alarms_of, probe_figure, reward_figure, score_figure, texts_figure
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.numbers import short
 from tutelage.report.stories import story_blocks
 from tutelage.report.tables import missing
@@ -19,7 +19,7 @@ _ROLES = {"judge": "Judge", "held_out_judge": "Held-out judge", "tutor": "Tutor"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a row of a table is about: a system with all its seeds, or one run."""
+    """The subject of a row: a system with all its seeds, or one run."""
 
     name: str
     number: int
@@ -27,19 +27,20 @@ class Subject:
 
 
 def interaction_blocks(collection: Collection) -> list[Block]:
-    """Everything about the runs that interact; nothing where none did."""
+    """All blocks about the runs that interact; none where there are no such runs."""
     systems = [s for s in (_interacting(system) for system in collection.systems) if s is not None]
     if not systems:
         return []
-    found, whose = Collection(systems=systems, studies=[]), whose_marks(systems)
+    interacting, whose = Collection(systems=systems, studies=[]), whose_scores(systems)
     of_systems = [Subject(name=s.name, number=s.number, models=s.models) for s in systems]
     of_runs = [Subject(name=m.name, number=s.number, models=[m]) for s in systems for m in s.models]
-    blocks: list[Block | None] = [Items(items=readers(systems)), changes_table(of_systems, whose)]
+    blocks: list[Block | None] = [Items(items=judges(systems)), changes_table(of_systems, whose)]
     if len(of_runs) > len(of_systems):
         blocks.append(Folded(summary="Run by run", blocks=[changes_table(of_runs, whose)]))
-    blocks += [marks_figure(found, whose), reward_figure(found), texts_figure(found), probe_figure(found)]
+    blocks += [score_figure(interacting, whose), reward_figure(interacting)]
+    blocks += [texts_figure(interacting), probe_figure(interacting)]
     blocks += [guards_table(of_systems), stages_table(of_systems)]
-    if stories := story_blocks(found):
+    if stories := story_blocks(interacting):
         blocks += [Items(items=[("Stories of each round", f"The first run of each system. {whose}")]), *stories]
     return [block for block in blocks if block is not None]
 
@@ -49,47 +50,47 @@ def _interacting(system: System) -> System | None:
     return System(name=system.name, number=system.number, models=models, teacher=system.teacher) if models else None
 
 
-def readers(systems: Sequence[System]) -> list[tuple[str, str]]:
-    """(role, whose) of every judge and tutor, in its own words."""
+def judges(systems: Sequence[System]) -> list[tuple[str, str]]:
+    """(role, description) of every judge and tutor, in its own words."""
     items = []
     for role, title in _ROLES.items():
-        for about, names in _said(systems, role).items():
+        for about, names in _described(systems, role).items():
             items.append((f"{title} of {', '.join(names)}", about))
     return items or [("Judge", "not recorded")]
 
 
-def whose_marks(systems: Sequence[System]) -> str:
-    """A sentence that says whose the marks are; it stands wherever marks do."""
-    said = _said(systems, "judge")
-    if len(said) == 1:
-        return f"Marks by {next(iter(said)).rstrip('.')}."
-    parts = [f"of {', '.join(names)} by {about.rstrip('.')}" for about, names in said.items()]
-    return f"Marks {'; '.join(parts)}." if parts else ""
+def whose_scores(systems: Sequence[System]) -> str:
+    """A sentence that names the judge; it accompanies all scores."""
+    described = _described(systems, "judge")
+    if len(described) == 1:
+        return f"Scores by {next(iter(described)).rstrip('.')}."
+    parts = [f"of {', '.join(names)} by {about.rstrip('.')}" for about, names in described.items()]
+    return f"Scores {'; '.join(parts)}." if parts else ""
 
 
-def _said(systems: Sequence[System], role: str) -> dict[str, list[str]]:
-    """What judges of one role say of themselves -> the systems they read."""
-    found: dict[str, list[str]] = {}
+def _described(systems: Sequence[System], role: str) -> dict[str, list[str]]:
+    """Description of each judge of one role -> the systems whose texts it scored."""
+    descriptions: dict[str, list[str]] = {}
     for system in systems:
         for model in system.models:
-            reader = model.run.get(role)
-            if not isinstance(reader, Mapping):
+            judge = model.run.get(role)
+            if not isinstance(judge, Mapping):
                 continue
-            name, about = str(reader.get("name", "")), str(reader.get("about", ""))
-            names = found.setdefault(about if about.startswith(name) else f"{name}: {about}", [])
+            name, about = str(judge.get("name", "")), str(judge.get("about", ""))
+            names = descriptions.setdefault(about if about.startswith(name) else f"{name}: {about}", [])
             names += [system.name] if system.name not in names else []
-    return found
+    return descriptions
 
 
 def changes_table(subjects: Sequence[Subject], whose: str) -> Table:
-    """Before and after, on held-out prompts and on the language itself."""
+    """Before and after training, on held-out prompts and on the corpus."""
     columns = [
         Column(label="Judge", number=False),
-        Column(label="Mark", hint="held-out prompts ↑"),
-        Column(label="Wins", hint="% against before ↑"),
+        Column(label="Score", hint="held-out prompts ↑"),
+        Column(label="Win rate", hint="% against before ↑"),
         Column(label="Held-out judge", hint="not trained on ↑"),
         Column(label="Validation loss", hint="nats per token ↓"),
-        Column(label="Minimal pairs", hint="% right ↑"),
+        Column(label="Minimal pairs", hint="% correct ↑"),
         Column(label="Words"),
     ]
     rows = [
@@ -110,8 +111,8 @@ def changes_table(subjects: Sequence[Subject], whose: str) -> Table:
     ]
     caption = (
         "Before → after, and the change; ± is the standard deviation over seeds, or with one seed the standard error "
-        f"over prompts. Wins: texts of after that have a higher mark than those of before, ties half. "
-        f"Words: shown · written by the student · by the teacher. {whose}"
+        f"over prompts. Win rate: how often the text after training has a higher score than the one before; ties count "
+        f"half. Words: shown · written by the student · by the teacher. {whose}"
     )
     return Table(corner="Run" if all(len(s.models) == 1 for s in subjects) else "System", columns=columns, rows=rows,
                  caption=caption.strip())  # fmt: skip
@@ -133,15 +134,15 @@ def _change(
     digits: int = 2,
 ) -> Cell:
     """First and last value, and their difference over seeds."""
-    found = [ends for model in subject.models if (ends := _ends(rows(model), key)) is not None]
-    if not found:
+    measured = [ends for model in subject.models if (ends := _ends(rows(model), key)) is not None]
+    if not measured:
         return missing("not measured")
-    before, after = ([factor * row[key] for row in side] for side in zip(*found))
-    note = "" if len(found) == len(subject.models) else f"{len(found)} of {len(subject.models)} seeds"
-    if all(first is last for first, last in found):
+    before, after = ([factor * row[key] for row in side] for side in zip(*measured))
+    note = "" if len(measured) == len(subject.models) else f"{len(measured)} of {len(subject.models)} seeds"
+    if all(first is last for first, last in measured):
         return Cell(text=f"{fmean(before):.{digits}f}", note="; ".join(x for x in ("before", note) if x))
     changes = [b - a for a, b in zip(before, after)]
-    spread = stdev(changes) if len(changes) > 1 else _joined(*found[0], error, factor)
+    spread = stdev(changes) if len(changes) > 1 else _joined(*measured[0], error, factor)
     width = "" if spread is None else f" ±\u2009{spread:.{digits}f}"
     return Cell(
         text=f"{fmean(before):.{digits}f} → {fmean(after):.{digits}f}",
@@ -151,12 +152,12 @@ def _change(
 
 
 def _ends(rows: Sequence[dict[str, Any]], key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    there = sorted((row for row in rows if row.get(key) is not None), key=lambda row: row["round"])
-    return (there[0], there[-1]) if there else None
+    measured = sorted((row for row in rows if row.get(key) is not None), key=lambda row: row["round"])
+    return (measured[0], measured[-1]) if measured else None
 
 
 def _joined(first: dict[str, Any], last: dict[str, Any], key: str, factor: float) -> float | None:
-    """The standard error of a difference, as if both had been other prompts: at least what it is."""
+    """The standard error of a difference as if the prompts differed, which bounds it from above."""
     errors = [first.get(key), last.get(key)]
     return factor * sqrt(sum(e**2 for e in errors if e is not None)) if None not in errors else None
 
@@ -171,7 +172,7 @@ def _wins(subject: Subject) -> Cell:
 
 
 def _of_share(share: float, n: int | None) -> float | None:
-    return sqrt(share * (1 - share) / n) if n else None
+    return sqrt(max(0.0, share * (1 - share)) / n) if n else None
 
 
 def _words(subject: Subject) -> Cell:
@@ -181,7 +182,7 @@ def _words(subject: Subject) -> Cell:
 
 
 def guards_table(subjects: Sequence[Subject]) -> Table:
-    """What was no text, what had no mark, what was struck by a guard, and alarms."""
+    """Invalid texts, unscorable replies, what the guards rejected, and alarms."""
     counted = {
         "samples": "Rollouts", "invalid": "Invalid", "unscorable": "Unscorable", "duplicates": "Near duplicates",
         "flattery": "Flattery", "pairs_kept": "Pairs kept",
@@ -194,20 +195,21 @@ def guards_table(subjects: Sequence[Subject]) -> Table:
         for s in subjects
     ]  # fmt: skip
     caption = (
-        "Sums over rounds, means over seeds; alarms of all seeds. Invalid: a text that is none, worth nothing without "
-        "anybody being asked. Unscorable: a reply that holds no mark; it is left out, and is no zero."
+        "Sums over rounds, means over seeds; alarms of all seeds. Invalid: a text that gets the lowest reward "
+        "without a call of the judge. Unscorable: the judge's reply contains no score; the text is left out, and does "
+        "not count as zero."
     )
     columns = [Column(label=label) for label in [*counted.values(), "Alarms"]]
     return Table(corner="System", columns=columns, rows=rows, caption=caption)
 
 
 def _total(subject: Subject, key: str) -> Cell:
-    found = [sum(row.get(key) or 0 for row in m.rounds) for m in subject.models if any(key in row for row in m.rounds)]
-    return Cell(text=f"{fmean(found):,.0f}") if found else Cell(text="–")
+    sums = [sum(row.get(key) or 0 for row in m.rounds) for m in subject.models if any(key in row for row in m.rounds)]
+    return Cell(text=f"{fmean(sums):,.0f}") if sums else Cell(text="–")
 
 
 def stages_table(subjects: Sequence[Subject]) -> Table:
-    """Seconds by stage, what was asked and what was known already, words by ledger."""
+    """Seconds by stage, calls of the judge and stored verdicts, words by ledger."""
     stages = {"sample": "Sampling", "judge": "Judging", "update": "Updating", "evaluate": "Evaluating"}
     words = {"shown": "shown", "student_wrote": "by the student", "teacher_wrote": "by the teacher"}
     rows = [
@@ -224,7 +226,7 @@ def stages_table(subjects: Sequence[Subject]) -> Table:
     ]
     columns = [
         *(Column(label=label) for label in stages.values()),
-        Column(label="Judge asked", hint="times"),
+        Column(label="Judge", hint="calls"),
         Column(label="From the store", hint="verdicts"),
         *(Column(label="Words", hint=hint) for hint in words.values()),
     ]
@@ -232,5 +234,5 @@ def stages_table(subjects: Sequence[Subject]) -> Table:
 
 
 def _mean(subject: Subject, place: str, key: str, show: Callable[[float], str]) -> Cell:
-    found = [value for m in subject.models if (value := (m.run.get(place) or {}).get(key)) is not None]
-    return Cell(text=show(fmean(found))) if found else missing()
+    values = [value for m in subject.models if (value := (m.run.get(place) or {}).get(key)) is not None]
+    return Cell(text=show(fmean(values))) if values else missing()

@@ -2,6 +2,7 @@
 
 import re
 
+from tutelage.printable import printable
 from tutelage.report.blocks import Block, Cell, Code, Figure, Folded, Items, Mark, Prose, Section, Table, Text, Texts
 
 
@@ -17,8 +18,8 @@ def markdown(title: str, about: str, sections: list[Section]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown, and the HTML inside it, leaves as it is; on one line."""
-    text = re.sub(r"\s+", " ", text)
+    """Text on one line that neither Markdown nor the HTML inside it interprets."""
+    text = re.sub(r"\s+", " ", printable(text))
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -65,8 +66,13 @@ def _mark(mark: Mark) -> str:
 
 
 def _code(block: Code) -> str:
-    fence = "```"
-    while any(fence in line for line in block.lines):
-        fence += "`"
     head = f"{escaped(block.caption)}\n\n" if block.caption else ""
-    return head + "\n".join([fence, *block.lines, fence])
+    return head + fenced(block.lines)
+
+
+def fenced(lines: list[str], language: str = "") -> str:
+    """A block of code, between fences that no line of it can close."""
+    fence = "```"
+    while any(fence in line for line in lines):
+        fence += "`"
+    return "\n".join([fence + language, *lines, fence])

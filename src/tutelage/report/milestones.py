@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tutelage.report.blocks import Figure
-from tutelage.report.collect import Collection, Model, System
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.official import TASKS
 from tutelage.report.panels import Chart, Curve, Line, panels_figure, points_of
 
@@ -80,7 +80,7 @@ def milestones_figure(collection: Collection) -> Figure | None:
     """All panels, with a line a system; None where no run has milestones that were evaluated."""
     return panels_figure(
         "milestones",
-        "What the milestones reach, over words shown.",
+        "Milestones over words shown.",
         [panel.chart(collection) for panel in panels_of(collection)],
         "Each point is a milestone. Bands: the standard deviation over seeds, or with one seed the standard error over "
         "items; with several seeds each run is a thin line. Dotted: chance.",

@@ -1,11 +1,11 @@
-"""Numbers from models: what is measured, its mean and spread over seeds, and how a person reads it."""
+"""Measures of models, their mean and spread over seeds, and how they are printed."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from tutelage.report.collect import Collection, Model, System
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.scores import Score
 
 
@@ -21,7 +21,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Something to compare systems by. better: "low", "high", or "" where neither is."""
+    """A figure to compare systems by. better: "low", "high", or "" where neither is."""
 
     key: str
     label: str
@@ -32,10 +32,10 @@ class Measure:
     fallback: Callable[[Model], float | None] | None = None
 
     def value(self, system: System) -> Value | None:
-        """The system's mean; the run's own measurement where nothing was evaluated, marked as such."""
-        found = [x for model in system.models if (x := self.of(model)) is not None]
-        if found:
-            return mean(found)
+        """The system's mean; where nothing was evaluated, the figure measured during training, marked as such."""
+        evaluated = [x for model in system.models if (x := self.of(model)) is not None]
+        if evaluated:
+            return mean(evaluated)
         own = [x for model in system.models if self.fallback and (x := self.fallback(model)) is not None]
         return mean(own, own=True) if own else None
 
@@ -47,7 +47,7 @@ def mean(values: Sequence[float], own: bool = False) -> Value:
 
 
 def measures(collection: Collection) -> list[Measure]:
-    """What the systems are compared by: perplexities by text, minimal pairs by suite, marks by judge, in that order."""
+    """All measures: perplexities by text, minimal pairs by suite, stories by judge, in that order."""
     texts = _data_of(collection, "perplexity")
     out = []
     for place, text in enumerate(texts or [""]):
@@ -65,15 +65,15 @@ def measures(collection: Collection) -> list[Measure]:
         out.append(
             Measure(key=f"pairs:{suite}", label=label, hint="% correct", better="high", digits=1, of=_pairs(suite))
         )
-    marked = stories_marked(collection)
-    for data in marked:
-        label = "Mark of stories" + (f", {data}" if len(marked) > 1 else "")
+    judged = stories_scored(collection)
+    for data in judged:
+        label = "Score of stories" + (f", {data}" if len(judged) > 1 else "")
         out.append(Measure(key=f"mark:{data}", label=label, hint="0 to 1", better="high", digits=3, of=_mark(data)))
     return out
 
 
-def stories_marked(collection: Collection) -> list[str]:
-    """Names of the stories that a judge has marked, one for each judge."""
+def stories_scored(collection: Collection) -> list[str]:
+    """Names of the results in which a judge scored stories, one for each judge."""
     scores = (score for model in collection.models for score in model.scores)
     return list(dict.fromkeys(s.data for s in scores if (s.task, s.metric) == ("stories", "mark")))
 
@@ -133,7 +133,7 @@ def own_loss(model: Model) -> float | None:
     if best is None:
         losses = [row["loss"] for row in model.valid if row.get("loss") is not None]
         best = min(losses) if losses else None
-    return best if best is not None and math.isfinite(best) else None
+    return best if best is not None and abs(best) <= 1e30 else None  # neither NaN nor infinite
 
 
 def own_perplexity(model: Model) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from tutelage.report.blocks import Block, Cell, Column, Items, Prose, Row, Table
-from tutelage.report.collect import Collection, Model, System
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.numbers import mean, percent
 from tutelage.report.paired import paired_table
 from tutelage.report.scores import Score

@@ -7,16 +7,17 @@ from typing import Any
 
 import tutelage
 from tutelage.errors import UserError
+from tutelage.printable import printable
 from tutelage.report.blocks import Figure, Section
-from tutelage.report.collect import Collection
 from tutelage.report.figures import PALETTE
+from tutelage.report.model import Collection
 from tutelage.report.sections import SECTIONS, in_short
 
 _HERE = Path(__file__).parent
 
 
 def require_extra() -> None:
-    """Say how to get what a report needs, before anything is read."""
+    """Raise a UserError where the libraries of the extra `report` are not installed."""
     try:
         import jinja2
         import matplotlib
@@ -37,11 +38,11 @@ def title_of(collection: Collection, title: str = "") -> str:
     studies = [str(study.get("title") or study.get("name") or "") for study in collection.studies]
     names = [system.name for system in collection.systems]
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return title or " and ".join(text for text in studies if text) or listed
+    return printable(title) or " and ".join(text for text in studies if text) or listed
 
 
 def about_of(collection: Collection) -> str:
-    """What the studies say about themselves."""
+    """The descriptions of the studies."""
     return " ".join(str(study["about"]) for study in collection.studies if study.get("about"))
 
 
@@ -54,7 +55,7 @@ def page(collection: Collection, sections: list[Section], title: str) -> str:
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["drawing"] = lambda svg: Markup(svg)
-    environment.filters["groups"] = lambda rows: [(key, list(found)) for key, found in groupby(rows, lambda r: r.group)]
+    environment.filters["groups"] = lambda rows: [(key, list(group)) for key, group in groupby(rows, lambda r: r.group)]
     values: dict[str, Any] = {
         "title": title,
         "about": about_of(collection),

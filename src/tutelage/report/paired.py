@@ -1,14 +1,14 @@
-"""Two systems on the same items: how far apart they are, and whether that is more than chance."""
+"""Two systems on the same items: their difference, and whether it exceeds chance."""
 
 from collections.abc import Callable
 
 from tutelage.report.blocks import Cell, Column, Row, Table
-from tutelage.report.collect import Collection
+from tutelage.report.model import Collection
 
 
 def paired_table(collection: Collection, wanted: Callable[[str], bool], label: Callable[[str], str]) -> Table | None:
-    """The differences on tasks that are wanted, a row each; None where there are none."""
-    found = [d for d in collection.differences if wanted(d.task)]
+    """The differences on the wanted tasks, a row each; None where there are none."""
+    differences = [d for d in collection.differences if wanted(d.task)]
     numbers = {system.name: system.number for system in collection.systems}
     rows = [
         Row(
@@ -23,7 +23,7 @@ def paired_table(collection: Collection, wanted: Callable[[str], bool], label: C
                 Cell(text=str(d.seeds)),
             ],
         )
-        for d in sorted(found, key=lambda d: (d.data, d.task))
+        for d in sorted(differences, key=lambda d: (d.data, d.task))
     ]
     columns = [
         Column(label="Task", number=False),
@@ -34,7 +34,7 @@ def paired_table(collection: Collection, wanted: Callable[[str], bool], label: C
         Column(label="Seeds"),
     ]
     caption = (
-        "On the same items, ties shared, by 10,000 bootstrap draws of items within each list. With several seeds an "
-        "item counts by its mean over them: the interval is about other items, not about other seeds."
+        "On the same items, ties shared, by 10,000 bootstrap draws of items within each list. With several seeds, the "
+        "mean over seeds counts for each item: the interval is about other items, not about other seeds."
     )
     return Table(corner="Systems", columns=columns, rows=rows, caption=caption) if rows else None

@@ -1,4 +1,4 @@
-"""Small charts side by side: a line a system in each, with a band."""
+"""Small charts side by side: one line a system, with a band."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from tutelage.report.blocks import Figure
-from tutelage.report.collect import System
 from tutelage.report.figures import INK, MUTED, RULE, colour, dash, draw
+from tutelage.report.model import System
 from tutelage.report.numbers import short
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ COLUMNS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Mean over seeds at a place of the x axis, and how far it is to both edges of its band."""
+    """Mean over seeds at one x, and half the width of its band."""
 
     x: float
     value: float
@@ -27,7 +27,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One system in one chart. runs: the (x, value) of each of its seeds; marks: places that something happened at."""
+    """One system in one chart. runs: the (x, value) of each of its seeds; marks: points at which an event is drawn."""
 
     system: System
     points: list[Point]
@@ -37,9 +37,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What is measured, in what, and its lines.
+    """One measure with its unit, and its lines.
 
-    level: what would be reached by chance. rare: per cent that should be none; the axis then begins at 0
+    level: chance, or another line of comparison. rare: a percentage that should be zero; the axis begins at 0
     """
 
     title: str
@@ -48,7 +48,7 @@ class Chart:
     rare: bool = False
 
 
-# One run's curve: where on the way -> (place on the x axis, value, standard error).
+# One run's curve: round or words -> (x, value, standard error).
 Curve = Mapping[int, tuple[float, float, float]]
 
 
@@ -78,12 +78,12 @@ def panels_figure(
         drawing: Any = axes.figure
         axes.remove()
         grid = drawing.subplots(rows, columns, squeeze=False)
-        for place, one in enumerate(grid.flat):
+        for place, panel in enumerate(grid.flat):
             if place < len(charts):
-                _draw(one, charts[place], log)
-                one.set_xlabel(x if place >= len(charts) - columns else "")
+                _draw(panel, charts[place], log)
+                panel.set_xlabel(x if place >= len(charts) - columns else "")
             else:
-                one.set_axis_off()
+                panel.set_axis_off()
         drawing.subplots_adjust(hspace=0.45, wspace=0.16)
         return rows * (2.9 if narrow else 3.1)
 

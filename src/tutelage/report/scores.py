@@ -1,10 +1,13 @@
 """Results of evaluations as they lie on disk: figures, what is missing, what must be said beside them."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tutelage.challenge.budget import milestone_words
-from tutelage.files import read_json
+from tutelage.report.files import ResultFile, ResultRow
+from tutelage.report.reader import Reader, checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +26,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A sentence about one evaluation: a part that is `missing`, or a `warning` that belongs to its figures."""
+    """A sentence about one evaluation: a part that is `missing`, or a `warning` that belongs to its figures.
+
+    metric: the figure that is missing because it is not defined (NaN); empty otherwise
+    """
 
     task: str
     data: str
     kind: str
     text: str
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +55,22 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """A task of choices that a model was evaluated on: its items can be compared with those of another model."""
+
+    task: str
+    data: str
+    place: Path
+    settings: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluations:
     """Everything in one folder of results."""
 
     scores: list[Score] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    choices: list[Choices] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,38 +81,66 @@ class Stage:
     scores: list[Score]
 
 
-def read_evaluations(folder: Path) -> Evaluations:
-    """The rows and the notes of every evaluation in a folder."""
-    found = Evaluations()
+def read_evaluations(folder: Path, reader: Reader, *, overall: bool = False) -> Evaluations:
+    """The figures and the notes of every evaluation in a folder. overall: figures of the group `overall` only."""
+    everything = Evaluations()
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-        result = read_json(path)
-        if not isinstance(result, dict) or "rows" not in result:
-            continue  # model.json lies in the same folder
-        task, data = result["task"], str(result.get("name", ""))
-        for row in result["rows"]:
-            found.scores.append(
-                Score(
-                    task=task,
-                    data=data,
-                    metric=row["metric"],
-                    group=row.get("group", "overall"),
-                    name=row.get("name", ""),
-                    value=row["value"],
-                    error=row.get("error"),
-                    n=row.get("n"),
-                )
-            )
-        for kind, key in (("missing", "missing"), ("warning", "warnings")):
-            found.notes.extend(Note(task=task, data=data, kind=kind, text=text) for text in result.get(key) or [])
-    return found
+        if path.name == "model.json":
+            continue
+        result = reader.json(path, ResultFile)
+        if result:
+            _add(everything, path, result, reader, overall=overall)
+    return everything
 
 
-def read_stages(run: Path) -> list[Stage]:
+def _add(everything: Evaluations, path: Path, result: dict[str, Any], reader: Reader, *, overall: bool) -> None:
+    task, data = result["task"], str(result.get("name", ""))
+    if any(isinstance(row, dict) and row.get("metric") == "near_ties" for row in result["rows"]):
+        everything.choices.append(Choices(task=task, data=data, place=path, settings=result.get("settings")))
+    for row in result["rows"]:
+        if overall and isinstance(row, dict) and row.get("group", "overall") != "overall":
+            continue
+        sound, problem = checked(row, ResultRow)
+        if problem:
+            reader.problem(path, f"a row is damaged ({problem})")
+        if sound is not None:
+            _add_row(everything, path, (task, data), sound, reader)
+    for kind, key in (("missing", "missing"), ("warning", "warnings")):
+        everything.notes.extend(Note(task=task, data=data, kind=kind, text=text) for text in result.get(key) or [])
+
+
+def _add_row(everything: Evaluations, path: Path, place: tuple[str, str], row: dict[str, Any], reader: Reader) -> None:
+    task, data = place
+    metric, value, group = row["metric"], row["value"], row.get("group", "overall")
+    if value is None or math.isnan(value):
+        if group == "overall":
+            text = f"{metric} is not defined"
+            everything.notes.append(Note(task=task, data=data, kind="missing", text=text, metric=metric))
+        return
+    if not abs(value) <= (1e305 if metric.startswith("perplexity") else 1e30):
+        reader.problem(path, f"{metric} is {value}")
+        return
+    error = row.get("error")
+    everything.scores.append(
+        Score(
+            task=task,
+            data=data,
+            metric=metric,
+            group=group,
+            name=row.get("name", ""),
+            value=value,
+            error=error if error is not None and abs(error) <= 1e100 else None,
+            n=row.get("n"),
+        )
+    )
+
+
+def read_stages(run: Path, reader: Reader) -> list[Stage]:
     """The milestones of a run that were evaluated, fewest words first."""
-    found = [
+    stages = [
         Stage(words=words, scores=scores)
         for folder in run.glob("chck_*")
         if (words := milestone_words(folder.name)) is not None
-        and (scores := read_evaluations(folder / "evaluations").scores)
+        and (scores := read_evaluations(folder / "evaluations", reader, overall=True).scores)
     ]
-    return sorted(found, key=lambda stage: stage.words)
+    return sorted(stages, key=lambda stage: stage.words)

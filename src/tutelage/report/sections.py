@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tutelage.files import duration
+from tutelage.printable import printable
 from tutelage.report.blocks import Block, Code, Items, Prose, Section, Text, Texts
-from tutelage.report.collect import Collection, Model, System
 from tutelage.report.figures import loss_figure, pairs_figure
 from tutelage.report.interaction import interaction_blocks
 from tutelage.report.milestones import milestones_figure
+from tutelage.report.model import Collection, Model, System
 from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
 from tutelage.report.official import official_blocks
 from tutelage.report.paired import paired_table
@@ -21,11 +22,11 @@ from tutelage.report.tables import (
     words_table,
 )
 
-_PROMPTS, _EVENTS = 4, 60  # shown on the page; the rest stays in the run's files and is counted
+_PROMPTS, _EVENTS, _NAMED = 4, 60, 12  # shown on the page; the rest is counted
 
 
 def results(collection: Collection) -> Section:
-    """What came out, in a few sentences and a table."""
+    """The outcome, in a few sentences and a table."""
     return Section(
         id="results",
         title="Results",
@@ -35,7 +36,7 @@ def results(collection: Collection) -> Section:
 
 
 def findings(collection: Collection) -> list[str]:
-    """The outcome in sentences, only as strong as seeds and items allow."""
+    """The outcome in sentences that claim no more than seeds and items allow."""
     students = [s for s in collection.systems if not s.teacher] or collection.systems
     kind = "students" if len(students) < len(collection.systems) else "systems"
     paragraphs = []
@@ -45,14 +46,21 @@ def findings(collection: Collection) -> list[str]:
             found = {name: pair for name, pair in found.items() if not pair[1].own}
         if len(found) > 1:
             paragraphs.append(_comparison(measure, list(found.values()), kind))
-    unfinished = [m.name for m in collection.models if not m.finished]
+    unfinished = [m.name for m in collection.models if not m.finished and not m.problems]
     if unfinished:
-        paragraphs.append(f"Not finished: {', '.join(unfinished)}. What stands here of them is what there is so far.")
+        paragraphs.append(f"Not finished: {_some(unfinished)}. Their figures are those so far.")
+    if broken := [f"{m.name} ({m.problems[0]})" for m in collection.models if m.problems]:
+        paragraphs.append(f"Broken: {_some(broken)}. Damaged files and lines are left out; “Events” lists all of them.")
     return paragraphs or ["There is nothing to compare yet."]
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _comparison(measure: Measure, found: list[tuple[System, Value]], kind: str) -> str:
-    """The best and the second, and what their distance is worth."""
+    """The best and the second best, and whether their difference exceeds the spread."""
     high = measure.better == "high"
     (first, best), (second, next_best) = sorted(found, key=lambda pair: pair[1].mean, reverse=high)[:2]
     gap = abs(best.mean - next_best.mean)
@@ -86,45 +94,45 @@ def _said(value: Value, measure: Measure) -> str:
 
 
 def curves(collection: Collection) -> Section:
-    """How the losses fell, and what the milestones came to."""
+    """Losses and milestones over words."""
     figures = [loss_figure(collection), milestones_figure(collection)]
-    over = ", and what milestones reach," if figures[1] else ""
-    lead = f"Loss{over} over the words each model was shown."
-    return _section("curves", "Learning", lead, figures, "No run has metrics yet.")
+    what = "Loss and the scores of milestones" if figures[1] else "Loss"
+    lead = f"{what} over the words that each model was shown."
+    return _section("curves", "Learning curves", lead, figures, "No run has metrics yet.")
 
 
 def challenge(collection: Collection) -> Section:
-    """The official tasks; a section that is left out where nobody was evaluated on any."""
-    lead = "The official tasks, as the challenge scores them, and where its procedure goes wrong, the correct figure."
+    """The official tasks; the section is left out where no model was evaluated on any."""
+    lead = "The official tasks as the challenge scores them. Where its procedure is wrong, the correct figure is added."
     return Section(id="challenge", title="The challenge", lead=lead, blocks=official_blocks(collection))
 
 
 def pairs(collection: Collection) -> Section:
-    """Which grammatical contrasts each model knows."""
+    """Accuracy on grammatical contrasts."""
     figures = [(suite, pairs_figure(collection, suite)) for suite in suites(collection)]
     blocks: list[Block | None] = []
     for suite, figure in figures:
         blocks += [Prose(paragraphs=[f"Suite: {suite}"])] if len(figures) > 1 else []
         blocks.append(figure)
     blocks.append(paired_table(collection, lambda task: task == "minimal_pairs", lambda task: "Minimal pairs"))
-    lead = "How often a model finds the grammatical sentence of a pair more probable than the ungrammatical one."
+    lead = "How often a model gives the grammatical sentence of a pair a higher probability than the ungrammatical one."
     return _section("pairs", "Minimal pairs", lead, blocks, "No model was scored on minimal pairs.")
 
 
 def interaction(collection: Collection) -> Section:
-    """What judges and tutors did to students; a section that is left out where no run interacted."""
-    lead = "The student writes, a judge or a tutor reads it, and the student learns from what they say."
+    """Training on the scores of judges and the corrections of tutors; left out where no run did."""
+    lead = "The student writes texts, a judge scores them or a tutor corrects them, and the student is trained on that."
     return Section(id="interaction", title="Interaction", lead=lead, blocks=interaction_blocks(collection))
 
 
 def samples(collection: Collection) -> Section:
-    """What the models write: one text a system and prompt side by side, the others folded away."""
+    """Samples: one text of each system for each prompt side by side, the others folded."""
     prompts = list(dict.fromkeys(str(row.get("prompt", "")) for m in collection.models for row in m.samples))
     blocks: list[Block | None] = [_texts(collection, prompt) for prompt in prompts[:_PROMPTS]]
     if len(prompts) > _PROMPTS:
         blocks.append(Prose(paragraphs=[f"{len(prompts) - _PROMPTS} more prompts are in the runs' samples.jsonl."]))
-    lead = "Each model's first text of its first seed, nothing chosen by hand; the others are folded away."
-    return _section("samples", "What they write", lead, blocks, "No model has written anything yet.")
+    lead = "The first text of each system's first seed, not selected by hand. The other texts are folded."
+    return _section("samples", "Samples", lead, blocks, "No samples were drawn yet.")
 
 
 def _texts(collection: Collection, prompt: str) -> Texts:
@@ -152,35 +160,35 @@ def _continuation(prompt: str, text: str) -> str:
 
 
 def recipes(collection: Collection) -> Section:
-    """What differed between the systems."""
-    lead = "The settings in which the systems differ, and no others."
-    return _section(
-        "recipes", "What differed", lead, [differences_table(collection)], "There are no two recipes that differ."
-    )
+    """The settings in which the systems differ."""
+    lead = "The settings that differ between systems."
+    return _section("recipes", "Settings", lead, [differences_table(collection)], "No two recipes differ.")
 
 
 def words(collection: Collection) -> Section:
-    """Words by ledger, and whether the challenge would take the models."""
+    """Words by ledger, and whether the challenge would accept the models."""
     blocks = [words_table(collection), validity_table(collection)]
-    lead = "What each model read and wrote, and whether it would be a valid entry of the challenge."
-    return _section("words", "Words and rules", lead, blocks, "No run has counted its words yet.")
+    lead = "The words that each model was shown and wrote, and whether it is a valid entry of the challenge."
+    return _section("words", "Words and rules", lead, blocks, "No run has counted words yet.")
 
 
 def cost(collection: Collection) -> Section:
-    """Time, speed, memory, machine."""
+    """Time, speed, memory, device."""
     return _section("cost", "Cost", "", [cost_table(collection)], "Nothing was trained here.")
 
 
 def events(collection: Collection) -> Section:
-    """What happened on the way: a reader should not have to ask."""
-    items = [item for model in collection.models for item in _events(model)]
+    """Everything a reader of the figures should know about the runs."""
+    items = [("study", f"broken: {problem}") for problem in collection.problems]
+    items += [(model.name, f"broken: {problem}") for model in collection.models for problem in model.problems]
+    items += [item for model in collection.models for item in _events(model)]
     for study in collection.studies:
         items += [(job["name"], f"failed: {job['error']}") for job in study.get("jobs", []) if job.get("error")]
     blocks: list[Block | None] = [Items(items=items[:_EVENTS])] if items else []
     if len(items) > _EVENTS:
         blocks.append(Prose(paragraphs=[f"{len(items) - _EVENTS} more are in the runs' events.jsonl."]))
-    lead = "Interruptions, accepted changes, smaller micro-batches, skipped updates."
-    return _section("events", "On the way", lead, blocks, "Every run went through without an interruption or a change.")
+    lead = "Broken files, interruptions, accepted changes, reduced micro-batches, skipped updates."
+    return _section("events", "Events", lead, blocks, "No run was interrupted or changed.")
 
 
 def _events(model: Model) -> list[tuple[str, str]]:
@@ -203,7 +211,7 @@ def _progress(model: Model) -> str:
 
 
 def reproduce(collection: Collection) -> Section:
-    """The commands that made all this."""
+    """The commands that reproduce the runs."""
     lines = [study["command"] for study in collection.studies if study.get("command")]
     alone = [m for m in collection.models if m.kind == "run" and not any(_is_of(m, s) for s in collection.studies)]
     lines += [_again(model) for model in alone]
@@ -211,8 +219,8 @@ def reproduce(collection: Collection) -> Section:
     blocks: list[Block | None] = [Code(lines=lines)] if lines else []
     if fingerprints:
         blocks.append(Code(lines=fingerprints, caption="Fingerprints of the runs (recipe, data, code and versions)."))
-    lead = "Run again, these commands skip what is done and resume what broke; elsewhere, they make it all anew."
-    return _section("reproduce", "Make it again", lead, blocks, "The commands were not recorded.")
+    lead = "These commands reproduce the runs. In this folder they skip finished runs and resume interrupted ones."
+    return _section("reproduce", "Reproduction", lead, blocks, "The commands were not recorded.")
 
 
 def _again(model: Model) -> str:
@@ -221,8 +229,8 @@ def _again(model: Model) -> str:
 
 
 def _place(model: Model) -> str:
-    """The run's folder as a reader would type it, without the machine it lay on."""
-    return f"runs/{model.folder.name}"
+    """The run's folder as a reader would type it, without this machine's paths."""
+    return f"runs/{printable(model.folder.name)}"
 
 
 def _is_of(model: Model, study: dict[str, object]) -> bool:
@@ -231,9 +239,9 @@ def _is_of(model: Model, study: dict[str, object]) -> bool:
 
 
 def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], empty: str) -> Section:
-    """A section; one that has nothing says so."""
-    there: list[Block] = [block for block in blocks if block is not None]
-    return Section(id=id, title=title, lead=lead if there else "", blocks=there or [Prose(paragraphs=[empty])])
+    """A section; without blocks it consists of the sentence `empty`."""
+    present: list[Block] = [block for block in blocks if block is not None]
+    return Section(id=id, title=title, lead=lead if present else "", blocks=present or [Prose(paragraphs=[empty])])
 
 
 SECTIONS: list[Callable[[Collection], Section]] = [
@@ -242,7 +250,7 @@ SECTIONS: list[Callable[[Collection], Section]] = [
 
 
 def in_short(collection: Collection) -> list[tuple[str, str]]:
-    """Four facts for the head of the page: (figure, what it is)."""
+    """Four facts for the head of the page: (figure, its meaning)."""
     systems: list[System] = collection.systems
     runs = [m for m in collection.models if m.kind == "run"]
     done = sum(m.finished for m in runs)
@@ -255,6 +263,6 @@ def in_short(collection: Collection) -> list[tuple[str, str]]:
             str(done) if done == len(runs) else f"{done} of {len(runs)}",
             f"runs finished, {len(seeds)} seed{'s' * (len(seeds) != 1)}",
         ),
-        (short(max(corpus)) if corpus else "—", "words of training text, at most"),
-        (duration(seconds) if seconds else "—", "of training in these runs"),
+        (short(max(corpus)) if corpus else "—", "words of training text at most"),
+        (duration(seconds) if seconds else "—", "of training in all runs"),
     ]

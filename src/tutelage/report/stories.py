@@ -1,10 +1,10 @@
-"""What the student wrote on the way: the best, the median and the worst text of a round, with what the judge said."""
+"""Texts of the student during training: the best, the median and the worst of a round, with the judge's scores."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from tutelage.report.blocks import Block, Folded, Mark, Prose, Text, Texts
-from tutelage.report.collect import Collection, Model, System
+from tutelage.report.model import Collection, Model, System
 
 _FOLDED = 40  # rounds of one run on the page, beside the open ones; all are in the run's stories.jsonl
 _RANKS = ("best", "median", "worst")
@@ -18,7 +18,7 @@ def story_blocks(collection: Collection) -> list[Block]:
 
 
 def _of_run(system: System, model: Model) -> list[Block]:
-    """First, middle and last round open, the others folded."""
+    """The first, middle and last round open, the others folded."""
     rounds = sorted({int(row["round"]) for row in model.stories})
     open_ones = {rounds[0], rounds[len(rounds) // 2], rounds[-1]}
     others = [r for r in rounds if r not in open_ones]
@@ -34,9 +34,9 @@ def _of_run(system: System, model: Model) -> list[Block]:
     return blocks
 
 
-def _spread(found: list[int], most: int) -> list[int]:
-    """At most so many of them, evenly."""
-    return found if len(found) <= most else [found[k * len(found) // most] for k in range(most)]
+def _spread(rounds: list[int], most: int) -> list[int]:
+    """At most `most` of the rounds, evenly spaced."""
+    return rounds if len(rounds) <= most else [rounds[k * len(rounds) // most] for k in range(most)]
 
 
 def _of_round(system: System, model: Model, r: int) -> list[Texts]:
@@ -68,5 +68,5 @@ def _mark(name: str, part: Mapping[str, Any]) -> Mark:
 
 
 def figure(score: float | None) -> str:
-    """A mark as it is printed."""
-    return "no mark" if score is None else f"{score:.2f}"
+    """A score as it is printed."""
+    return "no score" if score is None else f"{score:.2f}"

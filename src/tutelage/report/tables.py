@@ -1,4 +1,4 @@
-"""The tables of the report, as plain values that the page and the Markdown both write."""
+"""The tables of the report, as plain values for both the page and the Markdown."""
 
 import re
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any
 
 from tutelage.files import duration, gigabytes
 from tutelage.report.blocks import Cell, Column, Row, Table
-from tutelage.report.collect import Collection, Model, System, flat
-from tutelage.report.numbers import Measure, Value, best_of, measures, short, stories_marked
+from tutelage.report.model import Collection, Model, System, flat
+from tutelage.report.numbers import Measure, Value, best_of, measures, short, stories_scored
 
 REFERENCES, STUDENTS = "Teachers and references", "Students"
 
 
 def systems_table(collection: Collection) -> Table:
-    """One row a system: what it reaches, mean and spread over seeds, the best of each group marked."""
+    """One row a system: mean and spread over seeds of each measure, the best of each group marked."""
     columns = measures(collection)
     groups = {s.name: REFERENCES if s.teacher else STUDENTS for s in collection.systems}
     if len(set(groups.values())) == 1:
@@ -35,7 +35,7 @@ def systems_table(collection: Collection) -> Table:
             number=system.number,
             group=groups[system.name],
             cells=[
-                Cell(text=_seeds(system)),
+                Cell(text=_seeds(system), note=_broken(system)),
                 *(_value(values[m.key][system.name], m, (m.key, system.name) in best, system) for m in columns),
                 _fact(system, "parameters", short),
                 _teacher(system),
@@ -48,8 +48,8 @@ def systems_table(collection: Collection) -> Table:
         "± is the standard deviation over seeds. "
         + ("The best of each group is marked. " if any(groups.values()) else "The best of each column is marked. ")
         + "Loss and perplexity per token compare only models that share a tokenizer; per word and per byte compare all."
-        + (" † the run's own lowest validation loss; it was not evaluated apart." if own else "")
-        + "".join(f" {sentence}" for sentence in _said_of_marks(collection))
+        + (" † the lowest validation loss during training; the model was not evaluated." if own else "")
+        + "".join(f" {sentence}" for sentence in _judges_of_stories(collection))
     )
     return Table(
         corner="System",
@@ -64,16 +64,16 @@ def systems_table(collection: Collection) -> Table:
     )
 
 
-def _said_of_marks(collection: Collection) -> list[str]:
-    """Whose marks of stories these are, and what they leave out; with names where it is not true of all."""
-    marked = set(stories_marked(collection))
-    found: dict[str, list[str]] = {}
+def _judges_of_stories(collection: Collection) -> list[str]:
+    """The judges of the stories' scores, and what those leave out; with names where it does not hold for all."""
+    scored = set(stories_scored(collection))
+    said: dict[str, list[str]] = {}
     for model in collection.models:
         for note in model.notes:
-            if note.task == "stories" and note.data in marked:
-                found.setdefault(note.text.rstrip(".") + ".", []).append(model.name)
-    everybody = {name for names in found.values() for name in names}
-    return [text if set(names) == everybody else f"{', '.join(names)}: {text}" for text, names in found.items()]
+            if note.task == "stories" and note.data in scored:
+                said.setdefault(note.text.rstrip(".") + ".", []).append(model.name)
+    everybody = {name for names in said.values() for name in names}
+    return [text if set(names) == everybody else f"{', '.join(names)}: {text}" for text, names in said.items()]
 
 
 def _hint(measure: Measure) -> str:
@@ -85,6 +85,12 @@ def _seeds(system: System) -> str:
     if all(model.kind == "model" and model.seed is None for model in system.models):
         return "–"
     return str(done) if done == len(system.models) else f"{done} of {len(system.models)}"
+
+
+def _broken(system: System) -> str:
+    """How many of the system's runs have damaged files."""
+    count = sum(bool(model.problems) for model in system.models)
+    return "" if not count else "broken" if len(system.models) == 1 else f"{count} broken"
 
 
 def _value(value: Value | None, measure: Measure, best: bool, system: System) -> Cell:
@@ -100,7 +106,7 @@ def _value(value: Value | None, measure: Measure, best: bool, system: System) ->
 
 
 def missing(why: str = "not recorded") -> Cell:
-    """A value that is not there: never a zero."""
+    """A value that is missing; never written as zero."""
     return Cell(text="—", missing=True, note=why)
 
 
@@ -130,13 +136,13 @@ def differences_table(collection: Collection) -> Table | None:
         corner="Setting",
         columns=[Column(label=s.name, number=False) for s in systems],
         rows=[Row(head=key, cells=[_setting(recipes[s.name].get(key)) for s in systems]) for key in differing],
-        caption="— is not set. "
-        f"Settings that are the same everywhere: {len(keys) - len(differing)}; recipe.toml in each run has them all.",
+        caption="—: not set. "
+        f"{len(keys) - len(differing)} more settings are the same in all systems; see recipe.toml in each run.",
     )
 
 
 def _recipe(system: System) -> dict[str, str]:
-    """A system's settings, seeds taken out; where its own runs differ by more than the seed, all values are shown."""
+    """A system's settings without seeds; where its runs differ by more than the seed, all values."""
     merged: dict[str, list[str]] = {}
     for model in system.models:
         for key, value in flat(model.recipe).items():
@@ -151,7 +157,7 @@ def _written(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(_written(v) for v in value) or "none"
-    text = re.sub(r"-s\d+$", "", str(value))  # another run is meant, whatever the seed
+    text = re.sub(r"-s\d+$", "", str(value))  # a reference to another run, whatever its seed
     return (Path(text).name if text != str(value) else text) or "none"
 
 
@@ -160,7 +166,7 @@ def _setting(text: str | None) -> Cell:
 
 
 def cost_table(collection: Collection) -> Table | None:
-    """What each system cost: time, speed, memory, and on what."""
+    """Time, speed, memory and device of each system."""
     runs = _trained(collection)
     rows = [
         Row(
@@ -227,7 +233,7 @@ def _trained(collection: Collection) -> list[System]:
 
 
 def words_table(collection: Collection) -> Table | None:
-    """The three ledgers of words, and the distinct words of the training text."""
+    """The ledgers of words, and the distinct words of the training text."""
     ledgers = [
         ("corpus_words", "Distinct words", "of training text"),
         ("shown", "Shown", "repeats counted"),
@@ -242,7 +248,7 @@ def words_table(collection: Collection) -> Table | None:
         )
         for system in _trained(collection)
     ]
-    caption = "Whitespace words of raw text, means over seeds: what the challenge counts."
+    caption = "Whitespace-separated words of raw text, as the challenge counts them; means over seeds."
     return (
         Table(corner="System", columns=[Column(label=a, hint=b) for _, a, b in ledgers], rows=rows, caption=caption)
         if rows
@@ -258,7 +264,7 @@ def _ledger(model: Model, key: str) -> float | None:
 
 
 def validity_table(collection: Collection) -> Table | None:
-    """Whether each system would be a valid entry of each track, and why not."""
+    """Whether each system is a valid entry of each track, and why not."""
     tracks = list(dict.fromkeys(track for m in collection.models for track in m.run.get("validity") or {}))
     if not tracks:
         return None

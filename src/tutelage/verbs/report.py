@@ -10,7 +10,7 @@ from tutelage.report.page import about_of, figures_of, page, require_extra, sect
 
 
 def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> Path:
-    """Write `out`/index.html, report.md and figures/ about `runs`; the page's path is given back.
+    """Write `out`/index.html, report.md and figures/ about `runs`; returns the page's path.
 
     runs: run folders, folders of evaluated models, or folders that hold such folders (a study's, all of runs/).
     """

@@ -1,4 +1,4 @@
-"""`tutelage submission`: the evaluations of a run become the challenge's file, with the fields of its form beside it."""
+"""`tutelage submission`: evaluations of a run become the challenge's file, and the fields of its form."""
 
 from pathlib import Path
 from typing import Unpack

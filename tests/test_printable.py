@@ -1,0 +1,31 @@
+"""What a model writes reaches terminal, page and card without control, escape and bidi characters."""
+
+import pytest
+
+from tutelage.printable import all_printable, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, naïve 日本 ‘x’ 👩‍👧\n\tend", "plain, naïve 日本 ‘x’ 👩‍👧\n\tend"),
+        ("a\x1b[31;1mred\x1b[0m", "a\ufffdred\ufffd"),
+        ("\x1b]0;title\x07after", "\ufffdafter"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "\ufffdlink\ufffd"),
+        ("\x1bPq#0\x1b\\x\x9b2Jy\x1bc", "\ufffdx\ufffdy\ufffd"),
+        ("\x1b[", "\ufffd"),
+        ("ab\x08\x00\x7f\x85c", "ab\ufffd\ufffd\ufffd\nc"),
+        ("one\r\ntwo\rthree\u2028four", "one\ntwo\nthree\nfour"),
+        ("user\u202etxt.exe\u2066\u200f\u061c", "user\ufffdtxt.exe\ufffd\ufffd\ufffd"),
+        ("half \ud800 pair", "half \ufffd pair"),
+        ("tag\U000e0041\U000e0042", "tag\ufffd\ufffd"),
+    ],
+)
+def test_unsafe_characters_leave_a_mark(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_all_strings_of_a_json_value_become_printable() -> None:
+    assert all_printable({"a\x1b[m": ["b\u202e", 1, None, {"c": "d\x00"}]}) == {
+        "a\ufffd": ["b\ufffd", 1, None, {"c": "d\ufffd"}]
+    }
