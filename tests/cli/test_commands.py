@@ -67,7 +67,7 @@ def test_export_makes_a_folder_with_a_card(home):
 
 def test_submission_says_what_is_missing_and_fills_the_form(home):
     out, _ = tutelage("submission", "runs/ce", "--track", "strict-small", cwd=home)
-    assert "blimp: no result of blimp under 2026" in out and "To be filled in by hand: hf_repo" in out
+    assert "blimp: no result of blimp under 2026" in out and "Fill in by hand: hf_repo" in out
     form = read_json(home / "submission" / "submission_card.json")["form"]
     assert (form["num_layers"], form["batch_size"], form["training_data"]) == (2, 4, "nursery")
     assert form["flops"] == 6 * form["num_parameters"] * 4 * 4 * 16
