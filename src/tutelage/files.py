@@ -162,6 +162,14 @@ def shown(path: Path | str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; no where the name is too long or the way to it is closed."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 @contextmanager
 def locked(file: Path, what: str) -> Iterator[None]:
     """Hold the lock file `file` while the block runs; a second process gets one sentence at once.

@@ -183,6 +183,15 @@ def test_an_archived_corpus_is_fetched_once_and_read_file_by_file(tmp_path: Path
     assert [s.name for s in sources_of(["babylm-2024-strict-small"])] == ["childes", "wiki"]
     (tmp_path / "web/abc").unlink()
     assert texts(["babylm-2024-strict-small"], newlines="keep") == [TALK.strip(), WIKI.strip()]
+    archive = tmp_path / "cache/tutelage/abc.zip"
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace(b"more milk", b"more silk", 1))
+    with pytest.raises(UserError, match=r"childes\.train in .*abc\.zip is damaged.*Delete"):
+        texts(["babylm-2024-strict-small"])
+    archive.write_bytes(data[:-30])
+    with pytest.raises(UserError, match=r"abc\.zip is damaged.*Delete it"):
+        texts(["babylm-2024-strict-small"])
+    assert [path.name for path in archive.parent.iterdir()] == ["abc.zip"]  # no part of a download is left
     with pytest.raises(UserError, match="babylm-2024-dev could not be fetched from"):
         monkeypatch.setitem(babylm.ARCHIVES, "babylm-2024-dev", (url + "d", None))
         sources_of(["babylm-2024-dev"])
@@ -222,3 +231,21 @@ class _Reply:
     headers: dict[str, str] = {}
     request = None
     status_code = 404
+
+
+@pytest.mark.parametrize(
+    ("length", "address", "says"),
+    [("99", "", "it ended after 5 of 99 bytes"), (None, "http://else.where/x", "it leads to http://else.where/x")],
+)
+def test_a_download_that_is_cut_or_led_astray_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: str | None, address: str, says: str
+):
+    class Reply(io.BytesIO):
+        headers = {"Content-Length": length}
+        url = address or "https://osf.io/download/m48ed/"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: Reply(b"words"))
+    with pytest.raises(UserError, match=says):
+        sources_of(["babylm-2024-dev"])
+    assert list((tmp_path / "tutelage").iterdir()) == []

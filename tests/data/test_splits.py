@@ -81,6 +81,12 @@ def test_the_same_text_on_both_sides_is_said(texts: Path, tmp_path: Path):
     )[1]  # fmt: skip
 
 
+def test_text_that_is_named_twice_is_said(texts: Path, tmp_path: Path):
+    sources = [str(texts / "train.txt"), str(texts)]
+    text = printed(tmp_path / "out", sources=sources)[1]
+    assert "WARNING: the same text is read more than once: train." in text
+
+
 def test_rows_that_are_skipped_are_counted(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text('{"text": null}\n' + '{"text": "a few words"}\n' * 9)
     text = printed(tmp_path / "out", sources=[str(tmp_path / "a.jsonl")], valid_share=0)[1]

@@ -12,16 +12,20 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick, as_documents
 from tutelage.data.hub import hub_error
 from tutelage.data.packed import blocks
 from tutelage.data.text_files import TEXT, of_file
 from tutelage.errors import UserError
+from tutelage.files import disk_errors
 
 REPOSITORIES = {
     "babylm-2026-strict-small": "BabyLM-community/BabyLM-2026-Strict-Small",
@@ -40,6 +44,7 @@ ARCHIVES = {
     "babylm-2025-dev": (f"{OSF}uyd7v/", "sha256:b5af75aeb1ee5a36f65ee98f316fdae73b16a0ba3767cca3f3dfa5eaac2dc621"),
     "babylm-2025-test": (f"{OSF}ftwu3/", "sha256:12bd1c9c89f4f82156feb71b287d47f713429ee1292e938c6ab463a882816cef"),
 }
+LARGEST = 4 << 30  # bytes of an archive
 NAMES = (*REPOSITORIES, *ARCHIVES)
 
 
@@ -47,8 +52,14 @@ def files_of(name: str) -> list[Source]:
     """The files of a corpus by its short name, fetched if they are not here yet."""
     if name in ARCHIVES:
         path = _archive(name)
-        with zipfile.ZipFile(path) as archive:
-            members = sorted(m for m in archive.namelist() if PurePosixPath(m).suffix in TEXT and "__MACOSX" not in m)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{path} is damaged ({error})", "The archive as it was downloaded", "Delete it and try again"
+            ) from error
+        members = sorted(m for m in names if PurePosixPath(m).suffix in TEXT and "__MACOSX" not in m)
         return [Member(path=path, member=member) for member in members]
     from huggingface_hub import snapshot_download
 
@@ -92,9 +103,15 @@ class Member:
 
     def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
         """The documents of the file."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline=None)
-            yield from as_documents(_ticked(blocks(text, self.path / self.member), tick), self.name, options)
+        place = f"{self.member} in {self.path}"
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as raw:
+                text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline=None)
+                yield from as_documents(_ticked(blocks(text, self.path / self.member), tick), self.name, options)
+        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+            raise UserError(
+                f"{place} is damaged ({error})", "The archive as it was downloaded", f"Delete {self.path} and try again"
+            ) from error
 
 
 def _ticked(blocks_: Iterator[str], tick: Tick) -> Iterator[str]:
@@ -110,28 +127,43 @@ def _archive(name: str) -> Path:
     path = cache / f"{url.rstrip('/').rsplit('/', 1)[-1]}.zip"
     if path.exists():
         return path
-    cache.mkdir(parents=True, exist_ok=True)
     kind = expected.partition(":")[0] if expected else "sha256"
-    digest = hashlib.new(kind)
-    with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as file:
-        part = Path(file.name)
-        try:
-            with urllib.request.urlopen(url, timeout=60) as reply:
-                while data := reply.read(1 << 20):
-                    digest.update(data)
-                    file.write(data)
-        except (urllib.error.URLError, OSError) as error:
-            part.unlink(missing_ok=True)
-            raise UserError(
-                f"{name} could not be fetched from {url} ({error})",
-                "A network and some space in the cache folder",
-                "Fetch and unpack it yourself (https://osf.io/ryjfm/ or https://osf.io/ad7qg/) and name the folder",
-            ) from error
-    if expected and f"{kind}:{digest.hexdigest()}" != expected:
-        part.unlink()
-        raise UserError(f"What {url} gave is not {name} ({kind} {digest.hexdigest()})", f"{expected}")
-    if not zipfile.is_zipfile(part):
-        part.unlink()
-        raise UserError(f"What {url} gave is not a zip archive", f"The archive of {name}")
-    part.replace(path)
+    with disk_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as file:
+            part = Path(file.name)
+    try:
+        digest = _download(url, part, kind, name)
+        if expected and f"{kind}:{digest}" != expected:
+            raise UserError(f"What {url} gave is not {name} ({kind} {digest})", f"{expected}")
+        if not zipfile.is_zipfile(part):
+            raise UserError(f"What {url} gave is not a zip archive", f"The archive of {name}")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def _download(url: str, part: Path, kind: str, name: str) -> str:
+    """Write what an address gives to a file; gives its hash."""
+    digest, size = hashlib.new(kind), 0
+    try:
+        with urllib.request.urlopen(url, timeout=60) as reply, part.open("wb") as file:
+            if urlsplit(reply.url).scheme != urlsplit(url).scheme:
+                raise OSError(f"it leads to {reply.url}")
+            while data := reply.read(1 << 20):
+                digest.update(data)
+                file.write(data)
+                size += len(data)
+                if size > LARGEST:
+                    raise OSError(f"it goes on after {LARGEST:,} bytes")
+            announced = reply.headers.get("Content-Length")
+            if announced is not None and int(announced) != size:
+                raise OSError(f"it ended after {size:,} of {int(announced):,} bytes")
+    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+        raise UserError(
+            f"{name} could not be fetched from {url} ({error})",
+            "A network and some space in the cache folder",
+            "Fetch and unpack it yourself (https://osf.io/ryjfm/ or https://osf.io/ad7qg/) and name the folder",
+        ) from error
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tutelage.data.folder import Folder, is_prepared, scan
 from tutelage.data.nursery_text import NurseryText
 from tutelage.data.text_files import of_file
 from tutelage.errors import UserError
-from tutelage.files import shown
+from tutelage.files import exists, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def collect(names: Iterable[str]) -> Collection:
         path = Path(name)
         if name == "nursery" or name.startswith("nursery:"):
             collection.sources.append(NurseryText.named(name))
-        elif name and _is(path, Path.is_dir):
+        elif name and exists(path) and path.is_dir():
             if is_prepared(path):
                 raise UserError(
                     f"{shown(path)} is a prepared corpus",
@@ -57,7 +57,7 @@ def collect(names: Iterable[str]) -> Collection:
                     f"To use its tokenizer: --tokenizer {shown(path)}",
                 )
             collection.add_folder(scan(path))
-        elif name and _is(path, Path.exists):
+        elif name and exists(path):
             if not path.is_file():
                 raise UserError(f"{shown(path)} is no regular file", "A file or folder of text")
             collection.sources.append(of_file(path))
@@ -71,13 +71,6 @@ def collect(names: Iterable[str]) -> Collection:
                 f"A path, nursery:words=100000, OWNER/NAME of a Hub data set, or one of {', '.join(babylm.NAMES)}",
             )
     return collection
-
-
-def _is(path: Path, check: Callable[[Path], bool]) -> bool:
-    try:
-        return check(path)
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def sources_of(names: Iterable[str]) -> list[Source]:

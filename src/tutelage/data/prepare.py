@@ -24,7 +24,7 @@ from tutelage.data.splits import Split, Splits
 from tutelage.data.stream import write_split
 from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram
 from tutelage.errors import UserError
-from tutelage.files import locked, require_space, shown, write_atomically
+from tutelage.files import exists, locked, require_space, shown, write_atomically
 
 SMALL = 1 << 16  # ids that fit in two bytes
 PAIRS = 150  # minimal pairs per phenomenon that go with a nursery corpus
@@ -38,16 +38,16 @@ def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
     _refuse_foreign(place, out)
     ready = None if request.tokenizer in TRAINED else load_tokenizer(request.tokenizer)
     identity = identity_of(request, splits, ready)
-    if _is_ready(place, identity, request, console):
+    if _is_ready(place, out, identity, request, console):
         return out
     width = 4 if ready is not None and len(ready) > SMALL else 2
     needed = sum(map(splits.size, splits.names)) * (width + 1) // 3 + 10_000_000
     require_space(place, needed, f"Preparing {shown(out)}")
     with locked(place.with_name(f".{place.name}.lock"), shown(out)):
-        if _is_ready(place, identity, request, console):  # another process was faster
+        if _is_ready(place, out, identity, request, console):  # another process was faster
             return out
         began = time.perf_counter()
-        summary.print_sources(console, splits)
+        summary.print_sources(console, splits, identity)
         with replacing(place) as folder, _bar(console, request, splits) as tick:
             filling = _Filling(request, splits, identity, tick)
             manifest = filling.fill(folder, ready, console)
@@ -62,23 +62,26 @@ def _place(out: Path) -> Path:
         place = out.resolve()
     except (OSError, RuntimeError) as error:
         raise UserError(f"{shown(out)} cannot be a folder ({error})", "A free name, or a prepared corpus") from error
+    above = next((folder for folder in place.parents if exists(folder)), place)
+    if not above.is_dir():
+        raise UserError(f"{shown(out)} cannot be a folder: {shown(above)} is a file", "A folder above it, or none yet")
     if not place.name:
         raise UserError(f"--out is {shown(out)}, the root of the disk", "A folder of its own")
     return place
 
 
-def _is_ready(place: Path, identity: Mapping[str, Any], request: Request, console: Console) -> bool:
+def _is_ready(place: Path, out: Path, identity: Mapping[str, Any], request: Request, console: Console) -> bool:
     """Whether the corpus is there; another corpus, or a damaged one, is refused unless it is to be replaced."""
     if request.force or (changes := differences(place, identity)) is None:
         return False
     if changes:
         raise UserError(
-            f"{shown(place)} holds a corpus that was prepared otherwise ({'; '.join(changes)})",
+            f"{shown(out)} holds a corpus that was prepared otherwise ({'; '.join(changes)})",
             "Another folder, or the same texts and settings",
             "Name another --out, or replace it with --force",
         )
     check_whole(place)
-    console.print(f"{shown(place)} is prepared already, from the same texts and with the same settings.")
+    console.print(f"{shown(out)} is prepared already, from the same texts and with the same settings.")
     return True
 
 

@@ -8,6 +8,7 @@ from typing import TypedDict, get_args
 
 from tutelage.data.documents import Documents, Join, Newlines
 from tutelage.errors import UserError
+from tutelage.files import exists
 
 TRAINED = ("bpe", "unigram")
 SHARE = 0.05  # of the documents, held out where there is no validation text
@@ -101,5 +102,5 @@ class Request:
 
 def settings_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The sources, and the `key=value` arguments between them: settings of a teacher's targets."""
-    settings = [a for a in arguments if re.match(r"[a-z_]+=", a) and not Path(a).exists()]
+    settings = [a for a in arguments if re.match(r"[a-z_]+=", a) and not exists(Path(a))]
     return [a for a in arguments if a not in settings], dict(a.split("=", 1) for a in settings)

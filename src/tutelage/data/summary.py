@@ -1,6 +1,7 @@
 """What `tutelage prepare` prints: the sources with their sizes, what is left out, and what came out."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -14,14 +15,19 @@ from tutelage.files import gigabytes
 LINES = 40  # files that are listed one by one
 
 
-def print_sources(console: Console, splits: Splits) -> None:
-    """Each source with its size, before anything is tokenized, and what is not read."""
+def print_sources(console: Console, splits: Splits, identity: Mapping[str, Any]) -> None:
+    """Each source with its size, before anything is tokenized, and what is not read.
+
+    identity: the identities of the sources, as they stand in the manifest
+    """
+    train, valid = identity["sources"], identity["valid"]
     _print_list(console, "Training text", splits.sources)
+    if twice := sorted(name for name, n in Counter(train).items() if n > 1):
+        console.print(f"WARNING: the same text is read more than once: {_names(twice, splits.sources, train)}.")
     if splits.valid:
         _print_list(console, "Validation text", splits.valid)
-        both = {source.identity() for source in splits.sources} & {source.identity() for source in splits.valid}
-        if both:
-            names = ", ".join(sorted(source.name for source in splits.valid if source.identity() in both))
+        if both := set(train) & set(valid):
+            names = _names(both, splits.valid, valid)
             console.print(f"WARNING: the same text is trained on and validated on: {names}.")
     elif splits.share:
         console.print(f"Validation text: {splits.share:g} of the documents.")
@@ -31,6 +37,10 @@ def print_sources(console: Console, splits: Splits) -> None:
         console.print(f"Left out of {place}: {listed(counts)}.")
     if splits.drawn:
         console.print(f"{splits.max_words:,} words are drawn from all sources, in proportion to their words.")
+
+
+def _names(wanted: Collection[str], sources: list[Source], identities: list[str]) -> str:
+    return ", ".join(sorted({source.name for source, key in zip(sources, identities) if key in wanted}))
 
 
 def _print_list(console: Console, title: str, sources: list[Source]) -> None:

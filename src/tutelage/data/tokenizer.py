@@ -20,8 +20,8 @@ from tutelage.data.hub import hub_error
 from tutelage.data.integrity import AGAIN, check_files, read_manifest
 from tutelage.data.portable import CONFIG, portable
 from tutelage.errors import UserError
+from tutelage.files import exists, shown
 from tutelage.files import fingerprint as digest
-from tutelage.files import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,7 +38,7 @@ SPELLING = "<>/unksx0123456789ABCDEF"
 def load_tokenizer(name: str | Path) -> "PreTrainedTokenizerFast":
     """A tokenizer from a prepared corpus, a folder (tokenizer.json, or vocab.json and merges.txt) or the Hub."""
     path = Path(name)
-    if str(name) not in ALIASES and _exists(path):
+    if str(name) not in ALIASES and exists(path):
         if is_prepared(path):
             return _from_corpus(path)
         tokenizer = _from_folder(path)
@@ -207,13 +207,6 @@ def _varint(data: bytearray, place: int) -> tuple[int, int]:
 def _require_vocabulary(vocabulary: int, least: int) -> None:
     if vocabulary < least:
         raise UserError(f"A vocabulary of {vocabulary} tokens was asked for", f"At least {least}: bytes come first")
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def _from_corpus(folder: Path) -> "PreTrainedTokenizerFast":
