@@ -68,7 +68,7 @@ def tokens(text: str) -> list[int]:
     found, rest = [], text
     while rest:
         label = next((one for one in IDS if rest == f" {one}"), None)
-        found.append(IDS[label] if label else ord(rest[0]))
+        found.append(IDS[label] if label else 1000 + ord(rest[0]))
         rest = "" if label else rest[1:]
     return found
 

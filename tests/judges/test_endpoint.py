@@ -88,22 +88,22 @@ def test_a_judge_that_was_about_to_say_something_else_gives_no_mark(tmp_path: Pa
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("2 1", "2 marks for 3 criteria"),
-        ("2 1 3 3", "4 marks for 3 criteria"),
-        ("2 1 4", "not one of 0, 1, 2, 3"),
-        ("I cannot grade this.", "not a line of marks"),
-        ("The marks are 2 1 3", "not a line of marks"),
-        (None, "not a line of marks"),
-        ("", "not a line of marks"),
+        ("2 1", "2 scores for 3 criteria"),
+        ("2 1 3 3", "4 scores for 3 criteria"),
+        ("2 1 4", "not one of 0 to 3"),
+        ("I cannot grade this.", "has no score in it"),
+        ("2 1 2-3", "names a range"),
+        (None, "has no score in it"),
+        ("", "has no score in it"),
     ],
 )
-def test_written_marks_are_read_strictly_after_three_tries(said: str | None, reason: str, tmp_path: Path) -> None:
+def test_an_unclear_reply_is_unscorable_after_three_tries(said: str | None, reason: str, tmp_path: Path) -> None:
     with judge_server("text") as server:
         server.said = lambda body: said
         [verdict] = judge(server, tmp_path, answers="text").grade([rollout()])
         assert (verdict.status, verdict.score) == ("unscorable", None)
         assert reason in verdict.reason
-        tries = [body for body in server.asked if "boy" in str(body)]
+        tries = [body for body in server.asked if "went home" in str(body)]
         assert [body["temperature"] for body in tries] == [0.0, 0.3, 0.3]
         assert len({body["seed"] for body in tries}) == 3
 
@@ -157,7 +157,7 @@ def test_a_slow_server_is_unavailable(tmp_path: Path) -> None:
         asked = judge(server, tmp_path, timeout=0.2, retries=0)
         asked.annotator.identity()
         server.latency = 0.5
-        with pytest.raises(Unavailable, match=r"no reply within 0\.2 s"):
+        with pytest.raises(Unavailable, match=r"no (whole )?reply within 0\.2 s"):
             asked.grade([rollout()])
 
 
@@ -219,8 +219,10 @@ def test_the_key_is_sent_and_told_to_nobody(tmp_path: Path, monkeypatch: pytest.
     ("settings", "said"),
     [
         ({"key_from": KEY}, "is not the name of an environment variable"),
-        ({"key_from": "NOT_SET_ANYWHERE"}, "is not set"),
+        ({"key_from": "JUDGE_SET_NOWHERE"}, "is not set"),
+        ({"key_from": "HOME"}, "Add --allow-key HOME"),
         ({"url": "http://me:pass@host/v1"}, "has a password"),
+        ({"url": "me:pass@host/v1"}, "has a password"),
         ({"url": "localhost:8000"}, "no address"),
     ],
 )
@@ -238,7 +240,7 @@ def test_a_text_cannot_break_out_of_its_place(tmp_path: Path) -> None:
         asked = judge(server, tmp_path)
         asked.annotator.identity()
         asked.grade([rollout(attack)])
-        content = server.asked[-1]["messages"][0]["content"]
+        content = server.asked[-1]["messages"][-2]["content"]
         told, _, rest = content.partition("STUDENT:")
         code = told.split("---- ")[1].split()[0]
         inside, _, after = rest.partition(f"---- {code}")
@@ -291,4 +293,4 @@ def test_a_correction_that_was_cut_says_so_and_is_asked_for_once(tmp_path: Path)
         asked = tutor(server, tmp_path)
         assert asked.correct([rollout(), rollout()])[1].ended is False
         asked.correct([rollout()])
-        assert len(server.asked) == 1
+        assert sum("went home" in str(body) for body in server.asked) == 1

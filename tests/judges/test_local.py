@@ -38,25 +38,37 @@ def test_sharing_the_rubric_and_the_story_changes_the_work_and_not_the_marks(mod
     assert shared.prefill.tokens < shared.prefill.alone / 5
 
 
-def test_a_mark_is_the_expectation_of_the_models_own_next_token(model: str) -> None:
+def test_a_score_is_the_expectation_of_the_models_own_next_token(model: str) -> None:
     asked = judge(model)
     [verdict] = asked.grade(STORIES[:1])
     ids = torch.tensor([asked._questions(STORIES[0])[1]])
     with torch.no_grad():
-        logits = asked.model(ids).logits[0, -1].double()
-    marks = {t: asked._label_ids[t] for t in asked._label_ids}
-    p = logits.softmax(-1)
-    mass = sum(float(p[t]) for t in marks)
-    expected = sum(int(label) * float(p[t]) for t, label in marks.items()) / mass / 3
+        p = asked.model(ids).logits[0, -1].double().softmax(-1)
+    of_label = {label: sum(float(p[path[0]]) for path in paths) for label, paths in asked._spelling.paths.items()}
+    mass = sum(of_label.values())
+    expected = sum(int(label) * share for label, share in of_label.items()) / mass / 3
     assert verdict.parts["coherence"].score == pytest.approx(expected, abs=1e-5)
     assert verdict.parts["coherence"].mass == pytest.approx(mass, abs=1e-5)
 
 
-def test_a_mark_of_two_tokens_is_refused_and_letters_do(model: str) -> None:
-    with pytest.raises(UserError, match="The mark 10 is more than one token"):
-        Local(model=model, rubric="marks_0_10", device="cpu").grade(STORIES[:1])
-    [verdict] = Local(model=model, rubric="marks_0_10", labels="letters", device="cpu").grade(STORIES[:1])
-    assert "".join(verdict.parts["overall"].probabilities) == "ABCDEFGHIJK"
+def test_a_label_of_two_tokens_is_a_product_and_one_keeps_what_does_not_go_on(model: str) -> None:
+    asked = Local(model=model, rubric="marks_0_10", device="cpu", least_mass=0.0)
+    [verdict] = asked.grade(STORIES[:1])
+    questions = asked._questions(STORIES[0])
+    root = questions[0]
+    digits = [token for token in range(len(asked.tokenizer)) if asked.tokenizer.decode([token])[:1].isdigit()]
+
+    def after(*said: int) -> torch.Tensor:
+        with torch.no_grad():
+            return asked.model(torch.tensor([[*root, *said]])).logits[0, -1].double().softmax(-1)
+
+    [zero], ones = asked._encode("0"), [asked._encode("1")[0], asked._encode(" 1")[0]]
+    ten = sum(float(after()[one] * after(one)[zero]) for one in ones)
+    only_one = sum(float(after()[one] * (1 - after(one)[digits].sum())) for one in ones)
+    part = verdict.parts["overall"]
+    assert part.mass
+    assert part.probabilities["10"] * part.mass == pytest.approx(ten, abs=1e-6)
+    assert part.probabilities["1"] * part.mass == pytest.approx(only_one, abs=1e-6)
 
 
 def test_a_verdict_is_replayed_without_the_model(model: str, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from tutelage import nursery
 from tutelage.errors import UserError
 from tutelage.judges.common.base import Rollout
-from tutelage.judges.common.escaping import filled, tamed
-from tutelage.judges.common.rubric import SHIPPED, Instructions, Rubric, conversations, load, turns
+from tutelage.judges.common.escaping import escaped, filled
+from tutelage.judges.common.prompts import conversations, turns
+from tutelage.judges.common.rubric import SHIPPED, Instructions, Rubric, load
 from tutelage.judges.common.scores import expected
 from tutelage.judges.rules import Rules
 
@@ -67,7 +68,7 @@ def test_every_shipped_rubric_is_complete_and_keeps_the_text_in_its_place(name: 
         [message] = turns(asked, rollout)
         told = [message["content"]]
     else:
-        told = [messages[0]["content"] for messages in conversations(asked, rollout, "numbers")]
+        told = ["\n".join(m["content"] for m in messages) for messages in conversations(asked, rollout, "numbers")]
         assert len(told) == len(asked.criteria)
     for text in told:
         assert "A‹|im_end|›B [cut at the length limit]" in text
@@ -87,6 +88,6 @@ def test_somebodys_own_rubric_is_named_by_its_path_and_mistakes_are_explained(tm
 
 
 def test_words_and_marks_survive_taming_and_a_template_is_filled_once() -> None:
-    assert tamed("\"Hello,\" said Zoë. It's 3 o'clock!\nYes.") == "\"Hello,\" said Zoë. It's 3 o'clock!\nYes."
-    assert tamed("a\u200bb\x00c\u202ed [SYSTEM] [/INST]") == "a b c d (SYSTEM) (/INST)"
+    assert escaped("\"Hello,\" said Zoë. It's 3 o'clock!\nYes.") == "\"Hello,\" said Zoë. It's 3 o'clock!\nYes."
+    assert escaped("a\u200bb\x00c\u202ed [SYSTEM] [/INST]") == "a b c d (SYSTEM) (/INST)"
     assert filled("{prompt}|{text}", Rollout(prompt="{text}", text="{code}", ended=True)) == "{text}|{code}"

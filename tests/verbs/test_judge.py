@@ -156,7 +156,7 @@ def test_a_judge_that_stays_away_ends_it_and_nothing_is_lost(model: str, tmp_pat
     settings = {"tasks": tasks, "pairs": pairs(tmp_path / "suite"), "out": tmp_path / "out", "quiet": True}
     with judge_server("text") as server:
         server.trouble = lambda number, body: (503, b"busy") if number > 12 else None
-        with pytest.raises(Unavailable, match="run the same command again; it goes on where it stopped"):
+        with pytest.raises(Unavailable, match="run the same command again; it resumes where it stopped"):
             evaluate([model], **settings, judge=of(server))
         assert (tmp_path / "out" / "minimal_pairs-suite.json").exists()
         assert not list((tmp_path / "out").glob("stories-*"))

@@ -11,48 +11,54 @@ from pydantic import Field
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
 from tutelage.judges.common.base import Correction, OnAnswer, Rollout, Verdict, ignore_answer
-from tutelage.judges.common.corrections import correction_of
+from tutelage.judges.common.chat import Chat
 from tutelage.judges.common.http import Refused, Servers
-from tutelage.judges.common.protocols import CONTINUE, Marker, seed_of, written
-from tutelage.judges.common.rubric import Instructions, Rubric, load, turns
+from tutelage.judges.common.probe import Probe, of_this_text
+from tutelage.judges.common.protocols import Asker
+from tutelage.judges.common.rubric import Instructions, Rubric, load
+from tutelage.judges.common.writer import Writer
 from tutelage.recipe import Section
-
-TRIES = 2  # of a tutor whose reply is no continuation
 
 
 class Settings(Section):
-    """Where the server is, what is asked, and how much at once."""
+    """Where the server is, what it is asked, and how much at once."""
 
     url: str = "http://localhost:8000/v1"
     """Its address; several of the same kind, separated by commas, share the load."""
     model: str = ""
     """As the server calls it; empty is the only one that it serves."""
     key_from: str = ""
-    """The environment variable that holds the server's key. The key itself belongs into no recipe."""
+    """The environment variable that holds the server's key: TUTELAGE_... or JUDGE_..., others need --allow-key."""
     rubric: str = ""
     """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
     labels: Literal["numbers", "letters"] = "numbers"
-    """What marks are called. Letters are one token each in every model; 10 is two in some."""
-    answers: Literal["auto", "token_ids", "top_logprobs", "plain_logprobs", "systemone", "text"] = "auto"
-    """How marks are got; auto tries them in this order."""
+    """What scores are called. Letters are one token each in every model; 10 is two in some."""
+    examples: bool = True
+    """Show the rubric's worked examples. Small models need them; a large one may do without and be faster."""
+    least_mass: float = Field(default=0.5, ge=0, le=1)
+    """Least probability on the labels; a verdict with less is unscorable."""
+    answers: Literal["auto", "token_ids", "top_logprobs", "plain_logprobs", "systemone", "constrained", "text"] = "auto"
+    """The protocol by which scores are got; auto tries them in this order."""
     concurrency: int = Field(default=64, ge=1)
     """Requests under way at once."""
     timeout: float = Field(default=60.0, gt=0)
-    """Seconds to wait for a reply."""
+    """Seconds for a whole reply."""
     retries: int = Field(default=6, ge=0)
-    """Times that a failed request is tried again before the run stops."""
+    """Retries of a failed request before the run stops."""
     backoff: float = Field(default=0.5, ge=0)
     """Seconds before the first retry; twice as many before each further one, up to 30."""
     max_new: int = Field(default=256, ge=1)
     """Longest correction, in the tutor's tokens."""
+    thinking: int = Field(default=2048, ge=0)
+    """Tokens that a model which thinks before it answers in text may have for its thinking."""
     temperature: float = Field(default=1.0, ge=0)
-    """At which a tutor writes."""
+    """Sampling temperature of a tutor."""
     top_p: float = Field(default=0.8, gt=0, le=1)
-    """The most probable tokens that a tutor chooses from."""
+    """A tutor samples from the most probable tokens that hold this share."""
 
 
 class Endpoint:
-    """Marks by a rubric, or corrects by instructions; both through the same servers."""
+    """Scores by a rubric, or corrects by instructions; both through the same servers."""
 
     roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
 
@@ -66,22 +72,23 @@ class Endpoint:
             backoff=chosen.backoff,
             concurrency=chosen.concurrency,
         )
+        self._known: Mapping[str, Any] | None = None
 
     @cached_property
-    def asked(self) -> Rubric | Instructions:
-        """The file of what is asked: marks or corrections."""
-        return load(self.settings.rubric or "story")
+    def rubric(self) -> Rubric | Instructions:
+        """The file of what is asked: scores or corrections."""
+        return load(self.settings.rubric or "story", examples=self.settings.examples)
 
     @property
     def fingerprint(self) -> str:
-        """Of model, wording and what decides an answer; where the server stands does not."""
+        """Of model, wording and settings that decide an answer; not of the server's address."""
         chosen = self.settings
         how = (
-            {"labels": chosen.labels, "answers": chosen.answers}
-            if isinstance(self.asked, Rubric)
+            {"labels": chosen.labels, "answers": chosen.answers, "least_mass": chosen.least_mass}
+            if isinstance(self.rubric, Rubric)
             else {"max_new": chosen.max_new, "temperature": chosen.temperature, "top_p": chosen.top_p}
         )
-        return fingerprint(["endpoint", 1, chosen.model, self.asked.model_dump(), how])
+        return fingerprint(["endpoint", 2, chosen.model, self.rubric.model_dump(), how])
 
     @property
     def models(self) -> Sequence[str]:
@@ -90,26 +97,54 @@ class Endpoint:
 
     @property
     def about(self) -> str:
-        """Who marks, and by what."""
-        does = "marks by" if isinstance(self.asked, Rubric) else "corrects by"
+        """Model, address and rubric."""
+        does = "marks by" if isinstance(self.rubric, Rubric) else "corrects by"
         return f"{self.settings.model or 'the model'} at {self.settings.url} {does} {self.settings.rubric or 'story'}"
 
+    def restore(self, identity: Mapping[str, Any]) -> None:
+        """Ask by the protocol of a stored identity."""
+        self._known = identity
+
     def identity(self) -> Mapping[str, Any]:
-        """The model that is served, the server's version, and the way its marks are got."""
+        """The model that is served, the server's version, the protocol, and each protocol that it refused with why."""
         return self._reached
 
     @cached_property
     def _reached(self) -> dict[str, Any]:
         versions = sorted({self._version(url) for url in self.servers.urls} - {""})
-        found = {"model": self._model} | ({"server": ", ".join(versions)} if versions else {})
-        return found | ({"answers": self._marker.way} if isinstance(self.asked, Rubric) else {})
+        facts = {"model": self._model} | ({"server": ", ".join(versions)} if versions else {})
+        if isinstance(self.rubric, Rubric):
+            probe = self._probed
+            facts |= probe.facts
+            if self._known is not None:
+                return facts | {name: self._known[name] for name in ("refused",) if name in self._known}
+            refused = "; ".join(f"{name}: {reason}" for name, reason in probe.refused.items())
+            return facts | ({"refused": refused} if refused else {})
+        return facts | self._writer.chat.dialect
 
     @cached_property
-    def _marker(self) -> Marker:
-        assert isinstance(self.asked, Rubric)
-        marker = Marker(self.servers, self._model, self.asked, self.settings.labels)
-        marker.find_way(self.settings.answers)
-        return marker
+    def _probed(self) -> Probe:
+        chosen = self.settings
+        assert isinstance(self.rubric, Rubric)
+        asker = Asker(Chat(self.servers, self._model), self.rubric, chosen.labels, chosen.least_mass)
+        probe = Probe(asker, chosen.thinking)
+        if self._known is not None:
+            probe.restore(self._known)
+        else:
+            probe.find(chosen.answers)
+        return probe
+
+    @cached_property
+    def _writer(self) -> Writer:
+        chosen = self.settings
+        assert isinstance(self.rubric, Instructions)
+        sampling = {"temperature": chosen.temperature, "top_p": chosen.top_p}
+        writer = Writer(Chat(self.servers, self._model), self.rubric, chosen.max_new, **sampling)
+        if self._known is not None:
+            writer.chat.restore(dict(self._known))
+        else:
+            writer.find(chosen.thinking)
+        return writer
 
     @cached_property
     def _model(self) -> str:
@@ -125,53 +160,40 @@ class Endpoint:
         return served.pop()
 
     def _served(self, url: str) -> list[str]:
-        try:
-            return self.servers.ask(
-                "/models", None, lambda reply: [one["id"] for one in reply["data"]], url=url, trying=True
-            )
-        except Refused:
-            return []
+        def names(reply: Any) -> list[str]:
+            return [str(model["id"]) for model in reply["data"]]
+
+        return self._facts(url, "/models", names, root=False) or []
 
     def _version(self, url: str) -> str:
+        """vLLM tells its version, llama.cpp its build."""
+        version = self._facts(url, "/version", lambda reply: str(reply["version"]), root=True)
+        return version or self._facts(url, "/props", lambda reply: f"llama.cpp {reply['build_info']}", root=True) or ""
+
+    def _facts(self, url: str, path: str, read: Callable[[Any], Any], *, root: bool) -> Any:
         try:
-            return self.servers.ask(
-                "/version", None, lambda reply: str(reply["version"]), url=url, root=True, trying=True
-            )
-        except Refused:
-            return ""
+            return self.servers.ask(path, None, read, url=url, root=root, trying=True)
+        except Refused as refused:
+            if refused.status == 401:
+                raise UserError(
+                    f"{url} does not let us in (status 401)",
+                    "A key that the server accepts",
+                    "Set the environment variable that judge.key_from names",
+                ) from refused
+            return None
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """A verdict for each, many under way at once."""
-        if not isinstance(self.asked, Rubric):
+        """A verdict for each, many requests at once."""
+        if not isinstance(self.rubric, Rubric):
             raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
-        return self.servers.each(rollouts, _timed(self._marker.verdict), on_answer)
+        asker = self._probed.asker
+        return self.servers.each(rollouts, _timed(lambda rollout: of_this_text(asker, rollout)), on_answer)
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each."""
-        if not isinstance(self.asked, Instructions):
+        if not isinstance(self.rubric, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
-        assert self._model
-        return self.servers.each(rollouts, _timed(self._correction), on_answer)
-
-    def _correction(self, rollout: Rollout) -> Correction:
-        assert isinstance(self.asked, Instructions)
-        messages, chosen = turns(self.asked, rollout), self.settings
-        body: dict[str, Any] = {"model": self._model, "messages": messages, "max_tokens": chosen.max_new}
-        body |= {"temperature": chosen.temperature, "top_p": chosen.top_p}
-        body |= CONTINUE if messages[-1]["role"] == "assistant" else {}
-        correction = None
-        for attempt in range(TRIES):
-            try:
-                said, ended = self.servers.ask(
-                    "/chat/completions", body | {"seed": seed_of(rollout) + attempt}, written
-                )
-            except Refused as refused:
-                return Correction(text=None, reason=f"the server refused the request ({refused})")
-            correction = correction_of(rollout, said, ended=ended)
-            if correction.text is not None:
-                break
-        assert correction
-        return correction
+        return self.servers.each(rollouts, _timed(self._writer.correction), on_answer)
 
 
 def _timed(ask: Callable[[Rollout], Any]) -> Callable[[Rollout], Any]:

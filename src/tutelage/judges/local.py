@@ -1,5 +1,5 @@
-"""A chat model in this process: marks from the probabilities of the labels, in one prefill and no decoding; corrections
-by sampling."""
+"""A chat model in this process: scores from the probabilities of the labels, in one prefill and no decoding;
+corrections by sampling."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,26 +11,31 @@ from tutelage.errors import UserError
 from tutelage.files import fingerprint
 from tutelage.judges.common.base import Correction, OnAnswer, Rollout, Verdict, ignore_answer
 from tutelage.judges.common.corrections import correction_of
-from tutelage.judges.common.escaping import code_of
-from tutelage.judges.common.labels import label_ids
-from tutelage.judges.common.rubric import Instructions, Message, Rubric, conversations, labels_of, load, turns
+from tutelage.judges.common.escaping import Escape, code_of, escape_of
+from tutelage.judges.common.labels import Spelling, spelling_of
+from tutelage.judges.common.prompts import Message, conversations, turns
+from tutelage.judges.common.rubric import Instructions, Rubric, labels_of, load
 from tutelage.judges.common.scores import criterion_score, verdict_of
 from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """Which model, and what it is asked."""
+    """The model, and what it is asked."""
 
     model: str
     """A chat model: a folder or a Hub name."""
     rubric: str = ""
     """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
     labels: Literal["numbers", "letters"] = "numbers"
-    """What marks are called. Letters are one token each in every model; 10 is two in some."""
+    """What scores are called."""
+    examples: bool = True
+    """Show the rubric's worked examples. Small models need them; a large one may do without and be faster."""
+    least_mass: float = Field(default=0.5, ge=0, le=1)
+    """Least probability on the labels; a verdict with less is unscorable."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Numbers of the forward pass."""
+    """Precision of the forward pass."""
     batch: int = Field(default=16, ge=1)
     """Texts read at once."""
     share: bool = True
@@ -38,13 +43,13 @@ class Settings(Section):
     max_new: int = Field(default=256, ge=1)
     """Longest correction, in the tutor's tokens."""
     temperature: float = Field(default=1.0, gt=0)
-    """At which a tutor writes."""
+    """Sampling temperature of a tutor."""
     top_p: float = Field(default=0.8, gt=0, le=1)
-    """The most probable tokens that a tutor chooses from."""
+    """A tutor samples from the most probable tokens that hold this share."""
 
 
 class Local:
-    """Marks by a rubric, or corrects by instructions. The model is loaded when it is first asked."""
+    """Scores by a rubric, or corrects by instructions. The model is loaded at the first request."""
 
     roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
 
@@ -52,16 +57,20 @@ class Local:
         self.settings = Settings(**settings)
 
     @cached_property
-    def asked(self) -> Rubric | Instructions:
-        """The file of what is asked: marks or corrections."""
-        return load(self.settings.rubric or "story")
+    def rubric(self) -> Rubric | Instructions:
+        """The file of what is asked: scores or corrections."""
+        return load(self.settings.rubric or "story", examples=self.settings.examples)
 
     @property
     def fingerprint(self) -> str:
         """Of model, wording and what decides an answer."""
         chosen = self.settings
-        how = [chosen.labels] if isinstance(self.asked, Rubric) else [chosen.max_new, chosen.temperature, chosen.top_p]
-        return fingerprint(["local", 1, chosen.model, chosen.dtype, self.asked.model_dump(), how])
+        how = (
+            [chosen.labels, chosen.least_mass]
+            if isinstance(self.rubric, Rubric)
+            else [chosen.max_new, chosen.temperature, chosen.top_p]
+        )
+        return fingerprint(["local", 2, chosen.model, chosen.dtype, self.rubric.model_dump(), how])
 
     @property
     def models(self) -> Sequence[str]:
@@ -70,8 +79,8 @@ class Local:
 
     @property
     def about(self) -> str:
-        """Who marks, and by what."""
-        does = "marks by" if isinstance(self.asked, Rubric) else "corrects by"
+        """Model and rubric."""
+        does = "marks by" if isinstance(self.rubric, Rubric) else "corrects by"
         return f"{self.settings.model} in this process {does} {self.settings.rubric or 'story'}"
 
     def identity(self) -> Mapping[str, Any]:
@@ -82,7 +91,7 @@ class Local:
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
         """A verdict for each; texts of like length are read together."""
-        if not isinstance(self.asked, Rubric):
+        if not isinstance(self.rubric, Rubric):
             raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
         questions = [self._questions(rollout) for rollout in rollouts]
         order = sorted(range(len(rollouts)), key=lambda place: len(questions[place][0]))
@@ -97,17 +106,16 @@ class Local:
     def _verdicts(self, questions: list[list[list[int]]]) -> list[Verdict]:
         from tutelage.models.precision import double
 
-        assert isinstance(self.asked, Rubric)
-        labels, verdicts = self.settings.labels, []
+        assert isinstance(self.rubric, Rubric)
+        labels, verdicts, nodes = self.settings.labels, [], self._spelling.nodes
         for of_story in double(self.prefill.logs(questions, self._opening)).exp():
             parts = {}
-            for one, p in zip(self.asked.criteria, of_story):
-                found = dict.fromkeys(labels_of(one, labels), 0.0)
-                for token, label in self._label_ids.items():
-                    if label in found:
-                        found[label] += float(p[token])
-                parts[one.name] = criterion_score(one, labels, found)
-            verdicts.append(verdict_of(parts))
+            for place, criterion in enumerate(self.rubric.criteria):
+                after = dict(zip(nodes, of_story[place * len(nodes) : (place + 1) * len(nodes)]))
+                found = self._spelling.probabilities(after, self._digits)
+                names = labels_of(criterion, labels)
+                parts[criterion.name] = criterion_score(criterion, labels, {name: found[name] for name in names})
+            verdicts.append(verdict_of(parts, self.settings.least_mass))
         return verdicts
 
     @cached_property
@@ -144,15 +152,24 @@ class Local:
     def _pad(self) -> int:
         return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
 
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
     @cached_property
-    def _label_ids(self) -> dict[int, str]:
-        assert isinstance(self.asked, Rubric)
-        labels = {label for one in self.asked.criteria for label in labels_of(one, self.settings.labels)}
+    def _spelling(self) -> Spelling:
+        assert isinstance(self.rubric, Rubric)
+        labels = {label for one in self.rubric.criteria for label in labels_of(one, self.settings.labels)}
+        return spelling_of(self._encode, self.rubric.answer, sorted(labels))
 
-        def encode(text: str) -> list[int]:
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    @cached_property
+    def _digits(self) -> list[int]:
+        """Tokens with which a number goes on."""
+        tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        return [place for place, token in enumerate(tokens) if token and token[0] in "0123456789"]
 
-        return label_ids(encode, self.asked.answer, sorted(labels))
+    @cached_property
+    def _escape(self) -> Escape:
+        return escape_of(self.tokenizer.get_added_vocab())
 
     @cached_property
     def _opening(self) -> list[int]:
@@ -165,19 +182,23 @@ class Local:
         return rows[0][:length]
 
     def _questions(self, rollout: Rollout) -> list[list[int]]:
-        assert isinstance(self.asked, Rubric)
-        return [self._ids(messages) for messages in conversations(self.asked, rollout, self.settings.labels)]
+        """Ids of each criterion's conversation, once for each place that has to be read for its labels."""
+        assert isinstance(self.rubric, Rubric)
+        spelling = self._spelling
+        space = spelling.before[-1:] if spelling.space else ()
+        asked = conversations(self.rubric, rollout, self.settings.labels, escape=self._escape)
+        return [[*ids, *space, *node] for ids in map(self._ids, asked) for node in spelling.nodes]
 
     def _ids(self, messages: list[Message]) -> list[int]:
         continues = messages[-1]["role"] == "assistant"
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=not continues, continue_final_message=continues
         )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._encode(text)
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each, its chance a function of the text."""
-        if not isinstance(self.asked, Instructions):
+        if not isinstance(self.rubric, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
         corrections: list[Correction] = []
         for start in range(0, len(rollouts), self.settings.batch):
@@ -189,11 +210,11 @@ class Local:
     def _corrections(self, rollouts: Sequence[Rollout]) -> list[Correction]:
         from tutelage.models.sampling import sample
 
-        assert isinstance(self.asked, Instructions)
+        assert isinstance(self.rubric, Instructions)
         chosen = self.settings
         written = sample(
             self.model,
-            [self._ids(turns(self.asked, rollout)) for rollout in rollouts],
+            [self._ids(turns(self.rubric, rollout, self._escape)) for rollout in rollouts],
             max_new=chosen.max_new,
             temperature=chosen.temperature,
             top_p=chosen.top_p,

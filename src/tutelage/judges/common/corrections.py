@@ -1,9 +1,9 @@
-"""What a tutor wrote, read strictly: a continuation and nothing else."""
+"""A tutor's reply, read strictly: a continuation and nothing else."""
 
 import re
 
 from tutelage.judges.common.base import Correction, Rollout
-from tutelage.judges.common.escaping import CUT, code_of, tamed
+from tutelage.judges.common.escaping import CUT, code_of, escaped
 
 REMARK = re.compile(
     r"\W*(?:(?:sure|certainly|of course|okay|ok|absolutely)\b[,.!: ]|here(?:'s| is| are)\b[^.\n]{0,60}"
@@ -13,7 +13,7 @@ REMARK = re.compile(
     re.IGNORECASE,
 )
 LATER = re.compile(
-    r"\n\W*(?:note|explanation|changes?(?: made)?|corrections?|i (?:corrected|changed|fixed))\b[^\n]{0,40}[:.]"
+    r"\n[^\w\n]*(?:note|explanation|changes?(?: made)?|corrections?|i (?:corrected|changed|fixed))\b[^\n]{0,40}[:.]"
     r"|\b(?:partial text|student (?:completion|continuation)|corrected (?:completion|continuation|version))\s*:",
     re.IGNORECASE,
 )
@@ -26,7 +26,7 @@ REFUSAL = re.compile(
 
 def correction_of(rollout: Rollout, said: str, *, ended: bool) -> Correction:
     """The reply as a continuation of the prompt, or the reason why it is none."""
-    text, prompt = tamed(said), tamed(rollout.prompt)
+    text, prompt = escaped(said), escaped(rollout.prompt)
     if prompt and text.startswith(prompt):
         text = text[len(prompt) :]
     text = text.strip()

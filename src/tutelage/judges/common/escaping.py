@@ -1,17 +1,27 @@
-"""The student's text inside a prompt: between two lines with a code that it cannot know, and with nothing that could
-pass for a special token of a chat template."""
+"""The student's text inside a prompt: between two lines with a code that it cannot know, and with nothing in it that a
+server's tokenizer could read as a special token of a chat template."""
 
 import hashlib
 import re
+from collections.abc import Callable, Iterable
 
 from tutelage.judges.common.base import Rollout
 
 CUT = "[cut at the length limit]"
-# <|im_end|>, </s>, <end_of_turn>, [INST]: a server's tokenizer reads these in a message, too.
-ANGLES = str.maketrans({"<": "‹", ">": "›"})
-BRACKETED = re.compile(r"\[(/?[A-Z_]{2,})\]")
-UNSEEN = re.compile(r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# <|im_end|>, </s>, <end_of_turn>, ◁think▷
+ANGLES = str.maketrans({"<": "‹", ">": "›", "◁": "‹", "▷": "›", "＜": "‹", "＞": "›"})
+# [INST], [gMASK], [|endofturn|], [control_8]: one word in brackets with capitals, bars, underscores or digits in it.
+BRACKETED = re.compile(r"\[(?=[^\[\]\s]{0,40}(?:[A-Z]{2}|[|_~\d]))([^\[\]\s]{1,40})\]")
+# [e~[, ]~b], ]~!b[
+TILDED = re.compile(r"[\[\]](?=[^\[\]\s]{0,6}~)([^\[\]\s]{1,8})[\[\]]")
+# Controls, soft hyphen, marks of direction, invisible letters and joiners, tag characters, private use, surrogates.
+UNSEEN = re.compile(
+    r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ue000-\uf8ff"
+    r"\U0001d173-\U0001d17a\U000e0000-\U0010ffff]"
+)
 PLACE = re.compile(r"\{(\w+)\}")
+Escape = Callable[[str], str]
 
 
 def code_of(rollout: Rollout) -> str:
@@ -25,17 +35,43 @@ def code_of(rollout: Rollout) -> str:
         count += 1
 
 
-def tamed(text: str) -> str:
-    """The text, special tokens and invisible characters defused; words and marks as they were.
+def visible(text: str) -> str:
+    """Text of a model or a server for a terminal or a message: no control, invisible or direction character."""
+    return UNSEEN.sub(" ", text)
 
-    >>> tamed("The end.<|im_end|> [INST] 3")
+
+def escaped(text: str) -> str:
+    """The text without special tokens of the known families and without invisible characters; words as they were.
+
+    >>> escaped("The end.<|im_end|> [INST] 3")
     'The end.‹|im_end|› (INST) 3'
     """
-    return BRACKETED.sub(r"(\1)", UNSEEN.sub(" ", text).translate(ANGLES)).strip()
+    text = visible(text).translate(ANGLES)
+    return TILDED.sub(r"(\1)", BRACKETED.sub(r"(\1)", text)).strip()
 
 
-def filled(template: str, rollout: Rollout) -> str:
-    """A template with {prompt}, {text} and {code} in their places. What is put in is not looked at again."""
-    text = tamed(rollout.text) + ("" if rollout.ended else f" {CUT}")
-    places = {"prompt": tamed(rollout.prompt), "text": text, "code": code_of(rollout)}
-    return PLACE.sub(lambda found: places.get(found[1], found[0]), template)
+def escape_of(added: Iterable[str]) -> Escape:
+    """`escaped`, and every string of a tokenizer's added vocabulary broken up by a space behind its first character."""
+    tokens = sorted({token.strip() for token in added if len(token.strip()) > 1}, key=len, reverse=True)
+    if not tokens:
+        return escaped
+    # As long as one is there: breaking one up can bring another together with what stands beside it.
+    pattern = re.compile("|".join(map(re.escape, tokens)), re.IGNORECASE)
+
+    def escape(text: str) -> str:
+        text = escaped(text)
+        for _ in range(8):
+            broken = pattern.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
+            if broken == text:
+                return text
+            text = broken
+        return pattern.sub(" ", text)
+
+    return escape
+
+
+def filled(template: str, rollout: Rollout, escape: Escape = escaped) -> str:
+    """A template with {prompt}, {text} and {code} filled in, once: what is put in is not a template."""
+    text = escape(rollout.text) + ("" if rollout.ended else f" {CUT}")
+    places = {"prompt": escape(rollout.prompt), "text": text, "code": code_of(rollout)}
+    return PLACE.sub(lambda place: places.get(place[1], place[0]), template)

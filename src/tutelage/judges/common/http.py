@@ -1,42 +1,66 @@
-"""Asking servers: several share the load, failures are asked again with growing pauses, the key is told to nobody."""
+"""Requests to servers: several share the load, passing failures are retried, and the key is shown nowhere."""
 
-import os
+import json
 import random
-import re
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tutelage.errors import UserError
 from tutelage.judges.common.base import Unavailable
+from tutelage.judges.common.escaping import visible
+from tutelage.judges.common.keys import Redaction, key_in
+from tutelage.judges.common.transport import Broken, Transport
 
 LONGEST_PAUSE = 30.0
-AGAIN = {408, 425, 429}  # and everything from 500 on
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+RETRIED = {408, 425, 429}  # and everything from 500 on, apart from ...
+NEVER = {501, 505, 506, 510, 511}  # ... "not implemented" and its like
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+PROBES = 3  # times that a reply must lack what a protocol needs before the server counts as not having it
+SHOWN = 200  # characters of a server's words in a message
 A = TypeVar("A")
 B = TypeVar("B")
 
 
 class Refused(Exception):
-    """The server understood that it will not answer this: a status from 300 to 499."""
+    """The server will not answer this request: a status from 300 to 499, or 501, or a reply of another shape.
+
+    said: the server's words, without the key, up to 2,000 characters
+    """
 
     def __init__(self, status: int, said: str) -> None:
         self.status, self.said = status, said
-        super().__init__(f"{status}: {said}")
+        super().__init__(f"{status}: {said[:SHOWN]}")
+
+
+class Failed(Unavailable):
+    """A server did not answer after all retries. status: of its last reply; 0 where there was none."""
+
+    status = 0
 
 
 class _Stopped(Exception):
     """Another request has failed for good; this one need not be tried again."""
 
 
+class _Again(Exception):
+    """Worth another try. wait: seconds that the server asked for."""
+
+    def __init__(self, reason: str, status: int = 0, wait: float = 0.0) -> None:
+        self.reason, self.status, self.wait = reason, status, wait
+        super().__init__(reason)
+
+
 class Servers:
     """Addresses that serve one model.
 
-    retries: times that a request is tried again; backoff: seconds before the first of them, twice as many before each
-             further one, a random half of it left out so that requests do not come back all at once
+    timeout: seconds for a whole reply; retries: after a failed request; backoff: seconds before the first retry,
+    doubled before each further one, a random half of it left out so that requests do not come back all at once
     """
 
     def __init__(
@@ -45,9 +69,11 @@ class Servers:
         self.urls = [_checked(url) for url in urls]
         if not self.urls:
             raise UserError("No address of a server was named", "judge.url=http://localhost:8000/v1", "")
-        self._key = _key(key_from)
+        self._key = key_in(key_from)
+        self.redacted = Redaction(self._key)
+        _warn_of_plain_http(self.urls, bool(self._key))
         self.timeout, self.retries, self.backoff, self.concurrency = timeout, retries, backoff, concurrency
-        self._client: Any = None
+        self._transport: Transport | None = None
         self._busy = dict.fromkeys(self.urls, 0)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -64,37 +90,44 @@ class Servers:
     ) -> A:
         """What `read` makes of the reply to a request. url: one server in place of any. root: without the /v1.
 
-        A reply that cannot be read is the server's failure, not the text's, and asked for again; but where we are
-        `trying` what a server can do, it says that it cannot do this: Refused.
+        A reply that cannot be read is the server's failure, not the text's: it is asked for again. While `trying` what
+        a server can do, one that stays unreadable means that it cannot do this: Refused.
         """
-        tried = reason = ""
-        for attempt in range(self.retries + 1):
-            if attempt and self._stop.wait(self._pause(attempt)):
+        tried, failure, unreadable = "", _Again("not asked"), 0
+        for attempt in range(self.retries + 1 + (PROBES - 1) * trying):
+            if attempt and self._stop.wait(max(self._pause(attempt), failure.wait)):
                 raise _Stopped
             tried = url or self._least_busy(but=tried)
             try:
                 return read(self._once(tried, path, body, root))
-            except _Again as failure:
-                reason = failure.reason
+            except _Again as again:
+                failure = again
+                if attempt >= self.retries:
+                    break
             except MALFORMED as error:
-                if trying:
-                    raise Refused(200, f"{type(error).__name__}: {error}") from error
-                reason = f"its reply cannot be read ({type(error).__name__} in {path})"
-        raise Unavailable(
-            f"{tried} did not answer in {self.retries + 1} attempts: {reason}",
-            "A server that answers; no mark was made up, and what has been said is stored",
-            "Look after the server, then run the same command again; it goes on where it stopped",
+                unreadable += 1
+                if trying and unreadable >= PROBES:
+                    raise Refused(200, f"its reply lacks what is needed ({type(error).__name__})") from error
+                failure = _Again(f"its reply cannot be read ({type(error).__name__} in {path})")
+                if not trying and attempt >= self.retries:
+                    break
+        failed = Failed(
+            f"{tried} did not answer in {self.retries + 1} attempts: {failure.reason}",
+            "A server that answers; no score was invented, and the answers so far are stored",
+            "Look at the server, then run the same command again; it resumes where it stopped",
         )
+        failed.status = failure.status
+        raise failed
 
-    def each(self, items: Sequence[A], ask: Callable[[A], B], keep: Callable[[int, B], None]) -> list[B]:
-        """`ask` of every item, many at once; `keep` is called here, by one thread, as answers arrive."""
+    def each(self, items: Sequence[A], ask: Callable[[A], B], on_answer: Callable[[int, B], None]) -> list[B]:
+        """`ask` of every item, many at once; `on_answer` is called by one thread, as answers arrive."""
         answers: dict[int, B] = {}
 
         def take(future: Future[B]) -> None:
             place = places[future]
             if place not in answers:
                 answers[place] = future.result()
-                keep(place, answers[place])
+                on_answer(place, answers[place])
 
         self._stop.clear()
         with ThreadPoolExecutor(self.concurrency) as pool:
@@ -112,42 +145,34 @@ class Servers:
         return [answers[place] for place in range(len(items))]
 
     def _once(self, url: str, path: str, body: dict[str, Any] | None, root: bool) -> Any:
-        httpx = _httpx()
         address = (url.removesuffix("/v1") if root else url) + path
         self._count(url, 1)
         try:
-            reply = self._connected().request("POST" if body is not None else "GET", address, json=body)
-        except httpx.TimeoutException as error:
-            raise _Again(f"no reply within {self.timeout:g} s") from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _Again(self._hidden(f"{type(error).__name__}: {error}")) from error
+            reply = self._connected().exchange("POST" if body is not None else "GET", address, body)
+        except Broken as error:
+            raise _Again(self._words(str(error))[:SHOWN]) from None
         finally:
             self._count(url, -1)
-        said = self._hidden(reply.text[:200])
-        if reply.status_code in AGAIN or reply.status_code >= 500:
-            raise _Again(f"status {reply.status_code}: {said}")
-        if reply.status_code in (401, 403):
-            raise UserError(
-                f"{url} does not let us in (status {reply.status_code})",
-                "A key that the server accepts",
-                "Set the environment variable that judge.key_from names",
-            )
-        if reply.status_code >= 300:
-            raise Refused(reply.status_code, said)
-        return reply.json()
+        if 200 <= reply.status < 300:
+            return self.redacted.everywhere(json.loads(reply.body))
+        said = self._words(reply.body.decode("utf-8", "replace"))
+        if reply.status in NEVER or not (reply.status in RETRIED or reply.status >= 500):
+            raise Refused(reply.status, said[:2000])
+        raise _Again(f"status {reply.status}: {said[:SHOWN]}", reply.status, reply.retry_after)
 
-    def _connected(self) -> Any:
+    def _words(self, text: str) -> str:
+        """A server's words for a message: the key hidden before anything is cut, and nothing that moves the cursor."""
+        return visible(self.redacted(text))
+
+    def _connected(self) -> Transport:
         with self._lock:
-            if self._client is None:
-                httpx = _httpx()
-                headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-                limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-                self._client = httpx.Client(headers=headers, timeout=self.timeout, limits=limits)
-                weakref.finalize(self, self._client.close)
-            return self._client
+            if self._transport is None:
+                self._transport = Transport(self._key, self.timeout, self.concurrency)
+                weakref.finalize(self, self._transport.client.close)
+            return self._transport
 
     def _least_busy(self, but: str) -> str:
-        """The server with the fewest requests under way; another than the one that has just failed, if there is one."""
+        """The server with the fewest requests under way; not the one that has just failed, if there is another."""
         with self._lock:
             others = [url for url in self.urls if url != but] or self.urls
             return min(others, key=lambda url: self._busy[url])
@@ -159,48 +184,35 @@ class Servers:
     def _pause(self, attempt: int) -> float:
         return min(self.backoff * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)
 
-    def _hidden(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
-
-
-class _Again(Exception):
-    """Worth another try."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
 
 def _checked(url: str) -> str:
     """An address without a password in it: addresses are written to recipes, logs and reports."""
-    parts = urlsplit(url.strip())
-    if parts.username or parts.password or parts.query:
+    url = url.strip()
+    if "@" in url or "?" in url or "#" in url:
         raise UserError(
-            f"The address of {parts.hostname} has a password or a query in it",
-            "A plain address; keys stay in the environment",
+            "The address in judge.url has a password or a query in it",
+            "A plain address such as http://localhost:8000/v1; keys stay in the environment",
             "Put the key into an environment variable and name it in judge.key_from",
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{url!r} is no address of a server", "Such as http://localhost:8000/v1", "")
-    return url.strip().rstrip("/")
-
-
-def _key(variable: str) -> str:
-    if not variable:
-        return ""
-    # The value is not repeated: somebody may have put the key itself here.
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        raise UserError("judge.key_from is not the name of an environment variable", "A name, such as JUDGE_KEY", "")
-    if not (key := os.environ.get(variable, "")):
-        raise UserError(
-            "The environment variable that judge.key_from names is not set", "The server's key in it", "export it first"
-        )
-    return key
-
-
-def _httpx() -> Any:
     try:
-        import httpx
-    except ImportError as error:
-        raise UserError("httpx is not installed", "The extra `judge`", "pip install 'tutelage[judge]'") from error
-    return httpx
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid or not url.isprintable():
+        raise UserError(f"{visible(url)[:SHOWN]!r} is no address of a server", "Such as http://localhost:8000/v1", "")
+    return url.rstrip("/")
+
+
+def _warn_of_plain_http(urls: Sequence[str], has_key: bool) -> None:
+    what = "the key and the texts travel" if has_key else "the texts travel"
+    for url in urls:
+        if url.startswith("http://") and not _on_this_machine(urlsplit(url).hostname or ""):
+            print(f"tutelage: {url} is plain http on another machine: {what} unencrypted.", file=sys.stderr)
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from tutelage.errors import UserError
 from tutelage.files import disk_errors
-from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Rollout, Tutor, Verdict
+from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Resumes, Rollout, Tutor, Verdict
 from tutelage.judges.common.validity import fault
 
 RECENT = 200  # verdicts over which unscorable ones are counted ...
@@ -83,9 +83,7 @@ class Store:
     def write(self, reader: str, key: str, record: dict[str, Any]) -> None:
         """One answer, on the disk when this returns."""
         with disk_errors(self.path):
-            self.connection.execute(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, reader, json.dumps(record, ensure_ascii=False))
-            )
+            self.connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, reader, json.dumps(record)))
 
 
 def _shown(facts: Mapping[str, Any]) -> str:
@@ -154,6 +152,9 @@ class _Stored(Generic[A]):
 
     def introduce(self) -> None:
         """Reach the reader, find out what it is, and hold it to what the store knows."""
+        known = self.store.known(self.fingerprint)
+        if known is not None and isinstance(self.annotator, Resumes):
+            self.annotator.restore(known)
         self.store.introduce(self.fingerprint, self.annotator.about, self.annotator.identity())
 
 

@@ -1,0 +1,93 @@
+"""Chat completions in a server's dialect: how it limits a reply, which parameters it takes, where its text lies."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from tutelage.judges.common.http import Refused, Servers
+from tutelage.judges.common.prompts import Message
+
+CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
+OPTIONAL = ("temperature", "top_p", "seed")  # that some hosted servers refuse
+A = TypeVar("A")
+
+
+class Chat:
+    """Requests to /chat/completions. While `url` is set, that server is being probed.
+
+    room: tokens that a reply may have beyond the answer, for a model that thinks first
+    """
+
+    def __init__(self, servers: Servers, model: str) -> None:
+        self.servers, self.model = servers, model
+        self.url = ""
+        self.limit = "max_tokens"
+        self.left_out: set[str] = set()
+        self.room = 0
+
+    def complete(
+        self, messages: Sequence[Message], read: Callable[[Any], A], *, tokens: int, think: bool = False, **fields: Any
+    ) -> A:
+        """What `read` makes of a completion of at most so many tokens."""
+        while True:
+            body = {"model": self.model, "messages": list(messages), self.limit: tokens + (self.room if think else 0)}
+            body |= {name: value for name, value in fields.items() if name not in self.left_out}
+            body |= CONTINUE if messages[-1]["role"] == "assistant" else {}
+            try:
+                return self.ask("/chat/completions", body, read)
+            except Refused as refused:
+                if not self._adapted(refused):
+                    raise
+
+    def ask(self, path: str, body: dict[str, Any] | None, read: Callable[[Any], A], *, root: bool = False) -> A:
+        """Any other request."""
+        return self.servers.ask(path, body, read, url=self.url, root=root, trying=bool(self.url))
+
+    def _adapted(self, refused: Refused) -> bool:
+        """Whether the refusal names a parameter that can be said otherwise or left out. In the probe only."""
+        if not self.url or refused.status not in (400, 422):
+            return False
+        if "max_completion_tokens" in refused.said and self.limit == "max_tokens":
+            self.limit = "max_completion_tokens"
+            return True
+        named = {name for name in OPTIONAL if name in refused.said} - self.left_out
+        self.left_out |= named
+        return bool(named)
+
+    @property
+    def dialect(self) -> dict[str, str]:
+        """What differs from the usual request, for the identity."""
+        facts = {} if self.limit == "max_tokens" else {"limit": self.limit}
+        facts |= {"left_out": ", ".join(sorted(self.left_out))} if self.left_out else {}
+        return facts | ({"thinks": f"{self.room} tokens"} if self.room else {})
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """The dialect of an identity."""
+        self.limit = str(facts.get("limit", "max_tokens"))
+        self.left_out = {name for name in str(facts.get("left_out", "")).split(", ") if name}
+        self.room = int(str(facts.get("thinks", "0")).split()[0])
+
+
+def written(reply: Any) -> tuple[str, bool]:
+    """The text of a reply, and whether the model ended it. Parts that are not text (thinking) are left out."""
+    choice = reply["choices"][0]
+    content = choice["message"].get("content")
+    if content is None:
+        content = ""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if part.get("type", "text") in ("text", "output_text"))
+    if not isinstance(content, str):
+        raise TypeError("the content is not text")
+    return content, choice.get("finish_reason") != "length"
+
+
+def thinks(reply: Any) -> bool:
+    """Whether a reply was spent on thinking: a field or a part of its own for it, or nothing but a limit reached."""
+    choice = reply["choices"][0]
+    message = choice["message"]
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    if any(part.get("type") not in (None, "text", "output_text") for part in parts):
+        return True
+    return bool(message.get("reasoning_content") or message.get("reasoning")) or (
+        not content and choice.get("finish_reason") == "length"
+    )

@@ -1,0 +1,71 @@
+"""A tutor behind a server: probed like a judge; its errors are never taken for corrections."""
+
+from typing import Any
+
+from tutelage.errors import UserError
+from tutelage.judges.common.base import Correction, Rollout
+from tutelage.judges.common.chat import Chat, written
+from tutelage.judges.common.check import SAMPLES
+from tutelage.judges.common.corrections import correction_of
+from tutelage.judges.common.http import Refused
+from tutelage.judges.common.probe import OF_A_TEXT, changed, find_room
+from tutelage.judges.common.prompts import turns
+from tutelage.judges.common.protocols import seed_of
+from tutelage.judges.common.rubric import Instructions
+from tutelage.judges.common.written import without_thinking
+
+TRIES = 2  # at a reply that is a continuation
+
+
+class Writer:
+    """Asks for corrections. fields: temperature and the like."""
+
+    def __init__(self, chat: Chat, instructions: Instructions, max_new: int, **fields: Any) -> None:
+        self.chat, self.instructions, self.max_new, self.fields = chat, instructions, max_new, fields
+
+    def find(self, thinking: int) -> None:
+        """Ask each server for a sample: parameters that it does not take, or that it is no tutor at all."""
+        for url in self.chat.servers.urls:
+            self.chat.url = url
+            try:
+                find_room(self.chat, turns(self.instructions, SAMPLES[0]), 32, thinking)
+                self._reply(SAMPLES[0], 0)
+            except Refused as refused:
+                raise UserError(
+                    f"{url} gives no corrections ({refused})",
+                    "A chat model behind an OpenAI-compatible API",
+                    "Look at the server's log, at tutor.model and at the address, which ends in /v1 for most servers",
+                ) from refused
+            finally:
+                self.chat.url = ""
+
+    def correction(self, rollout: Rollout) -> Correction:
+        """The reply, if it is a continuation. A refusal is the text's own only if the server still takes a sample."""
+        correction = None
+        for attempt in range(TRIES):
+            try:
+                said, ended = self._reply(rollout, attempt)
+            except Refused as refused:
+                return self._refused(refused)
+            text = without_thinking(said)
+            if text is None:
+                return Correction(text=None, reason="the tutor was still thinking at the length limit")
+            correction = correction_of(rollout, text, ended=ended)
+            if correction.text is not None:
+                break
+        assert correction
+        return correction
+
+    def _refused(self, refused: Refused) -> Correction:
+        if refused.status not in OF_A_TEXT:
+            raise changed(refused) from refused
+        try:
+            self._reply(SAMPLES[0], 0)
+        except Refused as again:
+            raise changed(again) from again
+        return Correction(text=None, reason=f"the server refused this text ({refused})")
+
+    def _reply(self, rollout: Rollout, attempt: int) -> tuple[str, bool]:
+        fields = self.fields | {"seed": seed_of(rollout) + attempt}
+        messages = turns(self.instructions, rollout)
+        return self.chat.complete(messages, written, tokens=self.max_new, think=True, **fields)
