@@ -7,7 +7,6 @@ import pytest
 import torch
 from chat_model import chat_model
 
-from tutelage.errors import UserError
 from tutelage.judges import open_judge, open_tutor
 from tutelage.judges.common.base import Rollout
 from tutelage.judges.local import Local

@@ -155,12 +155,12 @@ def test_a_judge_that_stays_away_ends_it_and_nothing_is_lost(model: str, tmp_pat
     tasks = ["minimal_pairs", "stories"]
     settings = {"tasks": tasks, "pairs": pairs(tmp_path / "suite"), "out": tmp_path / "out", "quiet": True}
     with judge_server("text") as server:
-        server.trouble = lambda number, body: (503, b"busy") if number > 12 else None
+        server.trouble = lambda number, body: (503, b"busy") if number > 36 else None  # the probe takes some
         with pytest.raises(Unavailable, match="run the same command again; it resumes where it stopped"):
             evaluate([model], **settings, judge=of(server))
         assert (tmp_path / "out" / "minimal_pairs-suite.json").exists()
         assert not list((tmp_path / "out").glob("stories-*"))
-        answered = texts_in(server.asked[:12])
+        answered = texts_in(server.asked[:36])
         server.trouble, server.asked = lambda number, body: None, []
         kept, result = evaluate([model], **settings, judge=of(server))
         assert kept.kept and result.value("mark") > 0
