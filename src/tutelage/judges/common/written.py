@@ -8,10 +8,6 @@ from tutelage.judges.common.rubric import Criterion, Labels, Rubric, labels_of
 
 LONGEST = 4000  # characters of a reply that are read
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-THINKING = re.compile(
-    r"<(think|thinking|thought|reasoning|seed:think)>.*?</\1>|\[THINK\].*?\[/THINK\]|◁think▷.*?◁/think▷",
-    re.DOTALL | re.IGNORECASE,
-)
 # A template may have opened the thinking in the prompt: the reply then has the end alone.
 TAGS = "think|thinking|thought|reasoning|seed:think"
 ENDS = re.compile(rf"</(?:{TAGS})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>", re.IGNORECASE)
@@ -25,7 +21,6 @@ DECORATION = re.compile(r"[*_`#\"“”‘’()\[\]{}]|\\boxed")
 
 def without_thinking(said: str) -> str | None:
     """A reply without what a reasoning model thought first; None where it was still thinking at the length limit."""
-    said = THINKING.sub("", said)
     ends = [end.end() for end in ENDS.finditer(said)]
     said = said[ends[-1] :] if ends else said
     return None if BEGINS.search(said) else said
