@@ -17,7 +17,8 @@ from tutelage.files import duration, gigabytes
 from tutelage.models.compatible import require_compatible
 from tutelage.recipe import validated
 from tutelage.runs.watch import StopRequest
-from tutelage.settings.train import Data, Names
+from tutelage.settings.fields import Places
+from tutelage.settings.train import Data
 from tutelage.teachers.cache import Cache, Settings
 from tutelage.teachers.cached.targets import AT_ONCE, Part
 from tutelage.teachers.cached.windows import Reads
@@ -29,7 +30,7 @@ PATIENCE = 1.0  # seconds of work that wait for the disk, about
 class Wanted(Settings):
     """Targets that `tutelage prepare` is to make: `key=value` between the sources."""
 
-    teacher: Names = Field(min_length=1)
+    teacher: Places = Field(min_length=1)
     """One teacher or several: runs, folders or Hub names."""
     phases: int = Field(default=1, ge=1)
     """For context=phases: the data.phases of the runs that will read them."""
