@@ -33,9 +33,10 @@ def cache(corpus: Path, *teachers: Path, grain: int = 1, **settings: Any) -> Cac
 
 
 def targets_of(corpus: Path) -> dict[str, bytes]:
-    """Every file of the corpus' targets."""
+    """Every file of the corpus' targets but the locks."""
     folder = corpus / "targets"
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(".lock")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def gradient(corpus: Path, teacher: Path, run: Path, micro: int, dtype: torch.dtype, *more: str) -> torch.Tensor:

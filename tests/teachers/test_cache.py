@@ -1,5 +1,6 @@
 """Targets are written once, are what the teacher says, are never somebody else's, and survive what happens to files."""
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from cached import WINDOW, cache, copied, targets_of
 from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
+from tutelage.files import fingerprint
 from tutelage.models import recording
 from tutelage.models.recording import Recording
 from tutelage.models.student import load_student
@@ -112,10 +114,10 @@ def test_what_a_run_writes_through_is_byte_for_byte_what_prepare_writes(
     stored = use_up(used, teacher_run, **asked(FORMS[form]))
     there, here = targets_of(prepared), targets_of(used)
     assert len([name for name in there if "shard" in name]) > 3
-    missing = stored.parts[0].store.missing().tolist()
+    missing = stored.stored[0].store.missing().tolist()
     if missing:  # targets of the very last tokens, which no window of a student reads
-        assert missing == [stored.grid.units - 1]
-        stored.parts[0].ensure(np.array(missing))
+        assert missing == [stored.index.units - 1]
+        stored.stored[0].ensure(np.array(missing))
         here = targets_of(used)
     assert here == there
     assert stored.models == []
@@ -209,13 +211,13 @@ def test_a_teacher_of_units_that_is_recorded_writes_the_same_bytes(
         return Recording(replay=replay, result=result)
 
     monkeypatch.setattr(recording, "record", record)
-    init = batched.Speaker.__init__
+    init = batched.BatchedForward.__init__
 
     def on_cuda(self: Any, *given: Any) -> None:
         init(self, *given)
         self._forward = recording.Repeated(self._hidden, like=self._ids, name="", otherwise="")
 
-    monkeypatch.setattr(batched.Speaker, "__init__", on_cuda)
+    monkeypatch.setattr(batched.BatchedForward, "__init__", on_cuda)
     other = copied(own, tmp_path / "other")
     prepare([f"teacher={teacher_run}", "window=16"], out=other, quiet=True)
     assert records and targets_of(other) == targets_of(own)
@@ -228,7 +230,7 @@ def test_a_complete_folder_is_only_read(own: Path, teacher_run: Path, monkeypatc
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the teacher was loaded")
 
-    monkeypatch.setattr(_part, "Speaker", never)
+    monkeypatch.setattr(_part, "BatchedForward", never)
     stored = cache(own, teacher_run)
     stored.targets(batch_at(own, 0, 100))
     assert stored.models == [] and "complete" in stored.status()
@@ -367,11 +369,14 @@ def test_targets_of_another_corpus_or_of_a_teacher_that_has_changed_are_refused(
     with pytest.raises(UserError, match=r"the teacher's weights was \w{16} and is \w{16}\..*teacher=\S*/teacher "):
         cache(own, teacher)
     [folder] = (own / "targets").iterdir()
-    manifest = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(manifest.replace('"tokenizer": "', '"tokenizer": "0'))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["made_for"]["tokenizer"] = "0" + manifest["made_for"]["tokenizer"]
+    del manifest["checksum"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    renamed = folder.rename(folder.with_name(fingerprint(manifest["made_for"])))
     with pytest.raises(UserError, match=r"the tokenizer was 0\w+ and is \w+"):
         cache(own, teacher)
-    (folder / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 7'))
+    (renamed / "manifest.json").write_text(json.dumps({**manifest, "format": 7}))
     with pytest.raises(UserError, match="holds targets in format 7"):
         cache(own, teacher)
 

@@ -206,7 +206,7 @@ def test_a_teacher_that_is_not_loaded_takes_no_memory(
     monkeypatch.setattr(_assemble.memory, "needs", noted)
     distilled(own, tmp_path / "first", teacher_run)
     prepare([f"teacher={teacher_run}", *WINDOWS], out=own, quiet=True)
-    monkeypatch.setattr(_part, "Speaker", None)
+    monkeypatch.setattr(_part, "BatchedForward", None)
     distilled(own, tmp_path / "second", teacher_run)
     assert seen[0] > 0 and seen[1] == 0
 

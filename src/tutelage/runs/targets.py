@@ -1,8 +1,8 @@
-"""The second half of `tutelage prepare`: a teacher reads the training text once, and what it says is kept."""
+"""The second half of `tutelage prepare`: a teacher's targets for the training text are computed once and stored."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -13,14 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tutelage.data.documents import Tick
 from tutelage.data.stream import TokenStream
 from tutelage.errors import Interrupted
-from tutelage.files import duration, gigabytes
+from tutelage.files import duration, gigabytes, locked
 from tutelage.models.compatible import require_compatible
 from tutelage.recipe import validated
 from tutelage.runs.watch import StopRequest
 from tutelage.settings.fields import Places
 from tutelage.settings.train import Data
 from tutelage.teachers.cache import Cache, Settings
-from tutelage.teachers.cached.targets import AT_ONCE, Part
+from tutelage.teachers.cached.targets import AT_ONCE, StoredTargets
 from tutelage.teachers.cached.windows import Reads
 from tutelage.train import parallel
 
@@ -73,47 +73,56 @@ def write_targets(corpus: Path, wanted: Wanted, console: Console, device: torch.
     settings = wanted.model_dump(exclude={"teacher", "phases", "device", "resident"})
     reads = Reads(stream=stream, folder=corpus, window=window, grain=grain)
     cache = Cache(*wanted.teacher, reads=reads, device=device, anew=True, resident="disk", **settings)
-    with StopRequest().listening() as wish:
-        for part in cache.parts:
-            _write(part, console, device, wish)
+    with StopRequest().listening() as request:
+        for targets in cache.stored:
+            _write(targets, console, device, request)
 
 
-def _write(part: Part, console: Console, device: torch.device, wish: StopRequest) -> None:
+def _write(targets: StoredTargets, console: Console, device: torch.device, request: StopRequest) -> None:
+    """All of a folder, by one command at a time. A run may write there meanwhile what it needs."""
+    with ExitStack() as stack:
+        parallel.from_first(lambda: stack.enter_context(locked(targets.folder / ".lock", str(targets.folder))))
+        _write_missing(targets, console, device, request)
+
+
+def _write_missing(targets: StoredTargets, console: Console, device: torch.device, request: StopRequest) -> None:
     if parallel.rank() == 0:
-        part.begin()
+        targets.begin()
     parallel.wait_for_all()
-    part.begin()
-    missing: list[int] = parallel.from_first(lambda: part.store.missing().tolist())
+    targets.begin()
+    missing: list[int] = parallel.from_first(lambda: targets.store.missing().tolist())
     if not missing:
-        console.print(f"{part.note}: nothing to do.")
+        console.print(f"{targets.note}: nothing to do.")
         return
     mine, rounds = missing[parallel.rank() :: parallel.processes()], -(-len(missing) // parallel.processes())
-    left = len(missing) * part.grid.unit_rows * part.store.row_bytes
-    work = duration(max(part.seconds() / parallel.processes(), 1))
+    left = len(missing) * targets.index.unit_rows * targets.store.row_bytes
+    work = duration(max(targets.seconds() / parallel.processes(), 1))
+    for damage in targets.store.cut:
+        console.print(f"{targets.folder}: {damage}; what it held is made again.")
     console.print(
-        f"{part.folder}: {gigabytes(left)} to write, {part.store.row_bytes:,} bytes for each of {part.grid.rows:,} "
-        f"targets of {', '.join(part.names)}; about {work} on {device}."
+        f"{targets.folder}: {gigabytes(left)} to write, {targets.store.row_bytes:,} bytes for each of "
+        f"{targets.index.rows:,} targets of {', '.join(targets.names)}; about {work} on {device}."
     )
-    blocks, written, heard = {}, time.perf_counter(), False
+    blocks, written = {}, time.perf_counter()
     with _bar(console, rounds) as tick:
         for i in range(rounds):
-            # A round is one unit of each process, so that all of them hear of a wish to stop after the same one.
-            blocks |= {unit: part.make(unit) for unit in mine[i : i + 1]}
-            heard = wish.made()
-            if heard or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
-                part.store.write(blocks)
+            # A round is one unit of each process: all of them take up a stop request after the same one.
+            blocks |= {unit: targets.make(unit) for unit in mine[i : i + 1]}
+            stop = request.made()
+            if stop or i == rounds - 1 or len(blocks) >= AT_ONCE or time.perf_counter() - written > PATIENCE:
+                targets.store.write(blocks)
                 blocks, written = {}, time.perf_counter()
             tick(1)
-            if heard and i < rounds - 1:
+            if stop and i < rounds - 1:
                 break
     parallel.wait_for_all()
-    if left := len(part.store.missing()):
+    if left := len(targets.store.missing()):
         raise Interrupted(
-            f"{part.folder}: stopped with {part.grid.units - left:,} of {part.grid.units:,} units written. "
+            f"{targets.folder}: stopped with {targets.index.units - left:,} of {targets.index.units:,} units written. "
             "The same command goes on."
         )
-    part.let_go()
-    console.print(f"{part.folder} is complete.")
+    targets.release()
+    console.print(f"{targets.folder} is complete.")
 
 
 @contextmanager
@@ -121,5 +130,5 @@ def _bar(console: Console, rounds: int) -> Iterator[Tick]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     live = console.is_terminal and not console.quiet
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not live) as bar:
-        task = bar.add_task("asking the teacher", total=rounds)
+        task = bar.add_task("computing targets", total=rounds)
         yield lambda n: bar.advance(task, n)

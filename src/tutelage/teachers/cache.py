@@ -1,4 +1,4 @@
-"""The teacher's answers, written once by position in the corpus and read ever after."""
+"""A teacher's targets, stored once by position in the corpus and read from then on."""
 
 from typing import Any, Literal
 
@@ -9,10 +9,11 @@ from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import Section
+from tutelage.teachers.cached.command import command_for
 from tutelage.teachers.cached.formats import Draws
-from tutelage.teachers.cached.manifest import made_for, place_of, refuse_foreign
-from tutelage.teachers.cached.targets import Part
-from tutelage.teachers.cached.windows import Grid, Reads, grid_for
+from tutelage.teachers.cached.manifest import place_of, read_manifest, refuse_foreign
+from tutelage.teachers.cached.targets import StoredTargets
+from tutelage.teachers.cached.windows import Reads, index_for
 from tutelage.teachers.common.base import Sampled, Targets, Teacher, Traits
 
 
@@ -26,7 +27,7 @@ class Settings(Section):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Numbers of the teacher's forward pass."""
     context: Literal["sliding", "phases"] = "sliding"
-    """`sliding`: one answer a token, from overlapping windows. `phases`: from the student's own, with data.phases."""
+    """`sliding`: one target a token, from overlapping windows. `phases`: from the student's own, with data.phases."""
     window: int = Field(default=0, ge=0)
     """Tokens of a teacher window; 0 is data.window."""
     stride: int = Field(default=0, ge=0)
@@ -42,12 +43,12 @@ class Settings(Section):
 
 
 class Cache(Teacher):
-    """Reads stored targets. What is missing is computed when it is first needed, written down, and used as written.
+    """Reads stored targets. What is missing is computed when it is first needed, stored, and used as stored.
 
     models: names of runs, folders or Hub models; hidden states of several lie in a folder each, draws come from the
             mean of their logits.
     reads:  how the student reads its corpus; the targets lie beside it.
-    anew:   make what is asked for even where other targets of this teacher exist
+    anew:   make these targets even where others of this teacher exist
     """
 
     traits = Traits(by_position=True)
@@ -65,15 +66,15 @@ class Cache(Teacher):
         if not models:
             raise UserError("No teacher was named", "A run, a folder or a Hub name", "Add teacher=PATH")
         assert vocab in (None, reads.stream.vocab), f"{vocab} ids, and {reads.stream.vocab} in the corpus"
-        self.grid = grid_for(self.settings.context, self.settings.window, self.settings.stride, reads)
+        self.index = index_for(self.settings.context, self.settings.window, self.settings.stride, reads)
         groups = [models] if self.settings.targets == "sparse" else [(name,) for name in models]
-        places = [self._place(names, reads, anew) for names in groups]  # all are looked at before any is read
-        self.parts = [
-            Part(
+        places = [self._place(names, reads, anew) for names in groups]  # all are checked before any is read
+        self.stored = [
+            StoredTargets(
                 names,
                 folder=folder,
                 identity=identity,
-                grid=self.grid,
+                index=self.index,
                 stream=reads.stream,
                 device=torch.device(device),
                 resident=self.settings.resident,
@@ -84,32 +85,32 @@ class Cache(Teacher):
     def _place(self, names: tuple[str, ...], reads: Reads, anew: bool) -> tuple[Any, dict[str, Any]]:
         identity = self._identity(names, reads)
         folder = place_of(reads.folder, identity)
-        if not anew or made_for(folder):
-            refuse_foreign(folder, identity, names, command_for(self.settings, self.grid, names, reads))
+        if not anew or read_manifest(folder):
+            refuse_foreign(folder, identity, names, command_for(self.settings, self.index, names, reads))
         return folder, identity
 
     def _identity(self, names: tuple[str, ...], reads: Reads) -> dict[str, Any]:
         """Everything that decides the bytes of a row."""
-        settings, grid = self.settings, self.grid
+        settings, index = self.settings, self.index
         sparse = {"temperature": settings.temperature, "samples": settings.samples, "draw_seed": settings.draw_seed}
         return {
             "stream": reads.stream.fingerprint,
             "tokenizer": reads.stream.manifest["tokenizer"]["fingerprint"],
-            "tokens": grid.tokens,
+            "tokens": index.tokens,
             "teacher": [fingerprint_of(name) for name in names],
             "precision": settings.precision,
             "context": settings.context,
-            "window": grid.window,
-            "stride": grid.stride,
+            "window": index.window,
+            "stride": index.stride,
             "targets": settings.targets,
             **(sparse if settings.targets == "sparse" else {"dtype": settings.dtype}),
-            "together": grid.together,
+            "together": index.together,
         }
 
     @property
     def models(self) -> list[Any]:
         """Teachers that are loaded: none where everything is written."""
-        return [model for part in self.parts for model in part.models]
+        return [model for targets in self.stored for model in targets.models]
 
     def loaded_parameters(self) -> int:
         """Of the models that still have something to compute."""
@@ -117,30 +118,18 @@ class Cache(Teacher):
 
     def status(self) -> str:
         """What is stored and what is missing."""
-        return ". ".join(part.note for part in self.parts)
+        return ". ".join(targets.note for targets in self.stored)
 
     def expect(self, batch: TokenBatch) -> None:
         """The targets of `batch` are asked for next: read them ahead from the disk."""
-        for part in self.parts:
-            part.expect(batch.positions.cpu().numpy(), batch.ids.shape[1])
+        for targets in self.stored:
+            targets.expect(batch.positions.cpu().numpy(), batch.ids.shape[1])
 
     @torch.no_grad()
     def targets(self, batch: TokenBatch) -> Targets:
         """The stored targets at every position of `batch`."""
         positions, length = batch.positions.cpu().numpy(), batch.ids.shape[1]
-        packed = [(part, part.rows(positions, length)) for part in self.parts]
-        if isinstance(form := self.parts[0].form, Draws):
+        packed = [(targets, targets.rows(positions, length)) for targets in self.stored]
+        if isinstance(form := self.stored[0].form, Draws):
             return Targets(sampled=Sampled(*form.unpack(packed[0][1]), form.temperature))
-        return Targets([part.hidden(rows) for part, rows in packed])
-
-
-def command_for(settings: Settings, grid: Grid, names: tuple[str, ...], reads: Reads) -> str:
-    """The command that makes these targets."""
-    changed = {
-        key: value
-        for key, value in settings.model_dump(exclude={"resident", "window", "stride", "targets"}).items()
-        if value != Settings.model_fields[key].default
-    }
-    how = {"teacher": ",".join(names), "targets": settings.targets, **changed, "window": grid.window}
-    how |= {"phases": grid.window // grid.stride} if grid.exact else {"stride": grid.stride}
-    return f"tutelage prepare --out {reads.folder} " + " ".join(f"{key}={value}" for key, value in how.items())
+        return Targets([targets.hidden(rows) for targets, rows in packed])

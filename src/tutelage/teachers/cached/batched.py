@@ -10,13 +10,13 @@ from tutelage.data.stream import TokenStream
 from tutelage.models.compatible import require_positions
 from tutelage.models.recording import Repeated
 from tutelage.models.student import Student
-from tutelage.teachers.cached.windows import Grid
+from tutelage.teachers.cached.windows import WindowIndex
 from tutelage.teachers.live import Live
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Speaker:
+class BatchedForward:
     """Models that read units of a corpus. precision: of their forward pass, whatever the student's is.
 
     On CUDA their forward passes are recorded as a graph: a unit is so small that launching its kernels would take as
@@ -24,18 +24,18 @@ class Speaker:
     """
 
     def __init__(
-        self, names: Sequence[str], grid: Grid, stream: TokenStream, device: torch.device, precision: str
+        self, names: Sequence[str], index: WindowIndex, stream: TokenStream, device: torch.device, precision: str
     ) -> None:
         # A run that is resumed may need no teacher, or one at another step: its random numbers must stay the same.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             live = Live(*names, vocab=stream.vocab, device=device, dtype=torch.float32)
         for name, model in zip(names, live.models, strict=True):
-            require_positions(name, model.config, grid.window, "teacher.window")
+            require_positions(name, model.config, index.window, "teacher.window")
         # In float32 as the teacher has it: the rest is rounded now.
         self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
-        self._grid, self._stream, self._device = grid, stream, device
-        self._ids = torch.zeros((grid.together, grid.window), dtype=torch.long, device=device)
+        self._index, self._stream, self._device = index, stream, device
+        self._ids = torch.zeros((index.together, index.window), dtype=torch.long, device=device)
         self._forward: Callable[[], list[Tensor]] = self._hidden
         if device.type == "cuda":
             options = {"name": "The teacher's forward pass", "otherwise": "Set teacher.name=live"}
@@ -44,9 +44,9 @@ class Speaker:
     @torch.no_grad()
     def states(self, unit: int) -> list[tuple[Tensor, Tensor]]:
         """(hidden [rows, H], head [V, H]) of each teacher, until the next call."""
-        self._ids.copy_(queued(torch.from_numpy(self._grid.ids_of(unit, self._stream)), self._device))
+        self._ids.copy_(queued(torch.from_numpy(self._index.ids_of(unit, self._stream)), self._device))
         with torch.autocast(self._device.type, enabled=False):
-            hidden = [self._grid.kept(states, unit) for states in self._forward()]
+            hidden = [self._index.kept(states, unit) for states in self._forward()]
         return list(zip(hidden, self.heads, strict=True))
 
     def _hidden(self) -> list[Tensor]:

@@ -1,16 +1,19 @@
-"""Which folder targets lie in, and whether those in it are the ones that are wanted."""
+"""The manifest of stored targets: which folder they lie in, and whether those in it are the ones that are needed."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tutelage.checked import as_type
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, read_json, write_atomically
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-WORDS = {
+WIDEST = 1 << 20  # a hidden state that no model has
+LABELS = {
     "stream": "the corpus",
     "tokenizer": "the tokenizer",
     "teacher": "the teacher's weights",
@@ -18,56 +21,87 @@ WORDS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a folder of targets says of itself.
+
+    made_for:  everything that decides the bytes of a row; the folder's name is its fingerprint
+    teacher:   the names it was made with, for messages
+    width:     of the teacher's hidden states; row_bytes: of a row
+    head:      sha256 of the stored head; None for draws
+    checksum:  fingerprint of all the rest; None in folders of older versions
+    """
+
+    made_for: dict[str, Any]
+    teacher: list[str]
+    width: int
+    row_bytes: int
+    head: str | None = None
+    format: int = FORMAT
+    checksum: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def sum(self) -> str:
+        """The checksum that belongs to the other fields."""
+        return fingerprint({key: value for key, value in self.to_json().items() if key != "checksum"})
+
+
 def place_of(corpus: Path, identity: Mapping[str, Any]) -> Path:
     """The folder of these targets: another one for every other corpus, teacher or setting."""
     return corpus / "targets" / fingerprint(identity)
 
 
-def made_for(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a folder of targets; None where there is none yet."""
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder of targets; None where there is none yet. UserError where it is damaged."""
     file = folder / MANIFEST
     if not file.exists():
         return None
-    manifest = read_json(file)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else "none"
+    do = f"Delete {file} and run the same command again: rows that are whole are not computed anew"
+    content = read_json(file)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        is_table = isinstance(content, dict)
         raise UserError(
-            f"{folder} holds targets in format {found}", f"Format {FORMAT}", "Move it away and make the targets again"
+            f"{folder} holds targets in format {content.get('format') if is_table else 'none'}", f"Format {FORMAT}", do
         )
+    manifest = as_type(Manifest, content, str(file), do)
+    sound = manifest.checksum in (None, manifest.sum()) and 1 <= manifest.width <= WIDEST
+    if not sound or fingerprint(manifest.made_for) != folder.name:
+        raise UserError(f"{file} is damaged: it is not what was written", "The manifest as it was written", do)
     return manifest
 
 
-def write_manifest(
-    folder: Path, identity: Mapping[str, Any], names: Sequence[str], facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    """It goes last: where it is, everything is there but the rows."""
-    manifest = {"format": FORMAT, "made_for": dict(identity), "teacher": list(names), **facts}
-    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    return manifest
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """It is written last: where it is, everything is there but the rows."""
+    content = {**manifest.to_json(), "checksum": manifest.sum()}
+    write_atomically(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def refuse_foreign(folder: Path, identity: Mapping[str, Any], names: Sequence[str], command: str) -> None:
-    """Targets that are not there must not be others of the same teacher, which somebody took hours to make.
+    """Refuse where these targets are not there, and others of the same teacher are, which may have taken hours.
 
-    command: what makes the ones that are wanted
+    command: what makes the ones that are needed
     """
-    own = made_for(folder)
+    own = read_manifest(folder)
     if own is not None:
         _refuse(folder, own, identity, command)
         return
-    others = [(other, made_for(other)) for other in sorted(folder.parent.glob("[!.]*")) if other.is_dir()]
     related = [
-        (path, manifest)
-        for path, manifest in others
-        if manifest and (manifest["teacher"] == list(names) or manifest["made_for"]["teacher"] == identity["teacher"])
+        (other, manifest)
+        for other in sorted(folder.parent.glob("[!.]*"))
+        if other.is_dir()
+        and (manifest := read_manifest(other))
+        and (manifest.teacher == list(names) or manifest.made_for.get("teacher") == identity["teacher"])
     ]
     if related:
-        nearest = min(related, key=lambda other: len(_differences(other[1]["made_for"], identity)))
+        nearest = min(related, key=lambda other: len(_differences(other[1].made_for, identity)))
         _refuse(*nearest, identity, command)
 
 
-def _refuse(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str, Any], command: str) -> None:
-    differences = _differences(manifest["made_for"], identity)
+def _refuse(folder: Path, manifest: Manifest, identity: Mapping[str, Any], command: str) -> None:
+    differences = _differences(manifest.made_for, identity)
     if differences:
         raise UserError(
             f"{folder} has targets of this teacher that were made otherwise: {'; '.join(differences)}",
@@ -77,9 +111,9 @@ def _refuse(folder: Path, manifest: Mapping[str, Any], identity: Mapping[str, An
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What is asked now and was not then, for a person to read."""
+    """What is requested now and was not then, for a person to read."""
     changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-    return [f"{WORDS.get(key, key)} was {_shown(old.get(key))} and is {_shown(new.get(key))}" for key in changed]
+    return [f"{LABELS.get(key, key)} was {_shown(old.get(key))} and is {_shown(new.get(key))}" for key in changed]
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from tutelage.teachers.cached.shards import Store
 SHARE = 0.4  # of the device's free memory that `auto` may fill
 
 
-class Held(Protocol):
+class Residency(Protocol):
     """Gives the `length` rows that follow each of some rows, on the device. Their units must be written.
 
     expect: these rows are asked for next; what takes time may be done now, in another thread
@@ -24,8 +24,8 @@ class Held(Protocol):
     def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> UInt8[Tensor, "N bytes"]: ...
 
 
-def held(store: Store, resident: str, device: torch.device) -> Held:
-    """As the recipe asks; `auto` is the device where there is one with room, else the disk."""
+def residency_of(store: Store, resident: str, device: torch.device) -> Residency:
+    """As the recipe says; `auto` is the device where there is one with room, else the disk."""
     if resident == "auto":
         roomy = device.type == "cuda" and store.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
         resident = "device" if roomy else "disk"
@@ -47,7 +47,7 @@ class OnDisk:
 
     def expect(self, first_rows: Int64[np.ndarray, " B"], length: int) -> None:
         """Read these rows ahead, unless some are not written yet: only their teacher can make them."""
-        units = self._store.grid.units_of(first_rows, length)
+        units = self._store.index.units_of(first_rows, length)
         if len(self._store.missing(units)):
             return
         self._thread = self._thread or ThreadPoolExecutor(1, "targets")
@@ -65,7 +65,7 @@ class OnDisk:
     def _read(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
         # Pinned: the device copies from it by itself. torch hands the same few buffers out again and again, each only
         # when its copy is done.
-        self._store.check(self._store.grid.units_of(first_rows, length))
+        self._store.check(self._store.index.units_of(first_rows, length))
         shape = (len(first_rows), length, self._store.row_bytes)
         buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         self._store.copy(first_rows, buffer.numpy())
@@ -77,18 +77,18 @@ class InMemory:
 
     def __init__(self, store: Store, device: torch.device, where: torch.device) -> None:
         self._store, self._device = store, device
-        self._words = torch.empty((store.grid.rows, store.row_bytes // 4), dtype=torch.int32, device=where)
-        self._there = np.zeros(store.grid.units, bool)
+        self._words = torch.empty((store.index.rows, store.row_bytes // 4), dtype=torch.int32, device=where)
+        self._there = np.zeros(store.index.units, bool)
 
     def expect(self, first_rows: Int64[np.ndarray, " B"], length: int) -> None:
         """Nothing to do: they are in memory."""
 
     def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
         """One gather of words, which is fewer of them than bytes."""
-        units = self._store.grid.units_of(first_rows, length)
+        units = self._store.index.units_of(first_rows, length)
         self._store.check(units)
         for unit in units[~self._there[units]].tolist():
-            start, stop = self._store.grid.rows_of(unit)
+            start, stop = self._store.index.rows_of(unit)
             self._words[start:stop] = torch.from_numpy(np.array(self._store.block(unit))).view(torch.int32)
             self._there[unit] = True
         where = self._words.device

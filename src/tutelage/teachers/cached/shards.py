@@ -12,40 +12,50 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from jaxtyping import Int64, UInt8
 
 from tutelage.errors import UserError
 from tutelage.files import disk_errors
-from tutelage.teachers.cached.windows import Grid
+from tutelage.teachers.cached.windows import WindowIndex
 
 SHARD = 1 << 18  # rows of a file, about
 RECORDS, DIGEST = "units.bin", 32
+LOCK = ".write.lock"
 
 
 class Store:
-    """The rows of a grid in files of `folder`, `row_bytes` each. Nothing is made before something is written."""
+    """The rows of a index in files of `folder`, `row_bytes` each. Nothing is made before something is written."""
 
-    def __init__(self, folder: Path, grid: Grid, row_bytes: int) -> None:
-        self.folder, self.grid, self.row_bytes = folder, grid, row_bytes
-        self._units = max(SHARD // grid.unit_rows, 1)  # of a file
-        self._edges = [grid.rows_of(unit)[0] for unit in range(0, grid.units, self._units)] + [grid.rows]
-        self._checked = np.zeros(grid.units, bool)
+    def __init__(self, folder: Path, index: WindowIndex, row_bytes: int) -> None:
+        self.folder, self.index, self.row_bytes = folder, index, row_bytes
+        self._units = max(SHARD // index.unit_rows, 1)  # of a file
+        self._edges = [index.rows_of(unit)[0] for unit in range(0, index.units, self._units)] + [index.rows]
+        self._checked = np.zeros(index.units, bool)
+        self.cut = self._cut()
         self._records = self._recorded()
 
     @property
     def bytes(self) -> int:
         """Of all rows."""
-        return self.grid.rows * self.row_bytes
+        return self.index.rows * self.row_bytes
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05}.bin"
 
+    def _cut(self) -> list[str]:
+        """Files that are not as long as they were written: what they held counts as not written."""
+        sizes = {self.folder / RECORDS: self.index.units * DIGEST}
+        sizes |= {self._path(shard): self._size(shard) for shard in range(len(self._edges) - 1)}
+        lengths = [(path.name, _size(path), size) for path, size in sizes.items()]
+        return [f"{name} has {n:,} of {size:,} bytes" for name, n, size in lengths if n not in (None, 0, size)]
+
     def _recorded(self) -> np.ndarray:
         """The records that files stand behind: those of a file that is missing or of another size count for nothing."""
         path = self.folder / RECORDS
-        if _size(path) != self.grid.units * DIGEST:
-            return np.zeros((self.grid.units, DIGEST), np.uint8)
-        records = np.memmap(path, np.uint8, "r", shape=(self.grid.units, DIGEST))
+        if _size(path) != self.index.units * DIGEST:
+            return np.zeros((self.index.units, DIGEST), np.uint8)
+        records = np.memmap(path, np.uint8, "r", shape=(self.index.units, DIGEST))
         if lost := self._lost():
             records = np.array(records)
             for shard in lost:
@@ -61,10 +71,10 @@ class Store:
     def _make_files(self) -> None:
         """Those that are missing, after their records: a kill in between loses nothing but them."""
         path = self.folder / RECORDS
-        _make(path, self.grid.units * DIGEST)
+        _make(path, self.index.units * DIGEST)
         for shard in self._lost():
             with path.open("r+b") as file:
-                units = min(self._units, self.grid.units - shard * self._units)
+                units = min(self._units, self.index.units - shard * self._units)
                 os.pwrite(file.fileno(), bytes(units * DIGEST), shard * self._units * DIGEST)
                 os.fsync(file.fileno())
             _make(self._path(shard), self._size(shard))
@@ -72,24 +82,26 @@ class Store:
 
     def missing(self, units: Int64[np.ndarray, " U"] | None = None) -> Int64[np.ndarray, " M"]:
         """Which of these units, or of all, are not written."""
-        units = np.arange(self.grid.units) if units is None else units
+        units = np.arange(self.index.units) if units is None else units
         return units[~self._records[units].any(axis=1)]
 
     def write(self, blocks: Mapping[int, UInt8[np.ndarray, "rows bytes"]]) -> None:
         """Put units on the disk, and then their records. What another process has written meanwhile stays."""
         with disk_errors(self.folder), ExitStack() as stack:
+            # One process writes at a time: rows that another one overwrites meanwhile would not fit their record.
+            stack.enter_context(FileLock(self.folder / LOCK))
             if not isinstance(self._records, np.memmap):
                 self._make_files()
+            records = stack.enter_context((self.folder / RECORDS).open("r+b"))
             missing = self.missing(np.array(sorted(blocks), dtype=np.int64)).tolist()
             files = {shard: stack.enter_context(self._path(shard).open("r+b")) for shard in map(self._shard, missing)}
             for unit in missing:
-                shard, (start, _) = self._shard(unit), self.grid.rows_of(unit)
+                shard, (start, _) = self._shard(unit), self.index.rows_of(unit)
                 files[shard].seek((start - self._edges[shard]) * self.row_bytes)
                 files[shard].write(blocks[unit].data)
             for file in files.values():
                 file.flush()
                 os.fsync(file.fileno())
-            records = stack.enter_context((self.folder / RECORDS).open("r+b"))
             for unit in missing:
                 os.pwrite(records.fileno(), hashlib.sha256(blocks[unit].data).digest(), unit * DIGEST)
             os.fsync(records.fileno())
@@ -97,7 +109,7 @@ class Store:
 
     def block(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
         """The rows of a written unit as they lie on the disk."""
-        start, stop = self.grid.rows_of(unit)
+        start, stop = self.index.rows_of(unit)
         shard = self._shard(unit)
         return self._shards[shard][start - self._edges[shard] : stop - self._edges[shard]]
 
@@ -105,7 +117,7 @@ class Store:
         """Compare units with their records, each at its first touch."""
         for unit in units[~self._checked[units]].tolist():
             if hashlib.sha256(self.block(unit).data).digest() != self._records[unit].tobytes():
-                start, stop = self.grid.rows_of(unit)
+                start, stop = self.index.rows_of(unit)
                 raise UserError(
                     f"{self._path(self._shard(unit))} is damaged: its rows {start:,} to {stop - 1:,} are not those "
                     "that were written",

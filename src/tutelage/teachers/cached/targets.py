@@ -16,23 +16,23 @@ from tutelage.errors import UserError
 from tutelage.files import duration, gigabytes, hash_file, require_space, write_atomically
 from tutelage.models.head import FrozenHead
 from tutelage.models.student import Student
-from tutelage.teachers.cached.batched import Speaker
+from tutelage.teachers.cached.batched import BatchedForward
 from tutelage.teachers.cached.formats import Draws, Hidden, Int8, channel_scales
-from tutelage.teachers.cached.manifest import MANIFEST, made_for, write_manifest
-from tutelage.teachers.cached.residency import held
+from tutelage.teachers.cached.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from tutelage.teachers.cached.residency import residency_of
 from tutelage.teachers.cached.shards import Store
-from tutelage.teachers.cached.windows import Grid
+from tutelage.teachers.cached.windows import WindowIndex
 
 HEAD = "head.safetensors"
 SAMPLE = 8  # units, spread over the corpus, whose largest numbers are the channels' scales
 AT_ONCE = 16  # units that wait for the disk together
 
 
-class Part:
+class StoredTargets:
     """Targets of one teacher, or draws from the mean of several.
 
-    What is missing is written down first; what was written, rounded as it is, is what everybody reads. The teacher is
-    loaded if anything is missing, and let go once nothing is.
+    What is missing is stored before it is used, so that every reader gets the stored, rounded values. The teacher is
+    loaded if anything is missing, and released once nothing is.
     """
 
     def __init__(
@@ -41,26 +41,26 @@ class Part:
         *,
         folder: Path,
         identity: Mapping[str, Any],
-        grid: Grid,
+        index: WindowIndex,
         stream: TokenStream,
         device: torch.device,
         resident: str,
     ) -> None:
-        self.names, self.folder, self.grid = names, folder, grid
+        self.names, self.folder, self.index = names, folder, index
         self._identity, self._stream, self._device = identity, stream, device
         self._form: Hidden | Int8 | Draws | None = None
         self._head: FrozenHead | None = None
-        manifest = made_for(folder)
-        self._speaker = None if manifest else self._load()
-        self._width: int = manifest["width"] if manifest else self._speaker_now().heads[0].shape[1]
-        self.store = Store(folder, grid, self._format(torch.ones(self._width)).bytes)
+        manifest = read_manifest(folder)
+        self._teacher = None if manifest else self._load()
+        self._width: int = manifest.width if manifest else self._loaded().heads[0].shape[1]
+        self.store = Store(folder, index, self._format(torch.ones(self._width)).bytes)
         if manifest:
-            self._open()
+            self._open(manifest)
         if missing := len(self.store.missing()):
             head = 0 if manifest else stream.vocab * self._width * 4
-            require_space(folder, missing * grid.unit_rows * self.store.row_bytes + head, f"Writing {folder}")
-            self._speaker_now()
-        self._held = held(self.store, resident, device)
+            require_space(folder, missing * index.unit_rows * self.store.row_bytes + head, f"Writing {folder}")
+            self._loaded()
+        self._residency = residency_of(self.store, resident, device)
 
     @property
     def form(self) -> Hidden | Int8 | Draws:
@@ -71,34 +71,35 @@ class Part:
     @property
     def models(self) -> list[Student]:
         """The teachers that are loaded."""
-        return self._speaker.models if self._speaker else []
+        return self._teacher.models if self._teacher else []
 
     @property
     def note(self) -> str:
-        """What is there and what is not, for a person."""
+        """What is stored and what is missing, for the user."""
         size = f"{self.folder}: {gigabytes(self.store.bytes)} of targets of {', '.join(self.names)}"
+        size += "".join(f"; {damage} and is made again" for damage in self.store.cut)
         if not (missing := len(self.store.missing())):
             return f"{size}, complete"
-        share, work = missing / self.grid.units, duration(max(self.seconds(), 1))
+        share, work = missing / self.index.units, duration(max(self.seconds(), 1))
         return f"{size}; {share:.0%} of it is missing and written as it is used, {work} of the teacher's work"
 
     def seconds(self) -> float:
-        """What the teacher will take for everything that is missing, from one unit that it is given now."""
+        """Estimated time for everything that is missing: one unit is computed now and timed."""
         missing = self.store.missing().tolist()
-        speaker, form = self._speaker_now(), self._form or self._format(torch.ones(self._width, device=self._device))
+        teacher, form = self._loaded(), self._form or self._format(torch.ones(self._width, device=self._device))
         took = 0.0
         for _ in range(2):  # the first warms up
             began = time.perf_counter()
-            form.pack(speaker.states(missing[0]), 0).cpu()
+            form.pack(teacher.states(missing[0]), 0).cpu()
             took = time.perf_counter() - began
         return took * len(missing)
 
-    def _load(self) -> Speaker:
-        return Speaker(self.names, self.grid, self._stream, self._device, self._identity["precision"])
+    def _load(self) -> BatchedForward:
+        return BatchedForward(self.names, self.index, self._stream, self._device, self._identity["precision"])
 
-    def _speaker_now(self) -> Speaker:
-        self._speaker = self._speaker or self._load()
-        return self._speaker
+    def _loaded(self) -> BatchedForward:
+        self._teacher = self._teacher or self._load()
+        return self._teacher
 
     def _format(self, channels: Tensor | None) -> Hidden | Int8 | Draws:
         settings = self._identity
@@ -115,25 +116,40 @@ class Part:
         return Int8(width=self._width, channels=channels.to(self._device))
 
     def begin(self) -> None:
-        """Write everything but the rows, where nobody has: the head, the scales of its channels, the manifest."""
-        if made_for(self.folder) is None:
+        """Write everything but the rows, unless it is there: the head, the scales of its channels, the manifest."""
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            head = None
             if self._identity["targets"] == "hidden":
-                speaker = self._speaker_now()
-                channels = {"channels": self._channels(speaker)} if self._identity["dtype"] == "int8" else {}
+                teacher = self._loaded()
+                channels = {"channels": self._channels(teacher)} if self._identity["dtype"] == "int8" else {}
                 form = self._format(channels.get("channels"))
                 assert not isinstance(form, Draws)
-                tensors = {"weight": form.head(speaker.heads[0]), **channels}
+                tensors = {"weight": form.head(teacher.heads[0]), **channels}
                 write_atomically(self.folder / HEAD, save({k: t.cpu().contiguous() for k, t in tensors.items()}))
-            facts = {"width": self._width, "row_bytes": self.store.row_bytes}
-            facts |= {"head": hash_file(self.folder / HEAD)} if self._identity["targets"] == "hidden" else {}
-            write_manifest(self.folder, self._identity, self.names, facts)
-        self._open()
+                head = hash_file(self.folder / HEAD)
+            manifest = Manifest(
+                made_for=dict(self._identity),
+                teacher=list(self.names),
+                width=self._width,
+                row_bytes=self.store.row_bytes,
+                head=head,
+            )
+            write_manifest(self.folder, manifest)
+        self._open(manifest)
 
-    def _open(self) -> None:
+    def _open(self, manifest: Manifest) -> None:
+        if manifest.row_bytes != self.store.row_bytes:
+            raise UserError(
+                f"{self.folder / MANIFEST} has rows of {manifest.row_bytes:,} bytes, and its targets have "
+                f"{self.store.row_bytes:,}",
+                "The manifest as it was written",
+                "Delete it and run the same command again: rows that are whole are not computed anew",
+            )
         tensors = {}
         if self._identity["targets"] == "hidden":
-            path, manifest = self.folder / HEAD, made_for(self.folder) or {}
-            if not path.exists() or hash_file(path) != manifest["head"]:
+            path = self.folder / HEAD
+            if not path.exists() or hash_file(path) != manifest.head:
                 raise UserError(
                     f"{path} is {'damaged' if path.exists() else 'missing'}",
                     "The teacher's head as it was written",
@@ -144,19 +160,19 @@ class Part:
             self._head = FrozenHead(tensors["weight"].to(self._device))
         self._form = self._format(tensors.get("channels"))
 
-    def _channels(self, speaker: Speaker) -> Tensor:
+    def _channels(self, teacher: BatchedForward) -> Tensor:
         """From units that are spread over the corpus: a function of teacher and corpus alone."""
-        spread = np.unique(np.linspace(0, self.grid.units - 1, SAMPLE).astype(int)).tolist()
-        return channel_scales(torch.stack([speaker.states(unit)[0][0].float().abs().amax(0) for unit in spread]))
+        spread = np.unique(np.linspace(0, self.index.units - 1, SAMPLE).astype(int)).tolist()
+        return channel_scales(torch.stack([teacher.states(unit)[0][0].float().abs().amax(0) for unit in spread]))
 
     def make(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
         """A unit's rows, not yet written."""
-        first, _ = self.grid.rows_of(unit)
-        with torch.autocast(self._device.type, enabled=False):  # a student's must not round a teacher's numbers
-            return self.form.pack(self._speaker_now().states(unit), first).cpu().numpy()
+        first, _ = self.index.rows_of(unit)
+        with torch.autocast(self._device.type, enabled=False):  # the student's must not round these numbers
+            return self.form.pack(self._loaded().states(unit), first).cpu().numpy()
 
     def ensure(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Make and write those of the units that nobody has written, and check the others against their records."""
+        """Compute and store those of the units that are missing, and check the others against their records."""
         self._make_missing(units)
         self.store.check(units)
 
@@ -167,25 +183,25 @@ class Part:
         for start in range(0, len(missing), AT_ONCE):
             self.store.write({unit: self.make(unit) for unit in missing[start : start + AT_ONCE]})
         if missing:
-            self.let_go()
+            self.release()
 
-    def let_go(self) -> None:
-        """The teacher is not needed any more once everything is written."""
+    def release(self) -> None:
+        """Release the teacher once everything is stored."""
         if not len(self.store.missing()):
-            self._speaker = None
+            self._teacher = None
 
     def rows(self, positions: Int64[np.ndarray, " B"], length: int) -> UInt8[Tensor, "N bytes"]:
         """The rows of student windows, on the device."""
-        first = self.grid.first_rows(positions)
-        self._make_missing(self.grid.units_of(first, length))
-        return self._held.rows(first, length)
+        first = self.index.first_rows(positions)
+        self._make_missing(self.index.units_of(first, length))
+        return self._residency.rows(first, length)
 
     def expect(self, positions: Int64[np.ndarray, " B"], length: int) -> None:
         """The rows of these windows are asked for next."""
         if self._form is not None:
-            self._held.expect(self.grid.first_rows(positions), length)
+            self._residency.expect(self.index.first_rows(positions), length)
 
     def hidden(self, rows: UInt8[Tensor, "N bytes"]) -> tuple[Tensor, FrozenHead]:
-        """(hidden [N, H], head [V, H]): what rows of hidden states stand for."""
+        """(hidden [N, H], head [V, H]) of stored rows."""
         assert self._head is not None and not isinstance(self.form, Draws)
         return self.form.unpack(rows), self._head

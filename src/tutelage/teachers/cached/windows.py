@@ -1,8 +1,8 @@
-"""Which teacher window answers for which token, and where its answer stands: arithmetic, and nothing else.
+"""Which teacher window gives the target of which token, and in which row it is stored: arithmetic alone.
 
-A token at position i is answered for by the window that reads it: the hidden state there predicts i + 1. Windows are
-computed in units, a fixed number of neighbours in one forward pass of one shape, so that an answer is a function of its
-place in the corpus and never of who asked, or when.
+The target of position i is the teacher's hidden state there, which predicts token i + 1. Windows are computed in units,
+a fixed number of neighbours in one forward pass of one shape, so that a target is a function of its place in the corpus
+and not of when it was computed, or by which process.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 
 # Tokens of a unit: enough for the products of a GPU, which runs a unit as one launch, and few enough to wait for on a
-# CPU. Part of the identity of stored targets.
+# CPU. StoredTargets of the identity of stored targets.
 TOKENS = 2048
 
 
@@ -37,12 +37,12 @@ class Reads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """Teacher windows of `window` tokens every `stride`, and the rows in which their answers are stored.
+class WindowIndex:
+    """Teacher windows of `window` tokens every `stride`, and the rows in which their targets are stored.
 
-    exact: each window keeps an answer for all its tokens, and a row is a token of a window: for students whose windows
+    exact: each window keeps a target for all its tokens, and a row is a token of a window: for students whose windows
            are these windows. Otherwise (sliding) each keeps those for its last `stride` tokens, the first one all, and
-           a row is a token: answered for with at least window - stride tokens to its left, where there are as many.
+           a row is a token: with at least window - stride tokens of context, where there are as many.
     """
 
     tokens: int
@@ -70,7 +70,7 @@ class Grid:
 
     @property
     def rows(self) -> int:
-        """How many answers there are to store."""
+        """How many targets there are to store."""
         return self.windows * self.window if self.exact else self.tokens
 
     @property
@@ -94,7 +94,7 @@ class Grid:
         return start, min(self._lead + (unit + 1) * self.unit_rows, self.rows)
 
     def first_rows(self, positions: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, " B"]:
-        """Where the answers for student windows that start at these positions begin; the others follow in order."""
+        """The first row of each student window that starts at these positions; its other rows follow in order."""
         return positions // self.stride * self.window if self.exact else positions
 
     def units_of(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Int64[np.ndarray, " U"]:
@@ -105,7 +105,7 @@ class Grid:
         return np.unique(reached[reached <= high[:, None]])
 
     def ids_of(self, unit: int, stream: TokenStream) -> Int64[np.ndarray, "together window"]:
-        """What the teacher reads for a unit. Zeros stand where the corpus has ended; no token before sees them."""
+        """The teacher's input for a unit, zeros behind the end of the corpus: no token before them attends to them."""
         starts = (unit * self.together + np.arange(self.together)) * self.stride
         at = starts[:, None] + np.arange(self.window)
         return np.where(at < self.tokens, stream.ids[np.minimum(at, self.tokens - 1)].astype(np.int64), 0)
@@ -119,7 +119,7 @@ class Grid:
         return rows[: stop - start]
 
 
-def grid_for(context: str, window: int, stride: int, reads: Reads) -> Grid:
+def index_for(context: str, window: int, stride: int, reads: Reads) -> WindowIndex:
     """The teacher's windows for a student's; 0 stands for what follows from how the student reads."""
     tokens, width = reads.stream.tokens, window or reads.window
     if context == "sliding":
@@ -130,7 +130,7 @@ def grid_for(context: str, window: int, stride: int, reads: Reads) -> Grid:
                 "Windows that leave no token out",
                 f"Set teacher.stride={width} or less",
             )
-        return Grid(tokens=tokens, window=width, stride=step, exact=False)
+        return WindowIndex(tokens=tokens, window=width, stride=step, exact=False)
     if width != reads.window:
         raise UserError(
             f'teacher.window is {width} and data.window {reads.window}, and teacher.context is "phases"',
@@ -149,4 +149,4 @@ def grid_for(context: str, window: int, stride: int, reads: Reads) -> Grid:
             'A teacher window for each of them, where teacher.context is "phases"',
             f"Leave teacher.stride out, or set data.phases={width // stride}",
         )
-    return Grid(tokens=tokens, window=width, stride=reads.grain, exact=True)
+    return WindowIndex(tokens=tokens, window=width, stride=reads.grain, exact=True)
