@@ -20,9 +20,9 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import load_tokenizer
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Item
 from tutelage.evaluate.prefix_tree import plant
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.blimp import Blimp
 from tutelage.evaluate.tasks.blimp_supplement import Supplement
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/evaluation.json"))
     options = parser.parse_args(arguments)
     data = _bench.real_data()
-    machine, asked = _bench.machine(), Asked(official=data / "eval")
+    machine, asked = _bench.machine(), Request(official=data / "eval")
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(**SHAPES[options.shape])).eval().to(options.device)
     tokenizer = load_tokenizer(data / "gpt2_tokenizer")

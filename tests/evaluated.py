@@ -9,8 +9,7 @@ from typing import Any
 from report.made import make_run, write
 
 from tutelage.challenge.budget import challenge_milestones, milestone_name
-from tutelage.challenge.sizes import AOA, PIQA, sizes
-from tutelage.evaluate.official import tasks_of
+from tutelage.challenge.tasks import TASKS, tasks_of
 
 RIGHT = 4  # of five items the model is right on four
 
@@ -65,7 +64,8 @@ def keep(home: Path, task: str, name: str, predictions: Iterable[Mapping[str, An
 
 def predictions(task: str, profile: str, *, fast: bool) -> Iterable[dict[str, Any]]:
     """As the tasks give them, other fields included."""
-    lists = {f"example{i}": 1 for i in range(PIQA[task])} if task in PIQA else sizes(task, profile, fast=fast)
+    row = TASKS[task]
+    lists = row.sizes(profile, fast=fast) or {f"example{i}": 1 for i in range(row.examples or 0)}
     for uid, n in lists.items():
         for i in range(n):
             if task == "reading":
@@ -84,6 +84,6 @@ def predictions(task: str, profile: str, *, fast: bool) -> Iterable[dict[str, An
 def aoa(milestones: Iterable[Path]) -> Iterable[dict[str, Any]]:
     """Surprisals of every context at every milestone."""
     for milestone in milestones:
-        for i in range(AOA):
+        for i in range(TASKS["aoa"].examples or 0):
             words = {"target_word": "ball", "context_id": i, "context": "the", "surprisal": 9.5}
             yield {"step": milestone.name, "word_count": 1_000_000, **words}

@@ -1,6 +1,7 @@
 """A task in GLUE's official layout, and small models to fine-tune on it."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,19 @@ def official(folder: Path, name: str = "rte", train: int = 96, valid: int = 40) 
     return folder
 
 
+def at(folder: Path) -> Callable[[Mapping[str, Any]], Path]:
+    """A scratch folder that is the same whatever the settings."""
+    return lambda settings: folder
+
+
 def tools(model: Any, scratch: Path | None = None) -> Tools:
     """What a task may use; no progress is shown."""
-    return Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer()), scratch=scratch, finetune=finetune)
+    return Tools(
+        tokenizer=tokenizer(),
+        scorer=Scorer(model, tokenizer()),
+        scratch=at(scratch) if scratch else None,
+        finetune=finetune,
+    )
 
 
 def without_dropout(model: Any) -> Any:

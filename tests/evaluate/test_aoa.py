@@ -13,7 +13,7 @@ from scored import PAGE, gpt2, saved, slow, tokenizer
 from tutelage.data.tokenizer import train_bpe
 from tutelage.errors import UserError
 from tutelage.evaluate import curves as _curves
-from tutelage.evaluate.base import Asked, Milestone, Missing, Tools
+from tutelage.evaluate.base import Missing, Tools
 from tutelage.evaluate.curves import (
     MONTHS,
     NOTHING_BITS,
@@ -26,6 +26,7 @@ from tutelage.evaluate.curves import (
     model_aoa_2026,
     together,
 )
+from tutelage.evaluate.request import Milestone, Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.aoa import read_children, subwords, task
 
@@ -123,14 +124,14 @@ def official(folder: Path) -> Path:
     return folder
 
 
-def asked(folder: Path, steps: int = 3, **changes) -> Asked:
+def asked(folder: Path, steps: int = 3, **changes) -> Request:
     """A run's milestones: folders with random weights."""
     found = []
     for step in range(steps):
         place = folder / f"chck_{step + 1}M"
         place.exists() or saved(place, gpt2(seed=step))
         found.append(Milestone(name=place.name, words=(step + 1) * 10**6, folder=place))
-    return Asked(official=official(folder), milestones=tuple(found), **changes)
+    return Request(official=official(folder), milestones=tuple(found), **changes)
 
 
 def tools(folder: Path | None = None, loaded: list[str] | None = None, positions: int = 64) -> Tools:
@@ -140,7 +141,7 @@ def tools(folder: Path | None = None, loaded: list[str] | None = None, positions
         model = gpt2(seed=int(name[-2]) - 1, positions=positions)
         return model, Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer()))
 
-    return replace(load("chck_1M")[1], load=load, scratch=folder)
+    return replace(load("chck_1M")[1], load=load, scratch=lambda settings: folder)
 
 
 def test_surprisals_of_all_contexts_at_all_milestones_are_handed_in_as_the_challenge_has_them(tmp_path):
@@ -229,9 +230,9 @@ def test_a_word_of_several_tokens_has_more_to_learn():
 def test_what_is_missing_or_unreadable_is_named(tmp_path, monkeypatch):
     folder = official(tmp_path)
     with pytest.raises(Missing, match=r"this model has none.*Train it with save.milestones=challenge"):
-        task(Asked(official=folder))
+        task(Request(official=folder))
     with pytest.raises(Missing, match="no data of aoa"):
-        task(Asked(official=tmp_path / "none"))
+        task(Request(official=tmp_path / "none"))
     bad = tmp_path / "bad.csv"
     bad.write_text("word,16\ncat,0.1\n")
     with pytest.raises(UserError, match="has no column 17"):

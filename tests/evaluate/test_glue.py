@@ -12,12 +12,13 @@ import torch
 from glued import BELOW, QUICK, official, tools
 from scored import gpt2, saved, tokenizer
 
-from tutelage.challenge.sizes import sizes
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Missing
+from tutelage.evaluate.base import Missing
 from tutelage.evaluate.glue.data import PARTS, f1, majority, read, texts
 from tutelage.evaluate.glue.figures import Figures
 from tutelage.evaluate.glue.fit import Fit, Fitted
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.tasks import glue
 from tutelage.train.loop import Loop
 from tutelage.verbs.evaluate import evaluate
@@ -34,7 +35,7 @@ def quick(monkeypatch):
 
 
 def test_a_rule_at_the_end_is_learnt_from_the_last_token_and_cannot_be_from_the_first(tmp_path, quick):
-    asked = Asked(official=official(tmp_path), profile="2025", parts=("rte",))
+    asked = Request(official=official(tmp_path), profile="2025", parts=("rte",))
     model = gpt2()
     before = [p.clone() for p in model.parameters()]
     outcome = glue.task(asked).run(model, tools(model))
@@ -48,7 +49,7 @@ def test_a_rule_at_the_end_is_learnt_from_the_last_token_and_cannot_be_from_the_
 
 def test_the_procedure_of_2026_reads_the_last_token_and_scores_f1_where_the_challenge_does(tmp_path, quick):
     official(tmp_path, "rte")
-    asked = Asked(official=official(tmp_path, "mrpc"), profile="2026", parts=("mrpc", "rte"))
+    asked = Request(official=official(tmp_path, "mrpc"), profile="2026", parts=("mrpc", "rte"))
     model = gpt2()
     outcome = glue.task(asked).run(model, tools(model))
     figures = {(row.name, row.metric): row.value for row in outcome.rows if row.group == "task"}
@@ -102,7 +103,7 @@ def test_the_official_files_have_the_sizes_that_are_expected():
     for file in folder.glob("*.valid.jsonl"):
         part = PARTS[file.name.split(".")[0]]
         rows = texts(part, file)
-        assert len(rows) == sizes("glue", "2026")[part.name] and {label for *_, label in rows} == set(
+        assert len(rows) == TASKS["glue"].sizes("2026")[part.name] and {label for *_, label in rows} == set(
             range(part.classes)
         )
 
@@ -131,10 +132,12 @@ def test_finished_fine_tunings_are_not_done_again_and_seeds_have_a_spread(tmp_pa
     steps = Loop._take
     monkeypatch.setattr(Loop, "_take", lambda loop: done.append(1) or steps(loop))
     model = gpt2()
-    one = glue.task(Asked(official=folder, parts=("rte",), seeds=(42,))).run(model, tools(model, tmp_path / "kept"))
+    one = glue.task(Request(official=folder, parts=("rte",), seeds=(42,))).run(model, tools(model, tmp_path / "kept"))
     each = len(done)
     assert each == 6 * 6
-    two = glue.task(Asked(official=folder, parts=("rte",), seeds=(42, 43))).run(model, tools(model, tmp_path / "kept"))
+    two = glue.task(Request(official=folder, parts=("rte",), seeds=(42, 43))).run(
+        model, tools(model, tmp_path / "kept")
+    )
     assert len(done) == 2 * each, "the seed that was there was trained again"
     assert two.predictions[:40] == one.predictions
     values = {(row.group, row.metric): row for row in two.rows}
@@ -148,22 +151,22 @@ def test_missing_parts_are_named_and_the_mean_over_the_others_is_called_so(tmp_p
     official(tmp_path)
     (tmp_path / BELOW / "boolq.valid.jsonl").write_text("{}\n")
     model = gpt2()
-    outcome = glue.task(Asked(official=tmp_path)).run(model, tools(model))
+    outcome = glue.task(Request(official=tmp_path)).run(model, tools(model))
     assert len(outcome.missing) == 6 and "boolq.train.jsonl" in outcome.missing[0] and "--get" in outcome.missing[0]
     assert [row.metric for row in outcome.rows if row.group == "overall"] == ["score_of_some"]
     with pytest.raises(Missing, match=r"(?s)wsc\.train\.jsonl"):
-        glue.task(Asked(official=tmp_path, parts=("wsc",)))
+        glue.task(Request(official=tmp_path, parts=("wsc",)))
     with pytest.raises(UserError, match="did you mean 'mrpc'"):
-        glue.task(Asked(official=tmp_path, parts=("mrcp",)))
+        glue.task(Request(official=tmp_path, parts=("mrcp",)))
 
 
 def test_files_of_another_size_and_short_models_are_told(tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "rte", replace(PARTS["rte"], procedure=replace(QUICK, epochs=1)))
     model = gpt2(positions=24)
-    outcome = glue.task(Asked(official=official(tmp_path), parts=("rte",))).run(model, tools(model))
+    outcome = glue.task(Request(official=official(tmp_path), parts=("rte",))).run(model, tools(model))
     assert any("rte.valid.jsonl has 40 rows, the official file 139" in warning for warning in outcome.warnings)
     assert any("reads at most 24 tokens" in warning for warning in outcome.warnings)
-    few = Asked(official=official(tmp_path / "few", train=15), parts=("rte",))
+    few = Request(official=official(tmp_path / "few", train=15), parts=("rte",))
     with pytest.raises(UserError, match="15 texts to learn from"):
         glue.task(few).run(model, tools(model))
 

@@ -10,8 +10,9 @@ import pytest
 from scored import PAIRS, gpt2, pairs, slow, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Tools, mean_of, share
+from tutelage.evaluate.base import Tools, mean_of, share
 from tutelage.evaluate.choice import credit
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.minimal_pairs import task
 
@@ -23,7 +24,7 @@ FULL = [
 
 
 def outcome(folder: Path, model):
-    return task(Asked(pairs=folder)).run(model, Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer())))
+    return task(Request(pairs=folder)).run(model, Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer())))
 
 
 def figures(rows) -> dict:
@@ -83,12 +84,12 @@ def test_a_file_without_uids_is_a_paradigm_and_one_file_will_do(tmp_path):
 def test_a_character_that_ends_a_line_elsewhere_does_not_end_one_here(tmp_path):
     row = {"sentence_good": "The cat\u2028ran\x85 away.", "sentence_bad": "The cat.", "UID": "odd"}
     (tmp_path / "odd.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert len(list(task(Asked(pairs=tmp_path)).items())) == 1
+    assert len(list(task(Request(pairs=tmp_path)).items())) == 1
 
 
 def message(folder: Path) -> str:
     with pytest.raises(UserError) as error:
-        list(task(Asked(pairs=folder)).items())
+        list(task(Request(pairs=folder)).items())
     return str(error.value)
 
 
@@ -110,13 +111,13 @@ def test_bad_folders_and_lines_are_named(tmp_path):
     bad.write_bytes(b"\xff\xfe")
     assert message(bad.parent).startswith(f"{bad} is not UTF-8")
     with pytest.raises(UserError, match="Add --pairs FOLDER"):
-        task(Asked())
+        task(Request())
 
 
 @pytest.mark.skipif(not os.environ.get("TUTELAGE_DATA"), reason="needs TUTELAGE_DATA")
 def test_blimps_paradigms_fields_and_phenomena_are_found():
     folder = Path(os.environ["TUTELAGE_DATA"]) / "eval" / "fast_eval" / "blimp_fast"
-    items = list(task(Asked(pairs=folder)).items())
+    items = list(task(Request(pairs=folder)).items())
     assert len(items) == 13_400 and len({item.uid for item in items}) == 67
     # As the rows have it: BLiMP writes one of its four fields in two ways.
     fields = {"morphology", "semantics", "syntax", "syntax/semantics", "syntax_semantics"}

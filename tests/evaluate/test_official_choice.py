@@ -15,10 +15,11 @@ from official import MADE, average, every, official, score, write
 from scored import gpt2, made, tokenizer, uniform
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tutelage.challenge.sizes import FAST_EACH
+from tutelage.challenge.tasks import TASKS
 from tutelage.data.tokenizer import train_bpe
-from tutelage.evaluate.base import Asked, Missing, Outcome, Profile, Tools
+from tutelage.evaluate.base import Missing, Outcome, Profile, Tools
 from tutelage.evaluate.choice import choice
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.recipe import load_module
 
@@ -48,7 +49,7 @@ def model_of(architecture: str, vocab: int) -> Any:
 
 
 def measured(name: str, model: Any, tok: Any, folder: Path, profile: Profile = "2026", fast: bool = False) -> Outcome:
-    task = load_module("evaluate.tasks", name).task(Asked(official=folder, profile=profile, fast=fast))
+    task = load_module("evaluate.tasks", name).task(Request(official=folder, profile=profile, fast=fast))
     return task.run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
 
 
@@ -146,11 +147,11 @@ def test_what_is_missing_says_where_it_goes_and_where_it_comes_from(tmp_path):
     official(tmp_path, "blimp")
     for name, expected in (("comps", "full_eval/comps"), ("ewok", "https://huggingface.co/datasets/ewok-core")):
         with pytest.raises(Missing, match=expected):
-            load_module("evaluate.tasks", name).task(Asked(official=tmp_path))
+            load_module("evaluate.tasks", name).task(Request(official=tmp_path))
     with pytest.raises(Missing, match="no part of the evaluation of 2025"):
-        load_module("evaluate.tasks", "global_piqa_parallel").task(Asked(official=tmp_path, profile="2025"))
+        load_module("evaluate.tasks", "global_piqa_parallel").task(Request(official=tmp_path, profile="2025"))
     with pytest.raises(Missing, match="no part of the fast evaluation"):
-        load_module("evaluate.tasks", "comps").task(Asked(official=tmp_path, fast=True))
+        load_module("evaluate.tasks", "comps").task(Request(official=tmp_path, fast=True))
 
 
 REAL = [("gpt2", "bos"), ("gpt2", "bare"), ("gpt2", "space"), ("llama", "bos")]
@@ -172,7 +173,7 @@ def test_every_item_of_the_fast_sets_scores_as_a_slow_reading_has_it(turn, tmp_p
             shutil.copy(file, folder)
         items = list(every(folder, name, "2026"))
         found = measured(name, model, tok, tmp_path, fast=True).predictions
-        assert len(items) == len(found) == len(files[name]) * FAST_EACH[name]
+        assert len(items) == len(found) == sum(TASKS[name].sizes("2026", fast=True).values())
         expected = of_one_length(model, tok, [text for _, both, _ in items for text, _ in both]).reshape(-1, 2)
         assert np.abs(np.array([row["scores"] for row in found]) - expected).max() < 2e-4
         clear = np.abs(np.diff(expected))[:, 0] > 4e-4

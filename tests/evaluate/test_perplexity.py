@@ -12,7 +12,8 @@ from scored import PAGE, gpt2, prepared, tokenizer, uniform
 from tutelage.data.corpus import sources_of
 from tutelage.data.tokenizer import load_tokenizer, train_unigram
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Tools, ratio
+from tutelage.evaluate.base import Tools, ratio
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.perplexity import task, windows
 from tutelage.evaluate.tokens import bytes_by_id, tokens_of
@@ -27,7 +28,7 @@ TEXTS = [
 
 def rows_of(model, tok=None, **asked) -> dict:
     tok = tok or tokenizer()
-    found = task(Asked(**asked)).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
+    found = task(Request(**asked)).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
     return {row.metric: row for row in found.rows}
 
 
@@ -168,7 +169,7 @@ def test_a_stream_of_another_tokenizer_is_refused(tmp_path):
     data, other = prepared(tmp_path / "data"), tokenizer(310)
     model = gpt2(len(other))
     with pytest.raises(UserError) as error:
-        task(Asked(data=data)).run(model, Tools(tokenizer=other, scorer=Scorer(model, other)))
+        task(Request(data=data)).run(model, Tools(tokenizer=other, scorer=Scorer(model, other)))
     assert "was made with the tokenizer bpe" in str(error.value) and "--text PATH" in str(error.value)
 
 

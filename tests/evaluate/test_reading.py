@@ -15,8 +15,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tutelage.data.tokenizer import train_bpe
 from tutelage.errors import UserError
 from tutelage.evaluate import regression as _regression
-from tutelage.evaluate.base import Asked, Missing, Tools
+from tutelage.evaluate.base import Missing, Tools
 from tutelage.evaluate.regression import CONTROLS, EYES, SELF_PACED, SPILL, Explained, explained, formula, r_squared
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.reading import NUMBERS, figures, read, task
 
@@ -58,7 +59,7 @@ def table(folder: Path, sentences: list[str] = SENTENCES) -> Path:
 
 
 def run(folder: Path, model, tok):
-    return task(Asked(official=folder)).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
+    return task(Request(official=folder)).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
 
 
 def slow(model, tok, context: str, word: str) -> float:
@@ -113,7 +114,7 @@ def test_a_llama_reads_alike_in_batches_of_any_size(tmp_path):
     expected = [slow(model, tok, item, word) for item, word, *_ in official_words(folder)]
     for batch in (None, 1):
         scorer = Scorer(model, tok, batch=batch)
-        found = task(Asked(official=folder)).run(model, Tools(tokenizer=tok, scorer=scorer))
+        found = task(Request(official=folder)).run(model, Tools(tokenizer=tok, scorer=scorer))
         assert [p["pred"] for p in found.predictions] == pytest.approx(expected, abs=1e-4)
 
 
@@ -149,7 +150,7 @@ def test_contexts_that_begin_alike_are_read_once(tmp_path):
     plain = sum(len(tok(item)["input_ids"]) for item, *_ in words)  # without later pieces and words before
     scorer.completions([("The cat", "The cat")], "", [""])  # the trial of a model is no part of it
     model.base_model.forward = counted
-    task(Asked(official=folder)).run(model, Tools(tokenizer=tok, scorer=scorer))
+    task(Request(official=folder)).run(model, Tools(tokenizer=tok, scorer=scorer))
     assert sum(read_tokens) < plain
 
 
@@ -232,7 +233,7 @@ def test_errors_shrink_with_more_sentences():
 
 def test_missing_data_libraries_and_columns_are_named(tmp_path, monkeypatch):
     with pytest.raises(Missing, match="Fetch it with --get"):
-        task(Asked(official=tmp_path))
+        task(Request(official=tmp_path))
     folder = table(tmp_path)
     monkeypatch.setitem(sys.modules, "statsmodels.formula.api", None)
     with pytest.raises(UserError, match=r"The reading task needs statsmodels.*pip install 'tutelage\[evaluation\]'"):

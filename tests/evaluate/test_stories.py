@@ -10,9 +10,10 @@ import pytest
 from scored import gpt2, made, tokenizer
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Tools
+from tutelage.evaluate.base import Tools
 from tutelage.evaluate.marks import mark_rows, mark_warnings, said
 from tutelage.evaluate.openings import OPENINGS
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks import stories
 from tutelage.files import fingerprint
@@ -26,7 +27,7 @@ def texts(*of: str) -> list[list[str]]:
 
 def run(model, tok=None):
     tok = tok or tokenizer()
-    return stories.task(Asked()).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
+    return stories.task(Request()).run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
 
 
 def test_distinct_counts_what_is_different_in_all_texts():
@@ -138,8 +139,10 @@ class Judge:
 
 def marked(model, judge: Judge, scratch: Path | None = None):
     tok = tokenizer()
-    tools = Tools(tokenizer=tok, scorer=Scorer(model, tok), scratch=scratch, judge=judge)
-    return stories.task(Asked(judge=judge)).run(model, tools)
+    tools = Tools(
+        tokenizer=tok, scorer=Scorer(model, tok), scratch=(lambda settings: scratch) if scratch else None, judge=judge
+    )
+    return stories.task(Request(judge=judge)).run(model, tools)
 
 
 def test_a_mark_is_a_mean_with_nothing_for_no_text_and_without_what_cannot_be_read():
@@ -184,10 +187,10 @@ def test_a_judge_reads_every_text_and_the_other_figures_stay_what_they_are():
 
 
 def test_who_marks_is_a_setting_and_without_anybody_settings_are_what_they_were():
-    alone = stories.task(Asked())
+    alone = stories.task(Request())
     assert (alone.name, alone.settings) == ("openings", {"openings": fingerprint(OPENINGS), **stories.DRAWN})
     judge = Judge()
-    task = stories.task(Asked(judge=judge))
+    task = stories.task(Request(judge=judge))
     assert task.name == "openings-patient-012345" and task.keeps == alone.settings
     who = {"name": "patient", "fingerprint": "0123456789abcdef", "identity": {}}
     assert task.settings == alone.settings | {"judge": who}

@@ -11,7 +11,8 @@ from scipy import stats
 from scored import gpt2, slow, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Missing, Tools
+from tutelage.evaluate.base import Missing, Tools
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks import wug_adj, wug_past
 from tutelage.evaluate.wug import first_share, ranks, read, spearman
@@ -24,11 +25,11 @@ ITEMS = [
 ]
 
 
-def official(folder: Path, rows: list[dict] = ITEMS, name: str = "wug_adj_nominalization") -> Asked:
+def official(folder: Path, rows: list[dict] = ITEMS, name: str = "wug_adj_nominalization") -> Request:
     place = folder / "full_eval" / name
     place.mkdir(parents=True)
     (place / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Asked(official=folder, profile="2025")
+    return Request(official=folder, profile="2025")
 
 
 def run(task, model, tok=None):
@@ -77,7 +78,7 @@ def test_a_model_without_preferences_has_no_figure_rather_than_zero(tmp_path):
 def test_it_is_no_part_of_2026_and_bad_lines_are_named(tmp_path):
     asked = official(tmp_path)
     with pytest.raises(Missing, match="no part of the evaluation of 2026"):
-        wug_adj.task(Asked(official=asked.official))
+        wug_adj.task(Request(official=asked.official))
     with pytest.raises(Missing, match="Fetch it with --get"):
         wug_past.task(asked)
     bad = tmp_path / "bad.jsonl"
@@ -91,7 +92,7 @@ def test_it_is_no_part_of_2026_and_bad_lines_are_named(tmp_path):
 
 @pytest.mark.skipif(not DATA, reason="needs TUTELAGE_DATA")
 def test_the_official_adjectives_are_200_and_a_random_model_knows_none_of_them(tmp_path):
-    task = wug_adj.task(Asked(official=Path(DATA or "") / "eval", profile="2025"))
+    task = wug_adj.task(Request(official=Path(DATA or "") / "eval", profile="2025"))
     outcome = run(task, gpt2(positions=128))
     assert len(outcome.predictions) == outcome.rows[0].n == 200
     assert outcome.warnings == []

@@ -12,9 +12,10 @@ from evaluated import entered_run, evaluate_all, keep, predictions
 from scored import gpt2, pairs, tokenizer
 
 from tutelage.challenge.budget import challenge_milestones
-from tutelage.challenge.sizes import sizes
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Tools
+from tutelage.evaluate.base import Tools
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.scorer import Scorer
 from tutelage.evaluate.tasks.blimp import task as blimp
 from tutelage.publish import collate as _collate
@@ -222,7 +223,7 @@ def test_a_wrong_size_is_found(run: Path, tmp_path: Path, task: str, change: Any
     content = json.loads(submission(run, track="strict-small", out=tmp_path / "out", quiet=True).read_text())
     assert any(said in gap for gap in json.loads((tmp_path / "out" / CARD).read_text())["missing"])
     key = "aoa_surprisals" if task == "aoa" else task
-    assert content[key] is None or (task == "glue" and set(content[key]) == set(sizes("glue", "2026")) - {"wsc"})
+    assert content[key] is None or (task == "glue" and set(content[key]) == set(TASKS["glue"].sizes("2026")) - {"wsc"})
 
 
 def test_a_milestone_of_a_wrong_size_is_found(run: Path, tmp_path: Path):
@@ -278,7 +279,7 @@ def test_what_a_task_keeps_is_what_is_collated(tmp_path: Path):
     pairs(tmp_path / "full_eval" / "blimp_filtered")
     model = gpt2()
     tools = Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer()))
-    kept = blimp(Asked(official=tmp_path, profile="2026")).run(model, tools).predictions
+    kept = blimp(Request(official=tmp_path, profile="2026")).run(model, tools).predictions
     assert {"uid", "chosen", "label"} <= set(kept[0])
     lists = _collate.listed("blimp", kept)
     assert list(lists) == ["agreement", "reflexives"]
@@ -296,4 +297,4 @@ def test_the_sizes_are_those_of_the_official_files(fast: bool):
     for task, names in folders.items():
         folder = Path(str(DATA)) / "eval" / ("fast_eval" if fast else "full_eval") / names[fast]
         found = {file.stem.lower(): len(file.read_text().splitlines()) for file in folder.glob("*.jsonl")}
-        assert found == sizes(task, "2026", fast=fast)
+        assert found == TASKS[task].sizes("2026", fast=fast)

@@ -1,10 +1,17 @@
-"""How many items every official list has: what the challenge's collators check, and a little more.
+"""How many items every official list has, counted in the official files of 2025 and 2026.
 
 A list is a UID of the challenge's predictions, in lower case: a paradigm of BLiMP, a domain of EWoK, a part of GLUE.
-Counted in the official files of 2025 and 2026.
 """
 
-BLIMP = """
+from collections.abc import Mapping
+
+
+def _counts(text: str) -> dict[str, int]:
+    return {name: int(n) for name, n in (pair.split("=") for pair in text.split())}
+
+
+BLIMP = _counts(
+    """
 adjunct_island=928 anaphor_gender_agreement=971 anaphor_number_agreement=931 animate_subject_passive=895
 animate_subject_trans=923 causative=818 complex_np_island=846
 coordinate_structure_constraint_complex_left_branch=906 coordinate_structure_constraint_object_extraction=949
@@ -29,16 +36,22 @@ wh_questions_object_gap=859 wh_questions_subject_gap=898 wh_questions_subject_ga
 wh_vs_that_no_gap=861 wh_vs_that_no_gap_long_distance=875 wh_vs_that_with_gap=919
 wh_vs_that_with_gap_long_distance=910
 """
-SUPPLEMENT = "hypernym=842 qa_congruence_easy=64 qa_congruence_tricky=165 subject_aux_inversion=3867 turn_taking=280"
-EWOK = """
+)
+SUPPLEMENT = _counts(
+    "hypernym=842 qa_congruence_easy=64 qa_congruence_tricky=165 subject_aux_inversion=3867 turn_taking=280"
+)
+EWOK = _counts(
+    """
 agent-properties=2210 social-relations=1548 physical-relations=818 material-dynamics=770 physical-interactions=556
 spatial-relations=490 social-properties=328 quantitative-properties=314 social-interactions=294 material-properties=170
 physical-dynamics=120
 """
-COMPS = "base=49340 wugs=13896 wugs_dist_before=13896 wugs_dist_in_between=13896"
-GLUE = "boolq=1635 mnli=4908 mrpc=204 multirc=2424 qqp=20215 rte=139 wsc=52"
-# By operations, 0 to 5. 2026 leaves out items in which an option says "nothing".
-ENTITIES = {
+)
+COMPS = _counts("base=49340 wugs=13896 wugs_dist_before=13896 wugs_dist_in_between=13896")
+GLUE = _counts("boolq=1635 mnli=4908 mrpc=204 multirc=2424 qqp=20215 rte=139 wsc=52")
+
+# By number of operations, 0 to 5. 2026 leaves out items in which an option says "nothing".
+_ENTITIES = {
     "2025": {
         "regular": (606, 607, 606, 606, 568, 159),
         "ambiref": (607, 607, 604, 604, 615, 187),
@@ -50,24 +63,9 @@ ENTITIES = {
         "move_contents": (516, 437, 399, 406, 353, 116),
     },
 }
-PIQA = {"global_piqa_parallel": 103, "global_piqa_nonparallel": 100}  # lists of one item, by example
-WUG = {"wug_adj": ("wug_adj_nominalization", 200), "wug_past": ("wug_past_tense", 50)}
-AOA = 8005  # rows a milestone
-FAST_EACH = {"blimp": 200, "blimp_supplement": 50, "ewok": 100}
 
 
-def sizes(task: str, profile: str, *, fast: bool = False) -> dict[str, int]:
-    """The lists of a task of choices, of reading or of GLUE, and how many items each has.
-
-    GlobalPIQA has a list an example, whose names are no part of this: see PIQA. AoA has rows a milestone: see AOA.
-    """
-    if task == "entity_tracking":
-        splits = {k: v for k, v in ENTITIES[profile].items() if k == "regular" or not fast}
-        return {f"{split}_{ops}_ops": n for split, counts in splits.items() for ops, n in enumerate(counts)}
-    if task in WUG:
-        return dict([WUG[task]])
-    if task == "reading":
-        return {"reading": 1726}
-    lists = {"blimp": BLIMP, "blimp_supplement": SUPPLEMENT, "ewok": EWOK, "comps": COMPS, "glue": GLUE}[task]
-    found = {name: int(n) for name, n in (pair.split("=") for pair in lists.split())}
-    return dict.fromkeys(found, FAST_EACH[task]) if fast else found
+def entities(profile: str, *, fast: bool) -> Mapping[str, int]:
+    """The lists of entity tracking: a split and a number of operations each. The fast set has one split, regular."""
+    splits = {name: counts for name, counts in _ENTITIES[profile].items() if name == "regular" or not fast}
+    return {f"{split}_{ops}_ops": n for split, counts in splits.items() for ops, n in enumerate(counts)}

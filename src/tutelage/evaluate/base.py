@@ -1,136 +1,78 @@
-"""What every task shares: what it is asked, what it may use, the rows it gives, and their standard errors."""
+"""The contract of a task: what it is given (`Tools`), what it returns (`Outcome`, `Row`), and how results are kept."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from tutelage.challenge.tasks import Profile
 from tutelage.errors import Missing
+from tutelage.evaluate.request import Judge, Milestone, Request
 from tutelage.evaluate.scorer import Scorer
-from tutelage.judges.common.base import Rollout, Verdict
 
 __all__ = [
-    "Asked", "Finetune", "Judge", "Milestone", "Missing", "Outcome", "Profile", "Result", "Row", "Task", "Tools",
-    "Track", "mean_of", "mean_row", "ratio", "share",
+    "FineTuning", "Finetune", "Judge", "Milestone", "Missing", "Outcome", "Profile", "Request", "Result", "Row", "Task",
+    "Tools", "Track", "mean_of", "mean_row", "ratio", "share",
 ]  # fmt: skip
 
 T = TypeVar("T")
-Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to go through, how many, label): shows progress
-Profile = Literal["2025", "2026"]
+Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to iterate over, how many, label): shows progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Milestone:
-    """A model saved on the way: chck_1M after 1,000,000 words. folder: it and its tokenizer, as load_model reads it."""
-
-    name: str
-    words: int
-    folder: Path
-
-
-class Judge(Protocol):
-    """Who marks what a model wrote, handed in. Verdicts are stored: nobody is asked twice.
-
-    name:        as it was called: rules, endpoint
-    fingerprint: of all that is asked; known without asking
-    about:       one line for people, to stand wherever its marks do
-    """
-
-    name: str
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def about(self) -> str: ...
-
-    def identity(self) -> Mapping[str, Any]:
-        """What was found out about it when it was first asked; empty before."""
-        ...
-
-    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        """A verdict for each, in their order."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the user asked for. A task takes from it what concerns it.
-
-    official:   the folder that holds full_eval/ and fast_eval/, in the layout of the challenge
-    profile:    the year whose procedure is followed
-    fast:       the small sets, which the challenge wants of every milestone
-    milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
-    seeds:      of fine-tuning; several give a spread
-    parts:      which parts of a task that has some (GLUE: rte, wsc); empty for all of them
-    judge:      who is to mark what a model writes: its name and fingerprint are settings of a task
-    """
-
-    data: Path | None = None
-    pairs: Path | None = None
-    text: Path | None = None
-    split: str = "valid"
-    window: int = 128
-    stride: int | None = None
-    official: Path | None = None
-    profile: Profile = "2026"
-    fast: bool = False
-    milestones: tuple[Milestone, ...] = ()
-    seeds: tuple[int, ...] = (42,)
-    parts: tuple[str, ...] = ()
-    judge: Judge | None = None
-
-
-class Finetune(Protocol):
-    """The training loop, handed in: AdamW, one rate of decay for all, no clipping, fp32. Gives a step after another.
+class FineTuning:
+    """A fine-tuning to be run: AdamW, one weight decay for all parameters, no clipping, fp32.
 
     batch_at:  the whole batch of a step, from 0; at most `batch` texts of at most `longest` tokens
     lr_factor: share of `lr` at a step
     """
 
-    def __call__(
-        self,
-        student: Any,
-        objective: Any,
-        batch_at: Callable[[int], Any],
-        *,
-        lr: float,
-        weight_decay: float,
-        lr_factor: Callable[[int], float],
-        steps: int,
-        batch: int,
-        longest: int,
-        seed: int,
-    ) -> Iterable[Any]: ...
+    student: Any
+    objective: Any
+    batch_at: Callable[[int], Any]
+    lr: float
+    weight_decay: float
+    lr_factor: Callable[[int], float]
+    steps: int
+    batch: int
+    longest: int
+    seed: int
+
+
+class Finetune(Protocol):
+    """The training loop, handed in: yields one step after another."""
+
+    def __call__(self, fine_tuning: FineTuning, /) -> Iterable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a task may use beside the model.
 
-    load:    another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
-             may be trained. On the same device, in evaluation mode.
-    scratch: a folder for what a long task finishes on the way, its own for these weights and what the task `keeps` by
+    load:     another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
+              may be trained. On the same device, in evaluation mode.
+    scratch:  a folder where a long task keeps finished parts, so that an interrupted one goes on: for these weights and
+              the settings that it is given, which are all that decides those parts
     finetune: the training loop
-    judge:   who was asked for, to be asked now
+    judge:    the judge of the request, ready to be asked
     """
 
     tokenizer: Tokenizer
     scorer: Scorer
     load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
-    scratch: Path | None = None
+    scratch: Callable[[Mapping[str, Any]], Path] | None = None
     finetune: Finetune | None = None
     judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure. group: overall, field, phenomenon, paradigm, or count (of what the figures rest on).
+    """One figure of a result. group: overall, field, phenomenon, paradigm, or count (of what the figures rest on).
 
     error: standard error in the value's unit, over what was scored (items, windows); None where there is none.
     """
@@ -145,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task gives: its figures and, where it has some, what was chosen for each item.
+    """What a task returns: its figures and, for tasks with items, a prediction for each item.
 
     warnings: sentences that must stand beside the figures wherever they are shown
     missing:  parts of the task that could not be measured, each with what to do: never counted as zero
@@ -157,13 +99,13 @@ class Outcome:
     missing: list[str] = field(default_factory=list)
 
 
+@runtime_checkable
 class Task(Protocol):
-    """A measurement on given data. The module of a task has a function `task(asked: Asked) -> Task`.
+    """A measurement on given data. The module of a task has a function `task(request: Request) -> Task`.
 
     name:     short name of the data, unique among the task's usual data: valid, nursery
-    source:   where the data lies, to tell two of one name apart
-    settings: all that decides the figures, the data's fingerprint included (JSON)
-    keeps:    optional: what of the settings decides what the task finishes on the way; all of them where it is left out
+    source:   where the data lie, to tell two of one name apart
+    settings: everything that decides the figures, the data's fingerprint included (JSON)
     """
 
     name: str
@@ -177,9 +119,9 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One task's outcome for one model, as it is kept on disk. kept: it was there already and not computed again.
+    """One task's outcome for one model, as it is kept on disk. kept: it was read back, not computed again.
 
-    A task that is missing as a whole has no rows, and `missing` says where its data are and where to put them.
+    A task whose data are missing has no rows, and `missing` says where its data are and where to put them.
     """
 
     task: str

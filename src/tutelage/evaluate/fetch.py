@@ -19,36 +19,38 @@ from typing import Any, BinaryIO
 
 from rich.console import Console
 
+from tutelage.challenge.tasks import TASKS, tasks_of
 from tutelage.data.hub import hub_error
-from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Missing
-from tutelage.evaluate.official import ENVIRONMENT, HUB_2026, PIQA, PLACES, folder, tasks_of
+from tutelage.errors import Missing, UserError
+from tutelage.evaluate.official import ENVIRONMENT, folder
+from tutelage.evaluate.request import Request
 from tutelage.files import write_atomically
 
+HUB_2026 = "BabyLM-community/BabyLM-2026-Strict-Evals"
 OSF = "https://api.osf.io/v2/nodes/ryjfm/files/osfstorage/"
 SETS = ("full_eval", "fast_eval")
 
 Opened = Callable[[], BinaryIO]  # gives a file's content, fetched only if it is wanted
 
 
-def fetch(asked: Asked, console: Console) -> None:
+def fetch(request: Request, console: Console) -> None:
     """Fetch what is not there yet, and say of the rest where it is and where to put it."""
-    home = asked.official
+    home = request.official
     if home is None:
         raise UserError(
             "--get does not know where to put the data", "A folder", f"Add --official FOLDER or set {ENVIRONMENT}"
         )
-    files = {"2025": _of_osf, "2026": _of_hub}[asked.profile]
+    files = {"2025": _of_osf, "2026": _of_hub}[request.profile]
     fetched = sum(_keep(home, path, content) for path, content in files())
-    console.print(f"{home}: {fetched:,} files fetched for the evaluation of {asked.profile}")
-    for line in _lacking(asked):
+    console.print(f"{home}: {fetched:,} files fetched for the evaluation of {request.profile}")
+    for line in _lacking(request):
         console.print(line, soft_wrap=True)
 
 
-def _lacking(asked: Asked) -> Iterator[str]:
+def _lacking(request: Request) -> Iterator[str]:
     for fast in (False, True):
-        for task in tasks_of(asked.profile, fast=fast):
-            one = Asked(official=asked.official, profile=asked.profile, fast=fast)
+        for task in tasks_of(request.profile, fast=fast):
+            one = Request(official=request.official, profile=request.profile, fast=fast)
             try:
                 folder(one, task)
             except Missing as missing:
@@ -154,9 +156,12 @@ def _of_hub() -> Iterator[tuple[str, Opened]]:
         raise hub_error(HUB_2026, "data set", error) from error
     for name in sorted(names):
         yield name, lambda name=name: _hub_file(HUB_2026, name).open("rb")
-    for task, (repository, name) in PIQA.items():
+    for row in TASKS.values():
+        if row.hub is None:
+            continue
+        repository, name = row.hub
         for below in SETS:
-            path = f"{below}/{PLACES[task].full}/eng_latn.jsonl"
+            path = f"{below}/{row.full}/eng_latn.jsonl"
             yield path, lambda repository=repository, name=name: _buffer(_as_jsonl(_hub_file(repository, name)))
 
 

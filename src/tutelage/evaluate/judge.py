@@ -1,33 +1,58 @@
-"""The judge of an evaluation: named as for `tutelage interact`, opened once, its verdicts beside a model's results."""
+"""The judge of an evaluation as tasks see it: with the name it was chosen by, its verdicts beside a model's results."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from tutelage.judges import open_judge
-from tutelage.judges.common.base import Judge
-from tutelage.judges.common.store import StoredJudge
-from tutelage.settings.interact import Reader
+from tutelage.judges.common.base import Rollout, Verdict
 
 STORE = "verdicts.sqlite"
 
 
-class Beside(StoredJudge):
-    """A judge whose verdicts lie beside a model's results, with the name by which it was called."""
+class Opened(Protocol):
+    """A judge with a store behind it, handed in by the verb."""
 
-    def __init__(self, name: str, judge: Judge, store: Path) -> None:
-        super().__init__(judge, store=store)
-        self.name = name
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    def identity(self) -> Mapping[str, Any]: ...
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]: ...
 
 
-class Opener:
-    """Opens the judge once, however many models it marks: a judge may be a model of eight billion weights."""
+JudgeAt = Callable[[Path], Opened]  # the one judge of a call, with its store in that file
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-        self._judge: Judge | None = None
 
-    def beside(self, home: Path) -> Beside:
-        """The judge with its store in a folder of results."""
-        store = home / STORE
-        judge = self._judge or open_judge(self.reader.name, store=store, **self.reader.settings()).annotator
-        self._judge = judge
-        return Beside(self.reader.name.rpartition(".")[2], judge, store)
+@dataclass(frozen=True, slots=True)
+class NamedJudge:
+    """An opened judge and its name. A `Judge` of evaluate/request.py."""
+
+    name: str
+    opened: Opened
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that is asked of it."""
+        return self.opened.fingerprint
+
+    @property
+    def about(self) -> str:
+        """One line for people."""
+        return self.opened.about
+
+    def identity(self) -> Mapping[str, Any]:
+        """What became known about it when it was first asked."""
+        return self.opened.identity()
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """A verdict for each, in the same order."""
+        return self.opened.grade(rollouts)
+
+
+def judge_beside(home: Path, name: str, judge_at: JudgeAt) -> NamedJudge:
+    """The judge with its store in a folder of results."""
+    return NamedJudge(name.rpartition(".")[2], judge_at(home / STORE))

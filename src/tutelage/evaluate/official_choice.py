@@ -1,33 +1,33 @@
-"""What the official tasks of choices share: their files, how their years break ties, and how many items they have."""
+"""What the official choice tasks share: their files, how each year breaks ties, and how many items they have."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from tutelage.challenge.sizes import PIQA, sizes
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
 from tutelage.evaluate import official as _official
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import ChoiceTask, Item, Ties
+from tutelage.evaluate.request import Request
 from tutelage.files import fingerprint, hash_file
 
 BREAKS: dict[str, Ties] = {"2025": "first", "2026": "random"}
 
 
 class OfficialChoice(ChoiceTask):
-    """A task of the challenge, whose files lie in the official layout. `task` is its name there and here."""
+    """A choice task of the challenge, with its files in the official layout. `task` is its name in the table."""
 
     task: str
 
-    def __init__(self, asked: Asked) -> None:
-        folder = _official.folder(asked, self.task)
-        self.profile, self.fast = asked.profile, asked.fast
+    def __init__(self, request: Request) -> None:
+        folder = _official.folder(request, self.task)
+        self.profile, self.fast = request.profile, request.fast
         self.files = sorted(folder.glob("*.jsonl"))
         if not any(file.stat().st_size for file in self.files):
             raise UserError(f"{folder} holds no .jsonl file with rows", f"The official files of {self.task}", "")
-        self.name, self.source = _official.label(asked), str(folder)
-        self.ties = BREAKS[asked.profile]
+        self.name, self.source = _official.set_name(request), str(folder)
+        self.ties = BREAKS[request.profile]
         self.settings = {
-            "profile": asked.profile,
+            "profile": request.profile,
             "data": fingerprint([[file.stem, hash_file(file)] for file in self.files]),
             "ties": self.ties,
         }
@@ -35,10 +35,10 @@ class OfficialChoice(ChoiceTask):
     def remarks(self, items: Sequence[Item]) -> list[str]:
         """Lists that do not have the official size: their figure is then not the official one."""
         found = Counter(item.uid.lower() for item in items)
-        if self.task in PIQA:
-            expected, found = {self.task: PIQA[self.task]}, Counter({self.task: len(items)})
-        else:
-            expected = sizes(self.task, self.profile, fast=self.fast)
+        row = TASKS[self.task]
+        expected = row.sizes(self.profile, fast=self.fast)
+        if not expected:  # lists of one item each, whose names are not fixed
+            expected, found = {self.task: row.examples or 0}, Counter({self.task: len(items)})
         wrong = [uid for uid in {**expected, **found} if expected.get(uid, 0) != found[uid]]
         if not wrong:
             return []

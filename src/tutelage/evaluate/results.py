@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.challenge.budget import milestone_words
-from tutelage.evaluate.base import Milestone, Outcome, Result
-from tutelage.evaluate.official import PLACES
+from tutelage.challenge.tasks import TASKS
+from tutelage.evaluate.base import Outcome, Result
 from tutelage.evaluate.predictions import predictions_beside
+from tutelage.evaluate.request import Milestone
 from tutelage.files import read_json, write_atomically
 from tutelage.models.student import locate
 
@@ -59,7 +60,7 @@ def place_of(home: Path, task: str, name: str, source: str) -> Path:
     Official data are the same wherever they lie.
     """
     place = home / f"{task}-{safe(name)}.json"
-    if task in PLACES or not place.exists() or read_json(place).get("source") == source:
+    if task in TASKS or not place.exists() or read_json(place).get("source") == source:
         return place
     return home / f"{task}-{safe(source)}-{safe(name)}.json"
 
@@ -72,14 +73,15 @@ def kept(place: Path, key: str, name: str) -> Result | None:
     return Result.from_json(plain | {"model": name}) if plain.get("fingerprint") == key else None
 
 
-def keep(place: Path, result: Result, outcome: Outcome) -> None:
-    """Write a result, its predictions first: if the result is there, they are."""
+def keep(place: Path, result: Result, outcome: Outcome) -> Result:
+    """Write a result, its predictions first: if the result is there, they are. Returns the result."""
     if outcome.predictions:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions)
         write_atomically(predictions_beside(place), "".join(lines))
     else:
         predictions_beside(place).unlink(missing_ok=True)
     _write(place, result)
+    return result
 
 
 def keep_missing(place: Path, result: Result) -> None:

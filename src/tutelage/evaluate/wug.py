@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from tutelage.challenge.sizes import WUG
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
+from tutelage.evaluate import official as _official
 from tutelage.evaluate.base import Outcome, Row, Tools
 from tutelage.evaluate.curves import correlation_error
 from tutelage.evaluate.jsonl import rows_of
+from tutelage.evaluate.request import Request
 from tutelage.files import hash_file
 
 EXPECTED = '{"sentences": "one\\tother", "ratio": 0.5}'
@@ -22,8 +24,10 @@ class Wug:
     The model's share is softmax of the two sentences' log-probabilities. Error: see correlation_error.
     """
 
-    def __init__(self, file: Path, task: str, name: str) -> None:
-        self.task, self.name, self.source, self.file = task, name, str(file), file
+    def __init__(self, request: Request, task: str) -> None:
+        [(self.task, self.official)] = TASKS[task].sizes(request.profile).items()
+        file = _official.file(request, task, f"{self.task}.jsonl")
+        self.name, self.source, self.file = _official.set_name(request), str(file), file
         self.settings = {"data": hash_file(file)}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
@@ -39,8 +43,7 @@ class Wug:
             for what, values in {"the model's shares": shares, "people's shares": human}.items()
             if np.ptp(values) == 0
         ]
-        official = dict(WUG.values())[self.task]
-        warnings = [] if n == official else [f"{n:,} items, where the official list has {official:,}"]
+        warnings = [] if n == self.official else [f"{n:,} items, where the official list has {self.official:,}"]
         row = Row(metric="spearman", name=self.name, value=rho, error=correlation_error(rho, n, ranks=True), n=n)
         predictions = [_prediction(f"{self.task}_{i}", *each) for i, each in enumerate(zip(items, scores, shares))]
         return Outcome(rows=[] if missing else [row], predictions=predictions, missing=missing, warnings=warnings)

@@ -8,10 +8,11 @@ from typing import Any, TypedDict
 from rich.console import Console
 
 from tutelage.challenge.budget import RULES
+from tutelage.challenge.tasks import PROFILES
 from tutelage.data.portable import unportable
 from tutelage.errors import UserError
 from tutelage.files import disk_errors, folder_atomically, write_atomically
-from tutelage.publish.collate import BACKEND, KEYS, Collated, Collator
+from tutelage.publish.collate import BACKEND, Collated, Collator
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.form import FLOPS, form
 from tutelage.recipe import did_you_mean
@@ -54,7 +55,7 @@ class Request:
     anyway: bool = False
 
     def __post_init__(self) -> None:
-        for what, value, known in (("track", self.track, tuple(RULES)), ("profile", self.profile, tuple(KEYS))):
+        for what, value, known in (("track", self.track, tuple(RULES)), ("profile", self.profile, PROFILES)):
             if value not in known:
                 raise UserError(
                     f"There is no {what} {value!r}{did_you_mean(value, known)}", f"One of {', '.join(known)}"

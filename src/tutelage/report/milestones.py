@@ -1,10 +1,12 @@
 """Learning curves over words: what the milestones of each run reach, a panel a task."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tutelage.challenge.tasks import TASKS
 from tutelage.report.blocks import Figure
 from tutelage.report.model import Collection, Model, System
-from tutelage.report.official import TASKS
+from tutelage.report.own import is_own
 from tutelage.report.panels import Chart, Curve, Line, panels_figure, points_of
 
 # What is drawn of a task, the first that it has: metric -> (factor, what it is counted in).
@@ -29,7 +31,12 @@ class Panel:
     def title(self) -> str:
         """What is measured, and in what."""
         name = TASKS[self.task].label if self.task in TASKS else self.task.replace("_", " ")
-        return f"{name}, {self.data}: {METRICS[self.metric][1]}"
+        return f"{name}, {self.data}: {self.unit[1]}"
+
+    @property
+    def unit(self) -> tuple[float, str]:
+        """The factor of the values, and what they are counted in; a metric of one's own is drawn as it is."""
+        return METRICS.get(self.metric, (1, self.metric.replace("_", " ")))
 
     @property
     def chance(self) -> float | None:
@@ -40,7 +47,7 @@ class Panel:
 
     def curve(self, model: Model) -> Curve:
         """Words -> (words, value, standard error over items) at each milestone of one run."""
-        factor, wanted = METRICS[self.metric][0], (self.task, self.data, self.metric, "overall")
+        factor, wanted = self.unit[0], (self.task, self.data, self.metric, "overall")
         return {
             stage.words: (stage.words, factor * score.value, factor * (score.error or 0.0))
             for stage in model.stages
@@ -62,18 +69,24 @@ class Panel:
 
 def panels_of(collection: Collection) -> list[Panel]:
     """The curves that can be drawn, official tasks first and in their order."""
-    found: dict[tuple[str, str], set[str]] = {}
+    metrics: dict[tuple[str, str], list[str]] = {}
     for model in collection.models:
         for score in (s for stage in model.stages for s in stage.scores if s.group == "overall"):
-            found.setdefault((score.task, score.data), set()).add(score.metric)
+            metrics.setdefault((score.task, score.data), []).append(score.metric)
     panels = [
         Panel(task=task, data=data, metric=metric)
-        for (task, data), metrics in found.items()
-        if (metric := next((m for m in METRICS if m in metrics), None)) is not None
+        for (task, data), names in metrics.items()
+        if (metric := _drawn_metric(task, names)) is not None
     ]
     drawn = [p for p in panels if any(len(p.line(system).points) > 1 for system in collection.systems)]
     order = [*TASKS]
     return sorted(drawn, key=lambda p: (p.data, order.index(p.task) if p.task in order else len(order), p.task))
+
+
+def _drawn_metric(task: str, names: Sequence[str]) -> str | None:
+    """The metric that is drawn of a task; of one's own, its first if it has none of the usual ones."""
+    usual = next((metric for metric in METRICS if metric in names), None)
+    return usual or (names[0] if is_own(task) else None)
 
 
 def milestones_figure(collection: Collection) -> Figure | None:

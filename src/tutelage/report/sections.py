@@ -13,6 +13,7 @@ from tutelage.report.milestones import milestones_figure
 from tutelage.report.model import Collection, Model, System
 from tutelage.report.numbers import Measure, Value, item_error, measures, short, suites
 from tutelage.report.official import official_blocks
+from tutelage.report.own import own_blocks
 from tutelage.report.paired import paired_table
 from tutelage.report.tables import (
     cost_table,
@@ -105,6 +106,12 @@ def challenge(collection: Collection) -> Section:
     """The official tasks; the section is left out where no model was evaluated on any."""
     lead = "The official tasks as the challenge scores them. Where its procedure is wrong, the correct figure is added."
     return Section(id="challenge", title="The challenge", lead=lead, blocks=official_blocks(collection))
+
+
+def own(collection: Collection) -> Section:
+    """Tasks of one's own; a section that is left out where nobody was evaluated on any."""
+    lead = "Every task that is neither of the challenge nor shipped, with its overall figures."
+    return Section(id="own", title="Other tasks", lead=lead, blocks=own_blocks(collection))
 
 
 def pairs(collection: Collection) -> Section:
@@ -245,7 +252,7 @@ def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], emp
 
 
 SECTIONS: list[Callable[[Collection], Section]] = [
-    results, challenge, curves, pairs, interaction, samples, recipes, words, cost, events, reproduce,
+    results, challenge, curves, pairs, own, interaction, samples, recipes, words, cost, events, reproduce,
 ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """The judge of an evaluation as it is named on the command line or in a study. Imports no torch."""
 
+import ast
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,11 +10,10 @@ from typing import Any
 from pydantic import model_validator
 
 from tutelage.errors import UserError
-from tutelage.recipe import Section, given, validated
+from tutelage.recipe import Section, given, module_path, modules, validated
 from tutelage.settings.interact import Reader
 
-JUDGED = ("stories",)
-"""Shipped tasks with texts that a judge scores; a task given by a dotted path may have some too."""
+DECLARATION = "USES_JUDGE"  # a task's module says `USES_JUDGE = True` where a judge may score what the model writes
 
 
 class Marked(Section):
@@ -41,10 +42,28 @@ def judge_settings(judge: Mapping[str, Any], where: str = "evaluate") -> Reader:
 
 
 def require_judged(tasks: Sequence[str]) -> None:
-    """Refuse a judge where no task has texts to score."""
-    if not any(task in JUDGED or "." in task for task in tasks):
+    """Refuse a judge that no task would use."""
+    if not any(uses_judge(task) for task in tasks):
+        known = [name for name in modules("evaluate.tasks") if uses_judge(name)]
+        have = "have" if len(tasks) > 1 else "has"
         raise UserError(
-            f"A judge is named, and {', '.join(tasks)} {'have' if len(tasks) > 1 else 'has'} nothing to be marked",
-            f"A task that has: {', '.join(JUDGED)}, or one of your own",
-            "Add --tasks stories, or leave the judge out",
+            f"A judge is named, and {', '.join(tasks)} {have} nothing to be scored by it",
+            f"A task that has: {', '.join(known)}, or one of your own whose module says {DECLARATION} = True",
+            f"Add --tasks {known[0]}, or leave the judge out",
         )
+
+
+def uses_judge(task: str) -> bool:
+    """Whether a task's module declares that it uses a judge. Read from its source, which is not run."""
+    if task == "official":
+        return False
+    spec = importlib.util.find_spec(module_path("evaluate.tasks", task))
+    if spec is None or spec.origin is None:
+        return False
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    values = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == DECLARATION for t in node.targets)
+    ]
+    return any(isinstance(value, ast.Constant) and value.value is True for value in values)

@@ -1,30 +1,19 @@
-"""The one training loop, as evaluation borrows it: a classifier in, steps out."""
+"""The one training loop, as evaluation uses it: a fine-tuning in, steps out."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
+from tutelage.evaluate.base import FineTuning
 from tutelage.train import memory
 from tutelage.train.loop import Loop, Step
 from tutelage.train.optim import Optimizers
 from tutelage.train.scaling import MicroBatch
 
 
-def finetune(
-    student: Any,
-    objective: Any,
-    batch_at: Callable[[int], Any],
-    *,
-    lr: float,
-    weight_decay: float,
-    lr_factor: Callable[[int], float],
-    steps: int,
-    batch: int,
-    longest: int,
-    seed: int,
-) -> Iterator[Step]:
-    """Train as `tutelage.evaluate.base.Finetune` says, in micro-batches that fit."""
+def finetune(fine_tuning: FineTuning, /) -> Iterator[Step]:
+    """Run a fine-tuning, in micro-batches that fit the device."""
+    student, batch, longest = fine_tuning.student, fine_tuning.batch, fine_tuning.longest
     parameters = list(student.parameters())
     device = parameters[0].device
     needed = memory.needs(
@@ -35,16 +24,23 @@ def finetune(
         precision="fp32",
         moments=2,
     )
-    adamw = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True)
+    adamw = torch.optim.AdamW(
+        parameters,
+        lr=fine_tuning.lr,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=fine_tuning.weight_decay,
+        fused=True,
+    )
     yield from Loop(
         student=student,
-        objective=objective,
-        batch_at=batch_at,
+        objective=fine_tuning.objective,
+        batch_at=fine_tuning.batch_at,
         optimizers=Optimizers([adamw]),
-        lr_factor=lr_factor,
-        steps=steps,
+        lr_factor=fine_tuning.lr_factor,
+        steps=fine_tuning.steps,
         micro=MicroBatch(memory.fitting_micro_batch(needed, batch=batch, window=longest, device=device)),
-        seed=seed,
+        seed=fine_tuning.seed,
         device=device,
         clip=0.0,
     )

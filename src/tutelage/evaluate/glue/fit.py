@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Finetune, Tools
+from tutelage.evaluate.base import Finetune, FineTuning, Tools
 from tutelage.evaluate.glue.classifier import (
     Classification,
     Classifier,
@@ -80,10 +80,10 @@ class Fit:
         """The training, a step after another."""
         procedure, total = self.part.procedure, self.part.procedure.epochs * self.each
         train = self.shown(classifier, self.train)
-        return finetune(
-            classifier,
-            Classification(),
-            lambda step: self.batch(train, step, moved=classifier.moved),
+        fine_tuning = FineTuning(
+            student=classifier,
+            objective=Classification(),
+            batch_at=lambda step: self.batch(train, step, moved=classifier.moved),
             lr=procedure.lr,
             weight_decay=procedure.weight_decay,
             lr_factor=lambda step: lr_share(procedure, step, total),
@@ -92,6 +92,7 @@ class Fit:
             longest=int(train.lengths.max()),
             seed=self.seed,
         )
+        return finetune(fine_tuning)
 
     def shown(self, classifier: Classifier, examples: Examples) -> Examples:
         """What of the texts the classifier can see: of a causal model's first token, nothing but that token."""

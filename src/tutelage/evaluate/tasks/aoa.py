@@ -16,9 +16,9 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.challenge.sizes import AOA
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Milestone, Missing, Outcome, Row, Tools
+from tutelage.evaluate.base import Missing, Outcome, Row, Tools
 from tutelage.evaluate.curves import (
     MONTHS,
     NOTHING_NATS,
@@ -29,7 +29,8 @@ from tutelage.evaluate.curves import (
     model_aoa_2026,
     together,
 )
-from tutelage.evaluate.official import file, label
+from tutelage.evaluate.official import file, set_name
+from tutelage.evaluate.request import Milestone, Request
 from tutelage.files import hash_file, read_json, write_atomically
 from tutelage.models.student import fingerprint_of
 
@@ -38,16 +39,16 @@ Ages = Mapping[str, float | None]
 CHANCE = 0.1  # 2026 takes a correlation with a larger p for none
 
 
-def task(asked: Asked) -> "Aoa":
+def task(request: Request) -> "Aoa":
     """The official contexts and children, for the milestones of the run."""
-    contexts, children = (file(asked, "aoa", name) for name in ("cdi_childes.json", "cdi_human.csv"))
-    if not asked.milestones:
+    contexts, children = (file(request, "aoa", name) for name in ("cdi_childes.json", "cdi_human.csv"))
+    if not request.milestones:
         raise Missing(
             "The age of acquisition is measured over milestones, and this model has none",
             "A run with folders chck_1M, chck_2M, ...",
             "Train it with save.milestones=challenge",
         )
-    return Aoa(contexts, children, asked)
+    return Aoa(contexts, children, request)
 
 
 class Aoa:
@@ -57,14 +58,14 @@ class Aoa:
     2026: `aoa` as it is scored, 0 where p > 0.1; `aoa_ungated` is the correlation itself.
     """
 
-    def __init__(self, contexts: Path, children: Path, asked: Asked) -> None:
-        self.name, self.source = label(asked), str(contexts.parent)
+    def __init__(self, contexts: Path, children: Path, request: Request) -> None:
+        self.name, self.source = set_name(request), str(contexts.parent)
         self.contexts, self.children = contexts, children
-        self.profile, self.milestones = asked.profile, asked.milestones
+        self.profile, self.milestones = request.profile, request.milestones
         self.settings = {
             "data": [hash_file(contexts), hash_file(children)],
-            "profile": asked.profile,
-            "milestones": [[m.name, m.words, fingerprint_of(str(m.folder))] for m in asked.milestones],
+            "profile": request.profile,
+            "milestones": [[m.name, m.words, fingerprint_of(str(m.folder))] for m in request.milestones],
         }
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
@@ -78,7 +79,7 @@ class Aoa:
 
     def _surprisals(self, milestone: Milestone, contexts: list[Context], tools: Tools) -> np.ndarray:
         """One milestone's, kept as soon as it is there: all of them take long."""
-        kept = tools.scratch / f"{milestone.name}.json" if tools.scratch else None
+        kept = tools.scratch(self.settings) / f"{milestone.name}.json" if tools.scratch else None
         if kept and kept.exists():
             return np.array(read_json(kept), float)
         assert tools.load is not None, "age of acquisition needs a way to load milestones"
@@ -218,8 +219,8 @@ def _places(contexts: list[Context]) -> dict[str, list[int]]:
 def _odd(contexts: list[Context], surprisals: np.ndarray) -> list[str]:
     """What is not as the challenge wants it."""
     said = []
-    if len(contexts) != AOA:
-        said.append(f"{len(contexts):,} contexts a milestone, where the challenge has {AOA:,}")
+    if len(contexts) != (official := TASKS["aoa"].examples):
+        said.append(f"{len(contexts):,} contexts a milestone, where the challenge has {official:,}")
     if lost := int(np.isnan(surprisals[0]).sum()):
         said.append(f"{lost:,} contexts are longer than the model can read: they have no surprisal, as in the official")
     return said

@@ -5,15 +5,15 @@ The challenge keeps the pairs whose words a child's corpus has: 59,875 of 67,000
 
 from collections.abc import Iterator
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Item
 from tutelage.evaluate.official_choice import OfficialChoice
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.tasks.minimal_pairs import pairs_of
 
 
-def task(asked: Asked) -> "Blimp":
+def task(request: Request) -> "Blimp":
     """blimp_filtered, or blimp_fast with 200 pairs a paradigm."""
-    return Blimp(asked)
+    return Blimp(request)
 
 
 class Blimp(OfficialChoice):

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Item
 from tutelage.evaluate.official_choice import OfficialChoice
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.tasks.minimal_pairs import pairs_of
 
 
-def task(asked: Asked) -> "Supplement":
+def task(request: Request) -> "Supplement":
     """supplement_filtered, or supplement_fast with 50 pairs a paradigm."""
-    return Supplement(asked)
+    return Supplement(request)
 
 
 class Supplement(OfficialChoice):

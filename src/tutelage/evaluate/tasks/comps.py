@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Candidate, Item
 from tutelage.evaluate.jsonl import rows_of
 from tutelage.evaluate.official_choice import Numbered, OfficialChoice
+from tutelage.evaluate.request import Request
 
 KEYS = ("prefix_acceptable", "prefix_unacceptable", "property_phrase")
 
 
-def task(asked: Asked) -> "Comps":
+def task(request: Request) -> "Comps":
     """Four files; there is no fast set."""
-    return Comps(asked)
+    return Comps(request)
 
 
 class Comps(OfficialChoice):

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Candidate, Item
 from tutelage.evaluate.jsonl import rows_of
 from tutelage.evaluate.official_choice import Numbered, OfficialChoice
+from tutelage.evaluate.request import Request
 
 EXPECTED = "An item of entity tracking: input_prefix, options, numops"
 
 
-def task(asked: Asked) -> "EntityTracking":
+def task(request: Request) -> "EntityTracking":
     """Three splits; the fast set has the regular one alone."""
-    return EntityTracking(asked)
+    return EntityTracking(request)
 
 
 class EntityTracking(OfficialChoice):

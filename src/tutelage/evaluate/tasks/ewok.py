@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Candidate, Item
 from tutelage.evaluate.jsonl import rows_of
 from tutelage.evaluate.official_choice import Numbered, OfficialChoice
+from tutelage.evaluate.request import Request
 
 KEYS = ("Domain", "Context1", "Context2", "Target1", "Target2")
 
 
-def task(asked: Asked) -> "Ewok":
+def task(request: Request) -> "Ewok":
     """ewok_filtered, or ewok_fast with 100 items a domain."""
-    return Ewok(asked)
+    return Ewok(request)
 
 
 class Ewok(OfficialChoice):

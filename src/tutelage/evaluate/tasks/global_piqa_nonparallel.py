@@ -1,12 +1,12 @@
 """GlobalPIQA, 100 examples that speakers of English wrote, two solutions each (2026)."""
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.piqa import GlobalPiqa
+from tutelage.evaluate.request import Request
 
 
-def task(asked: Asked) -> "Nonparallel":
+def task(request: Request) -> "Nonparallel":
     """global_piqa_nonparallel/eng_latn.jsonl; the fast set is the full one."""
-    return Nonparallel(asked)
+    return Nonparallel(request)
 
 
 class Nonparallel(GlobalPiqa):

@@ -1,12 +1,12 @@
 """GlobalPIQA, the same 103 examples in every language, four solutions each (2026)."""
 
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.piqa import GlobalPiqa
+from tutelage.evaluate.request import Request
 
 
-def task(asked: Asked) -> "Parallel":
+def task(request: Request) -> "Parallel":
     """global_piqa_parallel/eng_latn.jsonl; the fast set is the full one."""
-    return Parallel(asked)
+    return Parallel(request)
 
 
 class Parallel(GlobalPiqa):

@@ -10,14 +10,15 @@ from typing import Any
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.challenge.sizes import sizes
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
 from tutelage.evaluate import official as _official
-from tutelage.evaluate.base import Asked, Missing, Outcome, Profile, Tools
+from tutelage.evaluate.base import Missing, Outcome, Profile, Tools
 from tutelage.evaluate.glue.classifier import Pool, is_causal
 from tutelage.evaluate.glue.data import LONGEST, PARTS, Examples, Part, read
 from tutelage.evaluate.glue.figures import Figures, rows, warnings_of
 from tutelage.evaluate.glue.fit import Fit, Fitted
+from tutelage.evaluate.request import Request
 from tutelage.files import fingerprint, hash_file, read_json, write_atomically
 from tutelage.models.shapes import positions
 from tutelage.recipe import did_you_mean
@@ -28,13 +29,13 @@ FIRST = (
 )
 
 
-def task(asked: Asked) -> "Glue":
+def task(request: Request) -> "Glue":
     """The parts that the user named, or all seven; those whose files are not there are missing, by name."""
-    if unknown := [name for name in asked.parts if name not in PARTS]:
+    if unknown := [name for name in request.parts if name not in PARTS]:
         raise UserError(
             f"GLUE has no part {unknown[0]!r}{did_you_mean(unknown[0], PARTS)}", f"Some of {', '.join(PARTS)}"
         )
-    return Glue(asked)
+    return Glue(request)
 
 
 class Glue:
@@ -44,15 +45,15 @@ class Glue:
     epoch is chosen on the file that is then predicted, as the challenge does: the figures are a little too high.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        self.profile: Profile = asked.profile
-        self.seeds = tuple(dict.fromkeys(asked.seeds))
-        self.name, self.source = _official.label(asked), str(_official.folder(asked, "glue"))
+    def __init__(self, request: Request) -> None:
+        self.profile: Profile = request.profile
+        self.seeds = tuple(dict.fromkeys(request.seeds))
+        self.name, self.source = _official.set_name(request), str(_official.folder(request, "glue"))
         self.files: dict[str, tuple[Path, Path]] = {}
         self.missing: list[str] = []
-        for name in asked.parts or PARTS:
+        for name in request.parts or PARTS:
             try:
-                found = [_official.file(asked, "glue", f"{name}.{split}.jsonl") for split in ("train", "valid")]
+                found = [_official.file(request, "glue", f"{name}.{split}.jsonl") for split in ("train", "valid")]
                 self.files[name] = (found[0], found[1])
             except Missing as missing:
                 self.missing.append(str(missing))
@@ -60,7 +61,6 @@ class Glue:
             raise Missing("No part of GLUE has both its files", "", " ".join(self.missing))
         self.data = {name: [hash_file(file)[:16] for file in files] for name, files in self.files.items()}
         self.settings: dict[str, Any] = {"profile": self.profile, "seeds": list(self.seeds), "data": self.data}
-        self.keeps: dict[str, Any] = {}  # a fine-tuning's file names all that decides it, so that a seed can be added
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Fine-tune for every part, seed and way of pooling that is not there yet; then the figures."""
@@ -75,7 +75,7 @@ class Glue:
                 fitted = [self._fitted(fit(seed=seed), model, tools) for seed in self.seeds]
                 found.append(Figures(part=part, pool=pool, labels=valid.labels, seeds=self.seeds, fitted=fitted))
         official = next(iter(ways))
-        notes = list(warnings_of(found, sizes("glue", self.profile)))
+        notes = list(warnings_of(found, TASKS["glue"].sizes(self.profile)))
         if official == "first" and "last" in ways:
             notes.insert(0, FIRST)
         if longest < LONGEST:
@@ -103,8 +103,9 @@ class Glue:
         """One fine-tuning, kept as soon as it is finished: seven take hours."""
         if tools.scratch is None:
             return fit.run(model, tools)
+        folder = tools.scratch({})  # for these weights alone: a file's name has the rest, so that a seed can be added
         key = fingerprint([self.data[fit.part.name], asdict(fit.part.procedure), fit.padded_left])
-        place = tools.scratch / f"{fit.part.name}-s{fit.seed}-{fit.pool}-{key}.json"
+        place = folder / f"{fit.part.name}-s{fit.seed}-{fit.pool}-{key}.json"
         if place.exists():
             return Fitted(**read_json(place))
         fitted = fit.run(model, tools)

@@ -4,23 +4,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked
 from tutelage.evaluate.choice import Candidate, ChoiceTask, Item
 from tutelage.evaluate.jsonl import rows_of
 from tutelage.evaluate.official_choice import Numbered
+from tutelage.evaluate.request import Request
 from tutelage.files import fingerprint, hash_file
 
 FIELDS = {"field": "field", "phenomenon": "linguistics_term"}  # group: the key of a row that names it
 EXPECTED = '{"sentence_good": "...", "sentence_bad": "..."} with, if there are such, "UID" and "field"'
 
 
-def task(asked: Asked) -> "MinimalPairs":
+def task(request: Request) -> "MinimalPairs":
     """The pairs that the user named."""
-    if asked.pairs is None:
+    if request.pairs is None:
         raise UserError(
             "No minimal pairs were named", "A folder of .jsonl files in BLiMP's format", "Add --pairs FOLDER"
         )
-    return MinimalPairs(asked.pairs)
+    return MinimalPairs(request.pairs)
 
 
 class MinimalPairs(ChoiceTask):

@@ -15,32 +15,33 @@ from tutelage.data.documents import Source
 from tutelage.data.stream import TokenStream
 from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Outcome, Row, Tools, ratio
+from tutelage.evaluate.base import Outcome, Row, Tools, ratio
+from tutelage.evaluate.request import Request
 from tutelage.evaluate.tokens import Tokens, bytes_by_id, tokens_of
 from tutelage.files import fingerprint
 
 WINDOW = 128  # the published figures'
 
 
-def task(asked: Asked) -> "Perplexity":
+def task(request: Request) -> "Perplexity":
     """The stream or the text that the user named."""
-    if asked.window < 2:
-        raise UserError(f"A window of {asked.window} token has no target", "At least 2", "")
-    if asked.stride is not None and not 1 <= asked.stride < asked.window:
+    if request.window < 2:
+        raise UserError(f"A window of {request.window} token has no target", "At least 2", "")
+    if request.stride is not None and not 1 <= request.stride < request.window:
         raise UserError(
-            f"A stride of {asked.stride} with a window of {asked.window}",
-            f"1 to {asked.window - 1}: a stride leaves every token at least window - stride tokens of context",
+            f"A stride of {request.stride} with a window of {request.window}",
+            f"1 to {request.window - 1}: a stride leaves every token at least window - stride tokens of context",
             "",
         )
-    if asked.text is not None:
-        return OfText(asked)
-    if asked.data is None:
+    if request.text is not None:
+        return OfText(request)
+    if request.data is None:
         raise UserError(
             "No data were named to measure perplexity on",
             "A folder made by `tutelage prepare`, or a text",
             "Add --data FOLDER or --text PATH",
         )
-    return OfStream(asked, asked.data)
+    return OfStream(request, request.data)
 
 
 class Perplexity(ABC):
@@ -60,8 +61,8 @@ class Perplexity(ABC):
     source: str
     settings: Mapping[str, Any]
 
-    def __init__(self, asked: Asked, name: str) -> None:
-        self.window, self.stride = asked.window, asked.stride
+    def __init__(self, request: Request, name: str) -> None:
+        self.window, self.stride = request.window, request.stride
         changed = "" if self.window == WINDOW else f"-window{self.window}"
         self.name = name + changed + ("" if self.stride is None else f"-stride{self.stride}")
         self.settings = {"window": self.window, "stride": self.stride}
@@ -125,10 +126,10 @@ class Perplexity(ABC):
 class OfStream(Perplexity):
     """On a split of a folder made by `tutelage prepare`; only for models with that folder's tokenizer."""
 
-    def __init__(self, asked: Asked, folder: Path) -> None:
-        super().__init__(asked, asked.split)
-        self.stream, self.source = TokenStream.open(folder, asked.split), str(folder)
-        self.settings = {"data": self.stream.fingerprint, "split": asked.split, **self.settings}
+    def __init__(self, request: Request, folder: Path) -> None:
+        super().__init__(request, request.split)
+        self.stream, self.source = TokenStream.open(folder, request.split), str(folder)
+        self.settings = {"data": self.stream.fingerprint, "split": request.split, **self.settings}
 
     def tokens(self, tokenizer: Tokenizer) -> Tokens:
         """The stream, memory-mapped."""
@@ -146,10 +147,10 @@ class OfStream(Perplexity):
 class OfText(Perplexity):
     """On text that the model's own tokenizer cuts into tokens, so that any models can be compared."""
 
-    def __init__(self, asked: Asked) -> None:
-        assert asked.text is not None
-        super().__init__(asked, asked.text.stem)
-        self.source = str(asked.text)
+    def __init__(self, request: Request) -> None:
+        assert request.text is not None
+        super().__init__(request, request.text.stem)
+        self.source = str(request.text)
         self.sources: list[Source] = sources_of([self.source])
         self.settings = {"text": fingerprint([source.identity() for source in self.sources]), **self.settings}
 

@@ -16,11 +16,12 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.challenge.sizes import sizes
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Asked, Outcome, Row, Tools
-from tutelage.evaluate.official import file, label
+from tutelage.evaluate.base import Outcome, Row, Tools
+from tutelage.evaluate.official import file, set_name
 from tutelage.evaluate.regression import CONTROLS, EYES, REPLICATES, SELF_PACED, Explained, explained
+from tutelage.evaluate.request import Request
 from tutelage.files import hash_file
 
 TEXTS = ("item", "word", "prev_item", "prev_word")
@@ -29,9 +30,9 @@ Word = tuple[str, str]  # the context, and the word that comes after it
 Query = tuple[int, ...]  # the tokens of a context, and the token asked for
 
 
-def task(asked: Asked) -> "Reading":
+def task(request: Request) -> "Reading":
     """The official table of words and reading times."""
-    return Reading(file(asked, "reading", "reading_data.csv"), label(asked))
+    return Reading(file(request, "reading", "reading_data.csv"), set_name(request))
 
 
 class Reading:
@@ -51,12 +52,12 @@ class Reading:
         before = [(c, w) if c else None for c, w in zip(table["prev_item"], table["prev_word"])]
         unique = list(dict.fromkeys([*words, *filter(None, before)]))
         cut = Cut(tools.tokenizer)
-        asked = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
-        logp = log_probs(tools, [query for words in asked.values() for word in words for query in word])
+        ways = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
+        logp = log_probs(tools, [query for words in ways.values() for word in words for query in word])
         numbers = {name: np.array(table[name]) for name in NUMBERS}
         rows: list[Row] = []
         predictions: list[dict[str, Any]] = [{"id": number} for number in range(len(words))]
-        for suffix, queries in asked.items():
+        for suffix, queries in ways.items():
             surprisal = {word: -sum(logp[query] for query in own) for word, own in zip(unique, queries)}
             columns = {
                 "pred": np.array([surprisal[word] for word in words]),
@@ -66,8 +67,8 @@ class Reading:
             for name, values in columns.items():
                 for prediction, value in zip(predictions, values):
                     prediction[name + suffix] = float(value)
-        warnings = _warnings(cut, unique, asked)
-        if len(words) != (official := sizes("reading", "2026")["reading"]):
+        warnings = _warnings(cut, unique, ways)
+        if len(words) != (official := TASKS["reading"].sizes("2026")["reading"]):
             warnings.append(f"{len(words):,} rows, where the official table has {official:,}")
         return Outcome(rows=rows, predictions=predictions, warnings=warnings)
 
@@ -78,8 +79,9 @@ def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
     Never a probability's logarithm: a word whose probability rounds to 0 stops the official code.
     """
     unique = list(dict.fromkeys(queries))
-    asked = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
-    return dict(zip(unique, tools.scorer.of_tokens(asked, "reading", ["a word and its context"] * len(asked)).tolist()))
+    sequences = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
+    names = ["a word and its context"] * len(sequences)
+    return dict(zip(unique, tools.scorer.of_tokens(sequences, "reading", names).tolist()))
 
 
 class Cut:
@@ -155,8 +157,8 @@ def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]
     ]
 
 
-def _warnings(cut: Cut, words: list[Word], asked: dict[str, list[list[Query]]]) -> list[str]:
-    official, correct = asked.values()
+def _warnings(cut: Cut, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
+    official, correct = ways.values()
     other = [i for i, (a, b) in enumerate(zip(official, correct)) if a != b]
     if not other:
         return []

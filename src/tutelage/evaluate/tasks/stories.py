@@ -9,9 +9,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from tutelage.data.seam import beginning, text_behind
-from tutelage.evaluate.base import Asked, Judge, Outcome, Row, Tools, mean_row
+from tutelage.evaluate.base import Outcome, Row, Tools, mean_row
 from tutelage.evaluate.marks import mark_rows, mark_warnings, said
 from tutelage.evaluate.openings import OPENINGS
+from tutelage.evaluate.request import Judge, Request
 from tutelage.files import fingerprint, read_json, write_atomically
 from tutelage.judges.common.base import Rollout
 from tutelage.models.sampling import sample
@@ -19,11 +20,12 @@ from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
 DRAWN = {"samples": 2, "max_new": 100, "temperature": 1.0, "top_p": 0.95, "seed": 1}
 ROWS = 36  # written at the same time
+USES_JUDGE = True
 
 
-def task(asked: Asked) -> "Stories":
+def task(request: Request) -> "Stories":
     """The shipped openings; nothing is to be named but, for marks, who gives them."""
-    return Stories(asked.judge)
+    return Stories(request.judge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +62,16 @@ class Stories:
     def __init__(self, judge: Judge | None = None) -> None:
         # Named by what the judge is asked, so that marks of two judges are two results and never one column.
         self.name = f"openings-{judge.name}-{judge.fingerprint[:6]}" if judge else "openings"
-        self.keeps: dict[str, Any] = {"openings": fingerprint(OPENINGS), **DRAWN}
+        self.writing: dict[str, Any] = {"openings": fingerprint(OPENINGS), **DRAWN}
         self._judge = judge
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the texts and, where they are marked, who marks; what the judge is, once it was asked."""
         if self._judge is None:
-            return self.keeps
+            return self.writing
         who = {"name": self._judge.name, "fingerprint": self._judge.fingerprint}
-        return self.keeps | {"judge": {**who, "identity": dict(self._judge.identity())}}
+        return self.writing | {"judge": {**who, "identity": dict(self._judge.identity())}}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """The figures, and the texts."""
@@ -103,7 +105,7 @@ class Stories:
 
     def _written(self, model: PreTrainedModel, tools: Tools, prompts: list[list[int]], room: int) -> list[Story]:
         """The continuations. Those that a judge reads are kept: one that stays away is asked about the same texts."""
-        place = tools.scratch / "texts.json" if self._judge and tools.scratch else None
+        place = tools.scratch(self.writing) / "texts.json" if self._judge and tools.scratch else None
         if place and place.exists():
             return [Story(**row) for row in read_json(place)]
         eos = tools.tokenizer.eos_token_id

@@ -1,5 +1,6 @@
 """From a name and settings to a judge or a tutor, with or without a store of its answers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings
     replay: read stored verdicts only; a missing one is an error
     """
     return StoredJudge(judge_of(name, settings), store=Path(store), replay=replay)
+
+
+def judge_with_stores(name: str, **settings: Any) -> Callable[[Path], StoredJudge]:
+    """Opens one judge with its verdicts in any of several files. The judge, perhaps a large model, is made once."""
+    made: list[Any] = []
+
+    def at(store: Path) -> StoredJudge:
+        if not made:
+            made.append(judge_of(name, settings))
+        return StoredJudge(made[0], store=store)
+
+    return at
 
 
 def open_tutor(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredTutor:

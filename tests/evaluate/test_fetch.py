@@ -13,9 +13,10 @@ import pytest
 from hub_server import TOKEN, Hub, hub_server
 from huggingface_hub import constants
 
+from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
 from tutelage.evaluate import fetch as _fetch
-from tutelage.evaluate.official import HUB_2026, PIQA
+from tutelage.evaluate.fetch import HUB_2026
 from tutelage.verbs.evaluate import evaluate
 
 PAIR = json.dumps({"sentence_good": "A cat.", "sentence_bad": "Cat a.", "UID": "order"}) + "\n"
@@ -158,7 +159,7 @@ def test_the_set_of_2026_comes_from_the_hub_and_global_piqa_from_its_makers(hub,
         }
     }
     table = 'prompt\tsolution0\tsolution1\tlabel\texample_id\nHow?\tSo.\t"With ""care""."\t1\teng_0\n'
-    for repository, name in PIQA.values():
+    for repository, name in [row.hub for row in TASKS.values() if row.hub]:
         hub.repositories[repository] = {"main": {name: table.encode()}}
     home = tmp_path / "official"
     assert evaluate([], get=True, official=home) == []

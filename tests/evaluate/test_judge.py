@@ -74,7 +74,7 @@ def test_a_judge_that_cannot_be_is_refused_before_anything_is_loaded(arguments: 
 
 
 def test_a_judge_that_nobody_would_ask_is_refused(model: str, tmp_path: Path):
-    with pytest.raises(UserError, match="A judge is named, and perplexity has nothing to be marked"):
+    with pytest.raises(UserError, match="A judge is named, and perplexity has nothing to be scored by it"):
         evaluate([model], judge=RULES, out=tmp_path / "out")
     with pytest.raises(UserError, match="plain gives no marks"):
         evaluate([model], tasks=["stories"], judge={"name": "plain", "model": model}, out=tmp_path / "out")

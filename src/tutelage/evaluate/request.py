@@ -1,0 +1,74 @@
+"""What a task is asked to measure. Free of torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tutelage.challenge.tasks import Profile
+from tutelage.judges.common.base import Rollout, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """A model saved during training: chck_1M after 1,000,000 words. folder: the model and its tokenizer."""
+
+    name: str
+    words: int
+    folder: Path
+
+
+class Judge(Protocol):
+    """Scores what a model wrote. Its verdicts are stored, so that no text is judged twice.
+
+    name:        the name it was chosen by: rules, endpoint
+    fingerprint: of everything that is asked of it; known without asking
+    about:       one line for people, shown wherever its scores are
+    """
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """What became known about it when it was first asked; empty before."""
+        ...
+
+    def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
+        """A verdict for each, in the same order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be measured, and how. A task takes the fields that concern it.
+
+    data, split: a prepared corpus and which part of it; text: a file or folder of text instead
+    pairs:      a folder of minimal pairs
+    window, stride: tokens of a window of perplexity; stride None for windows side by side
+    official:   the folder that holds full_eval/ and fast_eval/, in the layout of the challenge
+    profile:    the year whose procedure is followed
+    fast:       the small sets, which the challenge wants of every milestone
+    milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
+    seeds:      of fine-tuning; several give a spread
+    parts:      which parts of a task that has some (GLUE: rte, wsc); empty for all of them
+    judge:      scores what the model writes: its name and fingerprint belong to the settings of a task that uses it
+    """
+
+    data: Path | None = None
+    pairs: Path | None = None
+    text: Path | None = None
+    split: str = "valid"
+    window: int = 128
+    stride: int | None = None
+    official: Path | None = None
+    profile: Profile = "2026"
+    fast: bool = False
+    milestones: tuple[Milestone, ...] = ()
+    seeds: tuple[int, ...] = (42,)
+    parts: tuple[str, ...] = ()
+    judge: Judge | None = None
