@@ -141,7 +141,7 @@ def tools(folder: Path | None = None, loaded: list[str] | None = None, positions
         model = gpt2(seed=int(name[-2]) - 1, positions=positions)
         return model, Tools(tokenizer=tokenizer(), scorer=Scorer(model, tokenizer()))
 
-    return replace(load("chck_1M")[1], load=load, scratch=lambda settings: folder)
+    return replace(load("chck_1M")[1], load=load, scratch=(lambda settings: folder) if folder else None)
 
 
 def test_surprisals_of_all_contexts_at_all_milestones_are_handed_in_as_the_challenge_has_them(tmp_path):

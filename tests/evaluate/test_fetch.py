@@ -180,7 +180,7 @@ def test_the_set_of_2026_comes_from_the_hub_and_global_piqa_from_its_makers(hub,
     }
     told = " ".join(capsys.readouterr().out.split())
     assert (
-        "fast evaluation: There are no data of ewok" in told and "the password that the official README tells" in told
+        "fast evaluation: There are no data of ewok" in told and "the password that the official README gives" in told
     )
 
 

@@ -191,7 +191,7 @@ def test_who_marks_is_a_setting_and_without_anybody_settings_are_what_they_were(
     assert (alone.name, alone.settings) == ("openings", {"openings": fingerprint(OPENINGS), **stories.DRAWN})
     judge = Judge()
     task = stories.task(Request(judge=judge))
-    assert task.name == "openings-patient-012345" and task.keeps == alone.settings
+    assert task.name == "openings-patient-012345" and task.writing == alone.settings
     who = {"name": "patient", "fingerprint": "0123456789abcdef", "identity": {}}
     assert task.settings == alone.settings | {"judge": who}
     judge.grade([Rollout(prompt="", text="", ended=True)])

@@ -64,7 +64,7 @@ def test_what_is_there_is_not_computed_again_until_something_changes(tmp_path, f
     first = evaluate([name], **settings)
     done = len(forwards)
     assert evaluate([name], **settings) == [type(r).from_json(r.to_json()) for r in first]
-    assert len(forwards) == done and "is there already" in capsys.readouterr().out.replace("\n", " ")
+    assert len(forwards) == done and "was measured before" in capsys.readouterr().out.replace("\n", " ")
     other = evaluate([name], **settings | {"stride": 4, "tasks": ["perplexity"]})
     assert len(forwards) > done and other[0].name == "valid-window16-stride4"
     done = len(forwards)
