@@ -234,7 +234,7 @@ def test_a_study_names_the_judge_of_its_stories(here: Path):
     [
         ("stories", '"ruels"', r"no judge 'ruels' .did you mean 'rules'"),
         ("stories", '{ name = "rules", langauge = "any" }', r"unknown key langauge .did you mean 'language'"),
-        ("perplexity", '"rules"', "perplexity has nothing to be marked"),
+        ("perplexity", '"rules"', "perplexity has nothing to be scored by it"),
     ],
 )
 def test_a_judge_that_cannot_be_is_refused_before_a_study_starts(here: Path, task: str, judge: str, message: str):
