@@ -24,7 +24,7 @@ from tutelage.files import exists, shown
 from tutelage.files import fingerprint as digest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
 ALIASES = {"gpt2": "openai-community/gpt2"}
@@ -58,7 +58,7 @@ def fingerprint(tokenizer: "PreTrainedTokenizerFast") -> str:
     return digest([model, state["normalizer"], splitter, added, tokenizer.eos_token_id])
 
 
-def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
     """Write it so that AutoTokenizer reads it anywhere, and in every release alike."""
     try:
         tokenizer.save_pretrained(folder)

@@ -104,7 +104,7 @@ class Metric(File):
     step: Whole | None = None
     round: Whole | None = None
     perplexity: Perplexity | None = None
-    __pydantic_extra__: dict[str, Number | None]
+    __pydantic_extra__: dict[str, Number | None]  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class Round(Metric):

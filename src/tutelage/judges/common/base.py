@@ -152,7 +152,7 @@ class Tutor(Annotator, Protocol):
 
 
 @runtime_checkable
-class Resumes(Protocol):
+class Resumes(Annotator, Protocol):
     """An annotator that finds out at first contact how it is to be asked, and can be held to what was found before."""
 
     def restore(self, identity: Mapping[str, Any]) -> None:
