@@ -1,10 +1,28 @@
 """Arithmetic that some devices lack: float64 on Apple's GPUs, running sums that are deterministic on CUDA."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 HALVES = (torch.bfloat16, torch.float16)
 WITHOUT_FLOAT64 = ("mps",)
+
+
+def best_precision(device: torch.device, among: Sequence[str]) -> str:
+    """bf16 where the hardware has products in it, else fp16 on CUDA; fp32 elsewhere, or where `among` lacks it."""
+    wanted = "fp32"
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    elif device.type == "cpu" and cpu_has_bf16():
+        wanted = "bf16"
+    return wanted if wanted in among else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself; emulated, it is slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def float64_device(device: torch.device) -> torch.device:

@@ -20,6 +20,7 @@ from tutelage.judges.common.base import Unavailable
 from tutelage.models.student import Student
 from tutelage.runs import identity
 from tutelage.runs.deterministic import deterministic
+from tutelage.runs.precision import AUTO, with_precision
 from tutelage.runs.progress import Progress
 from tutelage.runs.provenance import validity
 from tutelage.runs.record import Record
@@ -31,6 +32,8 @@ from tutelage.train import checkpoint, memory, parallel
 from tutelage.train.loop import Loop, Step
 
 AGAIN = "The same command goes on."
+Make = Callable[[Any, "Lifecycle"], Any]
+"""Makes the work of a run from its settings and its life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class How:
     dry_run: bool = False
 
 
-def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["Lifecycle"], Any], how: How) -> Path:
+def run_recipe(settings: Training | Interaction, recipe: str, make: Make, how: How) -> Path:
     """Run a recipe, or go on where an earlier command stopped. Returns the run's directory.
 
     A finished run is left as it is. Raises UserError for anything the user can mend, Interrupted when asked to stop.
@@ -53,10 +56,10 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Callable[["L
         console = Console(quiet=how.quiet or parallel.rank() > 0, highlight=False, markup=False)
         life = Lifecycle(settings, name, path, console, device)
         if how.dry_run:
-            make(life).describe()
+            make(life.settings, life).describe()
             return path
         with deterministic(settings.train.deterministic and device.type == "cuda"):
-            life.run(make(life), how)
+            life.run(make(life.settings, life), how)
     return path
 
 
@@ -73,11 +76,14 @@ class Lifecycle:
     def __init__(
         self, settings: Training | Interaction, name: str, path: Path, console: Console, device: torch.device
     ) -> None:
-        self.settings, self.path, self.console, self.device = settings, path, console, device
+        self.path, self.console, self.device = path, console, device
         self.record = Record(path, settings, name)
         self.ledger, self.tokens = budget.Ledger(), TokenCount()
         self.saved = 0  # the step of the last checkpoint
         self.existing = parallel.from_first(self.record.existing)
+        self.settings = self.record.recipe = with_precision(settings, device, self.existing)
+        chosen = settings.train.precision == AUTO
+        self.choice = f"; train.precision: {self.settings.train.precision}, chosen for this machine" if chosen else ""
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -180,7 +186,7 @@ class Lifecycle:
             provenance=asdict(self.work.provenance),
             **self.work.facts(),
         )
-        self.say(f"{self.path}: {self.work.summary()}")
+        self.say(f"{self.path}: {self.work.summary()}{self.choice}")
         return 0.0
 
     # --- between two steps -------------------------------------------------------------------------------------------

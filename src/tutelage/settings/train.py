@@ -124,8 +124,9 @@ class Train(Section):
     """Windows in a step, over all processes and micro-batches."""
     micro_batch: int = Field(default=0, ge=0)
     """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled. auto: bf16 where the
+    hardware has it, fp16 on other CUDA devices, else fp32; chosen when a run begins, and kept when it is resumed."""
     compile: bool = False
     """torch.compile the body of the student and of a live teacher. The CPU needs a C++ compiler for it."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"

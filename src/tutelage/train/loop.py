@@ -254,7 +254,7 @@ class Loop:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        half = HALF.get(self.precision)
+        half = None if self.precision == "fp32" else HALF[self.precision]
         return torch.autocast(self.device.type, half) if half else nullcontext()
 
     def check_finite(self) -> None:

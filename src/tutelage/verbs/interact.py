@@ -24,4 +24,4 @@ def interact(
     """
     settings = read(Interaction, recipe, overrides)
     how = How(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
-    return run_recipe(settings, recipe, lambda life: InteractionWork(settings, life), how)
+    return run_recipe(settings, recipe, InteractionWork, how)

@@ -23,4 +23,4 @@ def train(
     """
     settings = read(Training, recipe, overrides)
     how = How(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
-    return run_recipe(settings, recipe, lambda life: TrainingWork(settings, life), how)
+    return run_recipe(settings, recipe, TrainingWork, how)

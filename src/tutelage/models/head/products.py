@@ -16,7 +16,7 @@ from tutelage.models.head.buffers import scratch
 from tutelage.models.head.frozen import FrozenHead, head_blocks, padded_width, prepared
 from tutelage.models.head.rows import block_bytes, rows, takes_kernel
 from tutelage.models.head.soft import ITSELF, Soft, statistics_dtype
-from tutelage.models.precision import HALVES
+from tutelage.models.precision import HALVES, cpu_has_bf16
 
 # More rows would not make the CPU's products faster. Elsewhere the head's gradient is read and written once a chunk,
 # and the logits of student and teacher may take this much: never a share of what is free, or the sums would round
@@ -208,8 +208,7 @@ def _supported(dtype: torch.dtype, kind: str) -> torch.dtype:
 
 
 def _has_products(dtype: torch.dtype) -> bool:
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return dtype == torch.bfloat16 and bf16
+    return dtype == torch.bfloat16 and cpu_has_bf16()
 
 
 def _chunk(vocab: int, dtype: torch.dtype, device: torch.device) -> int:

@@ -1,0 +1,27 @@
+"""The precision of a run whose recipe leaves it open: chosen once, when the run begins."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+
+from tutelage.models.precision import best_precision
+from tutelage.settings.interact import Interaction
+from tutelage.settings.train import Training
+from tutelage.train import parallel
+
+AUTO = "auto"
+
+
+def with_precision(
+    settings: Training | Interaction, device: torch.device, existing: Mapping[str, Any] | None
+) -> Training | Interaction:
+    """The settings with a precision in place of `auto`: that of the existing run, else what suits the device."""
+    if settings.train.precision != AUTO:
+        return settings
+    among = get_args(type(settings.train).model_fields["precision"].annotation)
+    if existing is None:
+        chosen = parallel.from_first(lambda: best_precision(device, among))
+    else:
+        chosen = existing["parts"]["recipe"]["train.precision"]
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"precision": chosen})})
