@@ -57,20 +57,9 @@ TORCH_FREE = ("report", "challenge", "settings", "recipe", "study", "nursery", "
 LONGEST, WIDEST = 300, 8
 HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepiece", "tokenizers")
 MODULES = sorted(PACKAGE.rglob("*.py"))
-# What does not keep the law yet. A name leaves this list with the change that mends it.
-PENDING = {
-    "upward": set[str](),
-    "verbs": {
-        "sample"
-    },
-    "plug-ins": set(),
-    "short": {
-        "models/head/linear.py", "models/sampling.py", "verbs/sample.py",
-    },
-    "underscore": set[str](),
-    "circle": set[str](),
-    "torch": set[str](),
-}  # fmt: skip
+# Signatures that are wider, each for a reason: the head's loss takes its tensors one by one, as torch's own do, and a
+# sampler its distribution.
+WIDER = {"models/head/linear.py": 9, "models/sampling.py": 13}
 
 
 def named(path: Path) -> str:
@@ -111,7 +100,7 @@ def upward(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     wrong = upward(path)
-    assert wrong == [] or str(path.relative_to(PACKAGE)) in PENDING["upward"], wrong
+    assert wrong == []
 
 
 def test_the_rule_notices_an_import_that_goes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +134,13 @@ def test_a_name_with_an_underscore_is_used_in_its_own_folder_only() -> None:
             parts = name.split(".")
             hidden = next((i for i, part in enumerate(parts) if part.startswith("_") and part != "__version__"), None)
             if hidden is not None and ".".join(parts[:hidden]) not in (folder, named(path)):
-                wrong.append(f"{named(path)} imports {name}") if named(path) not in PENDING["underscore"] else None
+                wrong.append(f"{named(path)} imports {name}")
     assert wrong == []
 
 
 def test_no_circle() -> None:
     """Also inside a room, and also through an import in a function."""
     graph = {named(path): {module_of(name) for name in imports(path)} - {"", named(path)} for path in MODULES}
-    graph = {name: others for name, others in graph.items() if name not in PENDING["circle"]}
     done: set[str] = set()
 
     def walk(module: str, trail: tuple[str, ...]) -> None:
@@ -178,13 +166,13 @@ def public(path: Path) -> list[ast.stmt]:
 def test_a_verb_is_one_function(path: Path) -> None:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     defined = [node.name for node in tree_of(path).body if isinstance(node, kinds)]
-    assert defined == [path.stem] or path.stem in PENDING["verbs"]
+    assert defined == [path.stem]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_of_plug_ins_holds_plug_ins_alone(folder: str) -> None:
     for path in (PACKAGE / folder).glob("*.py"):
-        if path.stem == "__init__" or str(path.relative_to(PACKAGE)) in PENDING["plug-ins"]:
+        if path.stem == "__init__":
             continue
         names = [node.name for node in public(path) if not FOLDERS[folder] or node.name == FOLDERS[folder]]
         assert not path.stem.startswith("_") and len(names) == 1, f"{path.name}: {names}"
@@ -194,14 +182,14 @@ def test_a_folder_of_plug_ins_holds_plug_ins_alone(folder: str) -> None:
 def test_files_and_signatures_are_short(path: Path) -> None:
     """Options of a command are its parameters, by typer's design; a Triton kernel takes pointers and strides."""
     place = str(path.relative_to(PACKAGE))
-    if place in PENDING["short"] or place.startswith("cli/") or place == "models/head/kernel.py":
+    if place.startswith("cli/") or place == "models/head/kernel.py":
         return
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
-            assert len(names) <= WIDEST, f"{node.name} has {len(names)} parameters"
+            assert len(names) <= WIDER.get(place, WIDEST), f"{node.name} has {len(names)} parameters"
 
 
 def modules_after(*arguments: str) -> tuple[set[str], str]:
@@ -239,7 +227,6 @@ def test_what_should_answer_at_once_imports_nothing_heavy(arguments: list[str], 
 
 def test_rooms_without_torch_import_none() -> None:
     names = [f"tutelage.{named(path)}" for path in MODULES if named(path).split(".")[0] in TORCH_FREE]
-    names = [name for name in names if name.removeprefix("tutelage.") not in PENDING["torch"]]
     program = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"

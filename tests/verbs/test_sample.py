@@ -42,3 +42,11 @@ def test_bad_input_is_named(tmp_path):
     ]:
         with pytest.raises(UserError, match=text):
             sample(name, quiet=True, **settings)
+
+
+def test_options_of_the_verb_are_those_of_the_request():
+    from dataclasses import fields
+
+    from tutelage.runs.samples import Options, Sampling
+
+    assert set(Options.__annotations__) == {field.name for field in fields(Sampling)}
