@@ -6,7 +6,7 @@ GPT-2 Small: 252 million a token forward, of which the head is 77. GPT-2 Large: 
 
 from typing import TYPE_CHECKING
 
-from tutelage.models.shapes import SHAPES
+from tutelage.architectures.common.shapes import shape_config
 
 if TYPE_CHECKING:
     from _world import World
@@ -28,11 +28,13 @@ def online(world: "World") -> float:
 
 
 def body(world: "World", shape: str) -> float:
-    return body_of(SHAPES[shape]["n_layer"], SHAPES[shape]["n_embd"], world.window)
+    config = shape_config(shape, vocab=world.vocabulary, window=world.window)
+    return body_of(config.num_hidden_layers, config.hidden_size, world.window)
 
 
 def head(world: "World", shape: str) -> float:
-    return head_of(SHAPES[shape]["n_embd"], world.vocabulary)
+    config = shape_config(shape, vocab=world.vocabulary, window=world.window)
+    return head_of(config.hidden_size, world.vocabulary)
 
 
 def body_of(layers: int, width: int, window: int) -> float:

@@ -102,9 +102,11 @@ def _write_corpus(folder: Path, vocabulary: int, tokens: int) -> None:
         ids.tofile(folder / f"{split}.bin")
         np.ones(tokens, dtype=np.uint8).tofile(folder / f"{split}.starts")
     split = {"tokens": tokens, "words": tokens, "documents": 1, "bytes": 5 * tokens}
-    names = {"name": "words", "fingerprint": fingerprint(tokenizer), "vocab": vocabulary, "eos": vocabulary - 1}
+    names = {"name": "words", "trained": False, "fingerprint": fingerprint(tokenizer), "vocab": vocabulary}
+    names |= {"eos": vocabulary - 1}
     facts = {"format": 1, "fingerprint": f"random-{vocabulary}-{tokens}", "tokenizer": names, "dtype": "uint16"}
     facts |= {"splits": {"train": split, "valid": split}, "corpus": {"fingerprint": "random", "sources": []}}
+    facts |= {"request": {}, "versions": {}}
     (folder / "manifest.json").write_text(json.dumps(facts))  # last: it says that the rest is there
 
 

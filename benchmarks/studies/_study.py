@@ -14,8 +14,8 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))  # what all benchmarks share
 from _work import body_of, head_of  # pyright: ignore[reportMissingImports]
 
+from tutelage.architectures.common.shapes import shape_config
 from tutelage.errors import UserError
-from tutelage.models.shapes import SHAPES
 from tutelage.recipe import did_you_mean, read
 from tutelage.settings.train import Training
 
@@ -204,5 +204,5 @@ def stored(settings: Training) -> dict[str, Any]:
 
 
 def layers_and_width(settings: Training) -> tuple[int, int]:
-    shape = SHAPES[settings.student.shape or ""] | dict(settings.student.config)
-    return int(shape["n_layer"]), int(shape["n_embd"])
+    config = shape_config(settings.student.shape or "", vocab=1, window=1, changes=settings.student.config)
+    return config.num_hidden_layers, config.hidden_size
