@@ -5,15 +5,11 @@ of their own; what counts is where a path goes on from full_eval/ or fast_eval/.
 """
 
 import csv
-import hashlib
 import io
 import json
-import shutil
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -22,6 +18,7 @@ from rich.console import Console
 from tutelage.challenge.tasks import TASKS, tasks_of
 from tutelage.data.hub import hub_error
 from tutelage.errors import Missing, UserError
+from tutelage.evaluate.download import LARGEST, download, listing
 from tutelage.evaluate.official import ENVIRONMENT, folder
 from tutelage.evaluate.request import Request
 from tutelage.files import write_atomically
@@ -29,6 +26,7 @@ from tutelage.files import write_atomically
 HUB_2026 = "BabyLM-community/BabyLM-2026-Strict-Evals"
 OSF = "https://api.osf.io/v2/nodes/ryjfm/files/osfstorage/"
 SETS = ("full_eval", "fast_eval")
+MOST_PAGES, MOST_MEMBERS, DEEPEST = 1_000, 100_000, 1  # of a listing; of an archive; archives in an archive
 
 Opened = Callable[[], BinaryIO]  # gives a file's content, fetched only if it is wanted
 
@@ -66,11 +64,11 @@ def placed(path: str) -> PurePosixPath | None:
     return PurePosixPath(*parts[start:])
 
 
-def _keep(home: Path, path: str, content: Opened) -> int:
+def _keep(home: Path, path: str, content: Opened, depth: int = 0) -> int:
     """Write a file where it belongs, an archive's files where they belong; returns how many were written."""
     place, whole = placed(path), PurePosixPath(path)
     if whole.suffix == ".zip" and (place or whole.stem.startswith(("evaluation_data", *SETS))):
-        return _unpack(home, whole, content)
+        return _unpack(home, whole, content, depth)
     if place is None or (home / place).exists():
         return 0
     with content() as file:
@@ -78,14 +76,16 @@ def _keep(home: Path, path: str, content: Opened) -> int:
     return 1
 
 
-def _unpack(home: Path, path: PurePosixPath, content: Opened) -> int:
+def _unpack(home: Path, path: PurePosixPath, content: Opened, depth: int = 0) -> int:
     marker = placed(str(path))
     if marker is not None and ((home / marker).exists() or (home / marker.with_suffix("")).exists()):
         return 0
-    with content() as file, zipfile.ZipFile(file) as archive:
+    with content() as file, _archive(file, path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
+        _require_sane(members, path, depth)
         if any(member.flag_bits & 1 for member in members):  # with a password, which is not ours to enter
-            assert marker is not None, f"{path} is encrypted and no part of a set"
+            if marker is None:
+                raise UserError(f"{path} is encrypted and no part of a set", "Archives of the official sets", "")
             file.seek(0)
             write_atomically(home / marker, file.read())
             return 1
@@ -93,9 +93,42 @@ def _unpack(home: Path, path: PurePosixPath, content: Opened) -> int:
         for member in members:
             # An archive may name the folder that its files belong to, lie in it, or hold it.
             paths = (path.parent / member.filename, PurePosixPath(path.stem) / member.filename)
-            for inside in [str(one) for one in paths if placed(str(one))][:1]:
-                written += _keep(home, inside, lambda member=member: _buffer(archive.read(member)))
+            for inside in [str(candidate) for candidate in paths if placed(str(candidate))][:1]:
+                read = lambda member=member: _buffer(_member(archive, member, path))  # noqa: E731
+                written += _keep(home, inside, read, depth + 1)
         return written
+
+
+def _archive(file: BinaryIO, path: PurePosixPath) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{path} is no zip archive ({error})", "An archive of the official data", "Try again"
+        ) from error
+
+
+def _require_sane(members: Sequence[zipfile.ZipInfo], path: PurePosixPath, depth: int) -> None:
+    """Refuse archives in archives in archives, and what would unpack to more than any official set."""
+    size = sum(member.file_size for member in members)
+    if depth > DEEPEST or size > LARGEST or len(members) > MOST_MEMBERS:
+        raise UserError(
+            f"{path} would unpack to {len(members):,} files of {size:,} bytes, {depth + 1} archives deep",
+            f"At most {MOST_MEMBERS:,} files of {LARGEST:,} bytes, {DEEPEST + 1} archives deep",
+            "Unpack it yourself if you trust it",
+        )
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath) -> bytes:
+    """A file of an archive, which must not be longer than the archive says."""
+    try:
+        with archive.open(member) as file:
+            data = file.read(member.file_size + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise UserError(f"{member.filename} in {path} is damaged ({error})", "A whole archive", "Try again") from error
+    if len(data) > member.file_size:
+        raise UserError(f"{member.filename} in {path} is longer than the archive says", "A whole archive", "Try again")
+    return data
 
 
 def _buffer(data: bytes) -> BinaryIO:
@@ -104,46 +137,36 @@ def _buffer(data: bytes) -> BinaryIO:
 
 def _of_osf() -> Iterator[tuple[str, Opened]]:
     """Every file of the node, folder by folder."""
-    pages = [OSF]
+    pages, seen = [OSF], set[str]()
     while pages:
-        listing = json.loads(_read(pages.pop()))
-        for entry in listing["data"]:
-            facts = entry["attributes"]
-            if facts["kind"] == "folder":
-                pages.append(entry["relationships"]["files"]["links"]["related"]["href"])
+        page = pages.pop()
+        if page in seen or len(seen) >= MOST_PAGES:
+            raise UserError(f"The listing at {OSF} does not end ({len(seen):,} pages)", "A finite listing", "")
+        seen.add(page)
+        try:
+            entries, more = _entries(json.loads(listing(page)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{page} is not a listing of OSF ({error!r})", "OSF's own format", "Try again") from error
+        for path, url, hashes in entries:
+            if path is None:
+                pages.append(url)
             else:
-                url, hashes = entry["links"]["download"], (facts.get("extra") or {}).get("hashes") or {}
-                yield facts["materialized_path"].strip("/"), lambda url=url, hashes=hashes: _download(url, hashes)
-        if more := (listing.get("links") or {}).get("next"):
-            pages.append(more)
+                yield path, lambda url=url, hashes=hashes: download(url, hashes)
+        pages += more
 
 
-def _read(url: str) -> bytes:
-    with _reply(url) as reply:
-        return reply.read()
-
-
-def _download(url: str, hashes: dict[str, str]) -> BinaryIO:
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (whoever asked closes it)
-    with _reply(url) as reply:
-        shutil.copyfileobj(reply, file)
-    file.seek(0)
-    expected = hashes.get("sha256")
-    if expected and hashlib.file_digest(file, "sha256").hexdigest() != expected:
-        raise UserError(f"What {url} gave is not the file that OSF lists", f"sha256 {expected}", "Try again")
-    file.seek(0)
-    return file  # pyright: ignore[reportReturnType]
-
-
-def _reply(url: str) -> Any:
-    try:
-        return urllib.request.urlopen(url, timeout=60)
-    except (urllib.error.URLError, OSError) as error:
-        raise UserError(
-            f"{url} could not be read ({error})",
-            "A network",
-            "Try again with one, or fetch the evaluation data yourself from https://osf.io/ryjfm/",
-        ) from error
+def _entries(page: Any) -> tuple[list[tuple[str | None, str, dict[str, str]]], list[str]]:
+    """A page's files as (path, address, hashes), its folders as (None, address, {}), and the next page."""
+    entries: list[tuple[str | None, str, dict[str, str]]] = []
+    for entry in page["data"]:
+        facts = entry["attributes"]
+        if facts["kind"] == "folder":
+            entries.append((None, str(entry["relationships"]["files"]["links"]["related"]["href"]), {}))
+        else:
+            hashes = (facts.get("extra") or {}).get("hashes") or {}
+            entries.append((facts["materialized_path"].strip("/"), str(entry["links"]["download"]), dict(hashes)))
+    more = (page.get("links") or {}).get("next")
+    return entries, [str(more)] if more else []
 
 
 def _of_hub() -> Iterator[tuple[str, Opened]]:
