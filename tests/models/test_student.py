@@ -86,3 +86,19 @@ def test_uneven_micro_batches_are_compiled_in_two_shapes_and_never_again():
     for _ in toy_loop(student, micro=3, steps=6):
         pass
     assert len(graphs.seen) == 2
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "bart"])
+def test_an_encoder_is_never_loaded_as_a_causal_model(kind, tmp_path):
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    from tutelage.errors import UserError
+    from tutelage.models.student import load_model
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    bart = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    bart |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = AutoConfig.for_model(kind, vocab_size=61, **(bart if kind == "bart" else small))
+    AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=rf"is an encoder(-decoder)? \({kind}\)"):
+        load_model(str(tmp_path))

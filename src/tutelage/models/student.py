@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.activations import NewGELUActivation
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
 from tutelage.data.tokenizer import save_tokenizer
@@ -176,6 +177,7 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
             "Save it again with save_pretrained, or name another folder",
         )
     config = _from_hub(AutoConfig, place, name)
+    _require_causal(name, config)
     if dropout is not None:
         config = with_dropout(config, dropout)
     model = _from_hub(
@@ -183,6 +185,18 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
     )
     _fuse_gelu(model)
     return model.eval()
+
+
+def _require_causal(name: str, config: PretrainedConfig) -> None:
+    """Refuse encoders, which the Auto class would load as causal models with an untrained head or none at all."""
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if masked or config.is_encoder_decoder:
+        kind = "an encoder-decoder" if config.is_encoder_decoder else "an encoder"
+        raise UserError(
+            f"{name} is {kind} ({config.model_type}): it does not predict the next token from those before it",
+            "A causal language model, such as GPT-2 or Llama",
+            "Masked models cannot be scored, sampled or taught as causal ones; name another model",
+        )
 
 
 def load_config(name: str) -> PretrainedConfig:
