@@ -36,11 +36,9 @@ def rows_of(file: Path) -> list[dict[str, object]]:
 
 
 def hashes(folder: Path, *apart: str) -> Result:
-    """Every file below a folder by the hash of its content."""
-    files = [
-        f for f in sorted(folder.rglob("*")) if f.is_file() and not f.name.endswith(".lock") and f.name not in apart
-    ]
-    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    """Every file below a folder by the hash of its content. A name with a dot first is a lock, or what a kill left."""
+    named = [f for f in sorted(folder.rglob("*")) if f.name not in apart and not f.name.startswith(".")]
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in named if f.is_file()}
 
 
 def of_run(run: Path) -> Result:
@@ -83,7 +81,7 @@ def verbs(corpus: Path, teacher_run: Path) -> dict[str, tuple[Callable[[Path], o
         "train": (trained, lambda place: of_run(place / "run")),
         "interact": (interacted, lambda place: of_run(place / "run")),
         "evaluate": (evaluated, lambda place: hashes(place / "out")),
-        "export": (exported, lambda place: hashes(place / "out")),
+        "export": (exported, lambda place: hashes(place / "out", "README.md")),  # the card names its folder
     }
 
 
