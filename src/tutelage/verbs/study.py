@@ -24,7 +24,7 @@ def study(
 
     seeds: in place of the study's own. at_once: independent jobs side by side; 0 is one a GPU, or one without a GPU.
     only: the name of one job, which is run alone, in this process; the study's folder is returned, as after a dry run.
-    allow_keys: environment variables that a judge's `key_env` may name beside those that are always allowed.
+    allow_keys: environment variables that a judge's `key_from` may name beside those that are always allowed.
     """
     overrides = list(overrides or [])
     planned = plan(name_or_path, seeds=seeds, out=Path(out), overrides=overrides)
