@@ -1,7 +1,11 @@
 """A loop in this process, or the same loop in two that train together over gloo."""
 
+import contextlib
 import os
+import random
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,10 +73,22 @@ def worker(rank: int, port: int, out: str, calls: list[Any], run: Callable[..., 
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port that nobody listens on, and that no other client of this machine is given: those are above 32767."""
+    for port in random.SystemRandom().sample(range(15_000, 30_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise OSError("None of 100 ports is free.")
+
+
+def torchrun(*command: object, cwd: Path | None = None) -> None:
+    """Run a Python command in two processes of one thread each. A failure shows what they printed."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def in_two_processes(out: Path, calls: list[Any], run: Callable[..., Any] = train) -> list[Any]:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from toys import tiny
-from two_processes import free_port
+from two_processes import torchrun
 
 from tutelage.files import read_json
 
@@ -75,9 +75,7 @@ def test_submission_says_what_is_missing_and_fills_the_form(home):
 
 def test_two_processes_under_torchrun_train_the_same_model(home):
     more = ("train.precision=fp32", "student.dropout=0")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-    train = ["-m", "tutelage", "train", "student_ce", *tiny("data/nursery", "runs/two"), *more]
-    subprocess.run([*launch, *train], cwd=home, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=120)
+    torchrun("-m", "tutelage", "train", "student_ce", *tiny("data/nursery", "runs/two"), *more, cwd=home)
     tutelage("train", "student_ce", *tiny("data/nursery", "runs/one"), *more, cwd=home)
     one, two = (read_json(home / f"runs/{name}/run.json") for name in ("one", "two"))
     assert two["parts"]["machine"]["processes"] == 2 and two["ledger"] == one["ledger"]

@@ -4,8 +4,6 @@ import multiprocessing as mp
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import torch
 from interacting import comparable, small, weights
 from safetensors.torch import load_file
 from toys import tiny
-from two_processes import free_port
+from two_processes import torchrun
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
@@ -163,12 +161,8 @@ def test_another_judge_or_another_setting_is_another_run(options, tmp_path, monk
 
 
 def test_two_processes_write_and_learn_what_one_does(options, unbroken, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    script = Path(__file__).parents[1] / "interacting_twice.py"
     run = tmp_path / "two"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*torchrun, str(script), *options(run, "rounds=1")]
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    torchrun(Path(__file__).parents[1] / "interacting_twice.py", *options(run, "rounds=1"))
     one = interact("ppo_toy", options(tmp_path / "one", "rounds=1"), quiet=True)
     mine, theirs = (load_file(place / "model" / "model.safetensors") for place in (one, run))
     for name, weight in mine.items():
