@@ -11,8 +11,8 @@ from torch import Tensor
 from tutelage.models.head import IGNORED, FrozenHead
 from tutelage.runs import build as assemble
 from tutelage.teachers.common.base import Targets
-from tutelage.train import parallel
-from tutelage.train.loop import HALF
+from tutelage.training import parallel
+from tutelage.training.loop import HALF
 
 LOSS, COSINE = 1e-3, 0.999
 

@@ -23,8 +23,8 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from tutelage.runs import build as assemble
-from tutelage.train import parallel
-from tutelage.train.loop import HALF
+from tutelage.training import parallel
+from tutelage.training.loop import HALF
 
 logging.set_verbosity_error()  # a Trainer that is called once a turn would tell the same every time
 AHEAD = 1 << 16  # steps whose windows a Trainer may ask for

@@ -20,8 +20,8 @@ from tutelage.recipe import validated
 from tutelage.runs import build as assemble
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
-from tutelage.train import parallel
-from tutelage.train.loop import HALF
+from tutelage.training import parallel
+from tutelage.training.loop import HALF
 
 STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
 

@@ -20,12 +20,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import load_tokenizer
-from tutelage.evaluate.choice import Item
-from tutelage.evaluate.prefix_tree import plant
-from tutelage.evaluate.request import Request
-from tutelage.evaluate.scorer import Scorer
-from tutelage.evaluate.tasks.blimp import Blimp
-from tutelage.evaluate.tasks.blimp_supplement import Supplement
+from tutelage.evaluation.choice import Item
+from tutelage.evaluation.prefix_tree import plant
+from tutelage.evaluation.request import Request
+from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.tasks.blimp import Blimp
+from tutelage.evaluation.tasks.blimp_supplement import Supplement
 
 CLOSE = 1e-3  # nats a sentence of random weights, whose logits are small
 BATCH = 64

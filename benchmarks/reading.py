@@ -25,10 +25,10 @@ from tokenizers import pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import load_tokenizer
-from tutelage.evaluate.base import Tools
-from tutelage.evaluate.scorer import Scorer
-from tutelage.evaluate.tasks.aoa import surprisals
-from tutelage.evaluate.tasks.reading import Cut, log_probs, read
+from tutelage.evaluation.base import Tools
+from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.tasks.aoa import surprisals
+from tutelage.evaluation.tasks.reading import Cut, log_probs, read
 
 CLOSE = 1e-3  # nats; softmax in fp32 and its logarithm, against log-probabilities
 Row = tuple[str, str, str, str]  # context and word, context and word before

@@ -19,7 +19,7 @@ from tutelage.data.batch import TokenBatch
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.live import Live
-from tutelage.train.parallel import Together
+from tutelage.training.parallel import Together
 
 
 class DistillationTrainer(Trainer):

@@ -11,10 +11,10 @@ from scored import tokenizer
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tutelage.evaluate.base import Tools
-from tutelage.evaluate.glue.data import Procedure
-from tutelage.evaluate.glue.finetune import finetune
-from tutelage.evaluate.scorer import Scorer
+from tutelage.evaluation.base import Tools
+from tutelage.evaluation.glue.data import Procedure
+from tutelage.evaluation.glue.finetune import finetune
+from tutelage.evaluation.scorer import Scorer
 
 QUICK = Procedure(batch=16, epochs=6, lr=3e-3)
 BELOW = Path("full_eval", "glue_filtered")

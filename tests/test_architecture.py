@@ -15,7 +15,7 @@ PACKAGE = Path(tutelage.__file__).parent
 GROUND = {"errors", "printable", "checked", "files", "recipe", "plug_ins", "text"}
 PLUG_INS = {"objectives", "teachers", "judges"}
 BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "architectures", "models", "optimizers"}
-BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"train"}
+BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"training"}
 # Who may import whom, a room's own modules apart. A room's types (`common/base.py`) may be named from any room above
 # the models.
 ALLOWED = {
@@ -29,31 +29,32 @@ ALLOWED = {
     "challenge": {"errors", "checked"},
     "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},
-    "report": {"errors", "printable", "files", "challenge", "recipe", "text"},
+    "reports": {"errors", "printable", "files", "challenge", "recipe", "text"},
     "data": GROUND | {"settings", "nursery"},
     "architectures": GROUND | {"settings"},
     "optimizers": GROUND | {"settings"},
     "models": GROUND | {"settings", "data", "architectures"},
     **{room: BELOW_TRAIN for room in PLUG_INS},
-    "train": BELOW_TRAIN,
-    "evaluate": BELOW_TRAIN | {"train"},
+    "training": BELOW_TRAIN,
+    "evaluation": BELOW_TRAIN | {"training"},
     "runs": BELOW_RUNS,
-    "interaction": BELOW_RUNS | {"runs", "evaluate"},
-    "study": GROUND | {"challenge", "settings"},
+    "interaction": BELOW_RUNS | {"runs", "evaluation"},
+    "studies": GROUND | {"challenge", "settings"},
     "doctor": BELOW_TRAIN,
-    "publish": BELOW_RUNS | {"report", "evaluate", "runs"},
-    "verbs": BELOW_RUNS | {"report", "evaluate", "runs", "interaction", "study", "doctor", "publish"},
+    "publish": BELOW_RUNS | {"reports", "evaluation", "runs"},
+    "verbs": BELOW_RUNS | {"reports", "evaluation", "runs", "interaction", "studies", "doctor", "publish"},
     "cli": GROUND | {"settings", "verbs", "judges"},  # judges: the list of keys that a user allows
     "__main__": {"cli"},
-    "__init__": set(),
+    # The front door imports what it offers when it is asked for it, for type checkers before.
+    "__init__": BELOW_RUNS | {"verbs"},
 }
-TYPES = {f"{room}.common.base" for room in PLUG_INS} | {"evaluate.base"}
-KNOW_TYPES = PLUG_INS | {"train", "evaluate"}
+TYPES = {f"{room}.common.base" for room in PLUG_INS} | {"evaluation.base"}
+KNOW_TYPES = PLUG_INS | {"training", "evaluation"}
 # Each folder of plug-ins, and what makes a module one: a public function of this name, or one public class.
 FOLDERS = {
-    "objectives": "", "teachers": "", "judges": "", "optimizers": "", "architectures": "", "evaluate/tasks": "task"
+    "objectives": "", "teachers": "", "judges": "", "optimizers": "", "architectures": "", "evaluation/tasks": "task"
 }  # fmt: skip
-TORCH_FREE = ("report", "challenge", "settings", "recipe", "study", "nursery", "errors", "files")
+TORCH_FREE = ("reports", "challenge", "settings", "recipe", "studies", "nursery", "errors", "files")
 LONGEST, WIDEST = 300, 8
 HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepiece", "tokenizers")
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -107,8 +108,8 @@ def test_the_rule_notices_an_import_that_goes_up(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     for place, line in {
         "data/x.py": "from tutelage.models.student import Student",
-        "objectives/x.py": "def f():\n    from ..train import loop",
-        "report/x.py": "import tutelage.settings",
+        "objectives/x.py": "def f():\n    from ..training import loop",
+        "reports/x.py": "import tutelage.settings",
         "files.py": "from tutelage import recipe",
     }.items():
         file = tmp_path / place

@@ -14,7 +14,7 @@ from tutelage.recipe import RECIPES, read, read_toml, recipes
 from tutelage.settings.interact import Interaction
 from tutelage.settings.study import Study
 from tutelage.settings.train import Training
-from tutelage.study.plan import plan
+from tutelage.studies.plan import plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

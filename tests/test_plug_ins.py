@@ -131,7 +131,7 @@ MODULES = {
     ''',
     "vocabulary": '''
         """How many ids a model has."""
-        from tutelage.evaluate.base import Outcome, Row
+        from tutelage.evaluation.base import Outcome, Row
 
 
         def task(request):

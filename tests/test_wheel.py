@@ -95,8 +95,8 @@ def test_the_wheel_carries_recipes_rubrics_and_the_page(installed: Path) -> None
     for place in (
         "recipes/demo.toml",
         "judges/rubrics/story.toml",
-        "report/page.html.j2",
-        "report/page.css",
+        "reports/page.html.j2",
+        "reports/page.css",
         "py.typed",
     ):
         assert any(installed.glob(f"tutelage/**/{Path(place).name}")), place

@@ -11,9 +11,9 @@ from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.models.student import Student, new_student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.settings.train import Optimizer
-from tutelage.train.loop import Loop
-from tutelage.train.optim import build_optimizers, lr_factor
-from tutelage.train.scaling import MicroBatch
+from tutelage.training.loop import Loop
+from tutelage.training.optim import build_optimizers, lr_factor
+from tutelage.training.scaling import MicroBatch
 
 
 def tiny(corpus: object, run: object) -> list[str]:

@@ -9,19 +9,19 @@ from report.made import make_run, official, write
 from scored import gpt2, saved
 
 from tutelage.challenge.tasks import TASKS, OfficialTask, averages_of, fixed, keys_of, tasks_of
-from tutelage.evaluate.options import Evaluation, Options
-from tutelage.evaluate.request import Request
+from tutelage.evaluation.options import Evaluation, Options
+from tutelage.evaluation.request import Request
 from tutelage.files import read_rows
 from tutelage.publish.collate import listed, wrong_sizes
 from tutelage.publish.paired import with_differences
-from tutelage.report.collect import collect
-from tutelage.report.official import official_table
-from tutelage.report.own import own_table
+from tutelage.reports.collect import collect
+from tutelage.reports.official import official_table
+from tutelage.reports.own import own_table
 from tutelage.verbs.evaluate import evaluate
 from tutelage.verbs.report import report
 
 RIDDLES = """
-from tutelage.evaluate.choice import Candidate, ChoiceTask, Item
+from tutelage.evaluation.choice import Candidate, ChoiceTask, Item
 
 class Riddles(ChoiceTask):
     source = "here"

@@ -19,7 +19,7 @@ from tutelage.interaction import experience, rollouts, rounds
 from tutelage.interaction import judging as judging
 from tutelage.judges.common.base import Unavailable
 from tutelage.judges.rules import Rules
-from tutelage.train import checkpoint
+from tutelage.training import checkpoint
 from tutelage.verbs.interact import interact
 
 MORE = ["rounds=3", "train.epochs=2", "save.every=3", "watch.held_out=1"]

@@ -17,8 +17,8 @@ from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.distillation import Distillation
 from tutelage.settings.train import Optimizer
 from tutelage.teachers.live import Live
-from tutelage.train.loop import Loop
-from tutelage.train.optim import build_optimizers
+from tutelage.training.loop import Loop
+from tutelage.training.optim import build_optimizers
 
 
 def loop_of(objective: Any, student: nn.Module | None = None, name: str = "adamw", **options: Any) -> Loop:

@@ -9,7 +9,7 @@ from pathlib import Path
 from report.made import lines, make_run, write
 
 from tutelage.publish.paired import with_differences
-from tutelage.report.collect import collect
+from tutelage.reports.collect import collect
 from tutelage.verbs.report import report
 
 

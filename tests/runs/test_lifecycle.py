@@ -19,7 +19,7 @@ from toys import tiny
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import locked, read_json, read_rows
 from tutelage.runs import lifecycle
-from tutelage.train import checkpoint
+from tutelage.training import checkpoint
 from tutelage.verbs.interact import interact
 from tutelage.verbs.train import train
 

@@ -12,7 +12,7 @@ from toys import tiny
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
-from tutelage.train import checkpoint
+from tutelage.training import checkpoint
 from tutelage.verbs.train import train
 
 # Dropout, accumulation, loss scaling, two epochs and a half, a checkpoint every five steps.

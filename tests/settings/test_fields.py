@@ -6,7 +6,7 @@ import pytest
 
 from tutelage.errors import UserError
 from tutelage.runs.identity import require_same
-from tutelage.study.plan import plan
+from tutelage.studies.plan import plan
 
 OUTSIDE = {
     "no name of a folder": '[run."../victim"]\nrecipe="student_ce"',

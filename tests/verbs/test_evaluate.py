@@ -10,7 +10,7 @@ import torch
 from scored import gpt2, pairs, prepared, run, saved, tokenizer, uniform
 
 from tutelage.errors import UserError
-from tutelage.evaluate import logits as _logits
+from tutelage.evaluation import logits as _logits
 from tutelage.verbs.evaluate import evaluate
 
 
@@ -101,7 +101,7 @@ def test_models_with_different_tokenizers_are_compared_on_text(tmp_path):
 
 def test_a_task_may_be_a_module_of_ones_own(tmp_path, monkeypatch):
     source = """
-from tutelage.evaluate.base import Outcome, Row
+from tutelage.evaluation.base import Outcome, Row
 class Size:
     name, source, settings = "weights", "nowhere", {}
     def run(self, model, tools):

@@ -8,11 +8,11 @@ from report.made import evaluations, lines, make_run, write
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import RECIPES, verb_of
-from tutelage.study.job import Verbs, run_job
-from tutelage.study.jobs import Job, Plan
-from tutelage.study.plan import plan
-from tutelage.study.processes import Lane
-from tutelage.study.run import Command, run_study
+from tutelage.studies.job import Verbs, run_job
+from tutelage.studies.jobs import Job, Plan
+from tutelage.studies.plan import plan
+from tutelage.studies.processes import Lane
+from tutelage.studies.run import Command, run_study
 from tutelage.verbs.report import report
 from tutelage.verbs.study import study
 

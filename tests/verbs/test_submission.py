@@ -14,10 +14,10 @@ from scored import gpt2, pairs, tokenizer
 from tutelage.challenge.budget import challenge_milestones
 from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
-from tutelage.evaluate.base import Tools
-from tutelage.evaluate.request import Request
-from tutelage.evaluate.scorer import Scorer
-from tutelage.evaluate.tasks.blimp import task as blimp
+from tutelage.evaluation.base import Tools
+from tutelage.evaluation.request import Request
+from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.tasks.blimp import task as blimp
 from tutelage.publish import collate as _collate
 from tutelage.publish.submission import CARD, FILE
 from tutelage.verbs.submission import submission

@@ -1,6 +1,6 @@
 """The one table of the challenge: a row for each official task, read by evaluation, report and submission.
 
-A new official task is a module `evaluate/tasks/NAME.py` and a row here. Rows stand in the order of the submission's
+A new official task is a module `evaluation/tasks/NAME.py` and a row here. Rows stand in the order of the submission's
 keys. Averages: BabyLM 2025 (Findings, table 3) and the leaderboard of 2026.
 """
 

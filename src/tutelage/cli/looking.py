@@ -55,7 +55,7 @@ def evaluate(
     names = [task.strip() for task in tasks.split(",")]
     for name in names:
         if name != "official":
-            module_path("evaluate.tasks", name)
+            module_path("evaluation.tasks", name)
     from tutelage.verbs.evaluate import evaluate
 
     evaluate(

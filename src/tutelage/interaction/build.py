@@ -30,10 +30,10 @@ from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
 from tutelage.runs.provenance import provenance as training_provenance
 from tutelage.settings import train as settings
 from tutelage.settings.interact import Interaction
-from tutelage.train import checkpoint
-from tutelage.train.loop import Loop, Step
-from tutelage.train.optim import build_optimizers
-from tutelage.train.scaling import MicroBatch
+from tutelage.training import checkpoint
+from tutelage.training.loop import Loop, Step
+from tutelage.training.optim import build_optimizers
+from tutelage.training.scaling import MicroBatch
 
 STAGES = ("sample", "judge", "update")
 WHO = ("judge", "held_out_judge", "tutor")

@@ -14,7 +14,7 @@ from tutelage.judges import judge_of, open_judge, open_tutor, tutor_of
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.runs.provenance import provenance_of
 from tutelage.settings.interact import Interaction, Reader
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 A = TypeVar("A")
 BETWEEN_STOPS = 512  # texts between two checks for a stop request

@@ -25,7 +25,7 @@ from tutelage.objectives.common.base import LearnsFromRewards, LogProbs, NeedsRe
 from tutelage.objectives.common.kl import KLWeight, kl_estimates, require_same
 from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.settings.interact import Interaction
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 MEASURED = 256  # texts of a round whose distance from the beginning is measured, where no update needs it of all
 FAITHFUL_MARK = 0.5  # of a verdict that cannot be read, in Once Upon a Time's published code

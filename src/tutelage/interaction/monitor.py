@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tutelage.evaluate.base import Tools
-from tutelage.evaluate.scorer import Scorer
-from tutelage.evaluate.tasks.minimal_pairs import MinimalPairs
+from tutelage.evaluation.base import Tools
+from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.tasks.minimal_pairs import MinimalPairs
 from tutelage.files import read_rows
 from tutelage.interaction import rollouts
 from tutelage.interaction.heldout import compared, suspicious
@@ -16,7 +16,7 @@ from tutelage.interaction.prompts import Pool
 from tutelage.interaction.rollouts import Completion, unpadded
 from tutelage.runs.build import Corpus
 from tutelage.runs.watch import validation_loss
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 APART = 2**31  # in place of a round number: held-out texts are sampled with the same noise at every evaluation
 

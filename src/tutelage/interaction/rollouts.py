@@ -20,7 +20,7 @@ from tutelage.interaction.prompts import Prompt
 from tutelage.judges.common.base import Rollout
 from tutelage.models.sampling import sample
 from tutelage.settings.interact import Sample
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from tutelage.models.student import Student
 from tutelage.runs.identity import fingerprint_of_run
 from tutelage.runs.lifecycle import Lifecycle
 from tutelage.settings.interact import Interaction
-from tutelage.train import parallel
-from tutelage.train.loop import Loop, Step
+from tutelage.training import parallel
+from tutelage.training.loop import Loop, Step
 
 
 class InteractionWork:

@@ -15,8 +15,8 @@ import tutelage
 from tutelage.files import duration
 from tutelage.printable import all_printable, printable
 from tutelage.publish.finished import Finished, named
-from tutelage.report.markdown import escaped, fenced
-from tutelage.report.scores import Note, Score
+from tutelage.reports.markdown import escaped, fenced
+from tutelage.reports.scores import Note, Score
 
 MARK = "<!-- tutelage export of"  # `export` may write again to a folder whose card contains this
 PRIVATE = re.compile(r"(^|_)(url|urls|key|keys|key_from|token|headers|password|secret)$")  # settings kept back

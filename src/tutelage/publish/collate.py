@@ -7,10 +7,10 @@ from typing import Any
 
 from tutelage.challenge.budget import challenge_milestones, milestone_name
 from tutelage.challenge.tasks import TASKS, OfficialTask, Submitted, keys_of, tasks_of
-from tutelage.evaluate.predictions import predictions_beside
+from tutelage.evaluation.predictions import predictions_beside
 from tutelage.publish.finished import Finished
-from tutelage.report.files import File, ResultFile, ResultRow
-from tutelage.report.reader import Reader, checked
+from tutelage.reports.files import File, ResultFile, ResultRow
+from tutelage.reports.reader import Reader, checked
 
 BACKEND = "causal"
 MAIN = "main"

@@ -8,10 +8,10 @@ from typing import Any
 from tutelage.challenge.budget import milestone_words
 from tutelage.errors import UserError
 from tutelage.publish.manifest import Manifest
-from tutelage.report.files import File
-from tutelage.report.model import Model
-from tutelage.report.read import read_run
-from tutelage.report.reader import Reader
+from tutelage.reports.files import File
+from tutelage.reports.model import Model
+from tutelage.reports.read import read_run
+from tutelage.reports.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tutelage.report.files import File, Whole
+from tutelage.reports.files import File, Whole
 
 
 class Source(File):

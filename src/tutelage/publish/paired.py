@@ -5,12 +5,12 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from tutelage.evaluate.compare import paired
-from tutelage.evaluate.predictions import predictions_beside
-from tutelage.report.files import Prediction
-from tutelage.report.model import Collection, Model, System
-from tutelage.report.reader import Reader
-from tutelage.report.scores import Choices, Difference
+from tutelage.evaluation.compare import paired
+from tutelage.evaluation.predictions import predictions_beside
+from tutelage.reports.files import Prediction
+from tutelage.reports.model import Collection, Model, System
+from tutelage.reports.reader import Reader
+from tutelage.reports.scores import Choices, Difference
 
 Task = tuple[str, str]  # task, data
 Items = Sequence[Mapping[str, Any]]

@@ -19,7 +19,7 @@ class Named(Section):
 
     model_config = ConfigDict(extra="allow")
     room: ClassVar[str] = ""
-    """The folder of the plug-in, as in `objectives` or `evaluate.tasks`."""
+    """The folder of the plug-in, as in `objectives` or `evaluation.tasks`."""
 
     name: str
     """The plug-in: a module of that folder, or a dotted path."""

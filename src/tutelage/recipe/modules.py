@@ -18,7 +18,7 @@ KINDS = {
     "judges": "judge",
     "optimizers": "optimizer",
     "architectures": "architecture",
-    "evaluate.tasks": "task",
+    "evaluation.tasks": "task",
 }
 """Each folder of plug-ins, and what one of them is called in messages."""
 PACKAGE = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def modules(room: str) -> list[str]:
-    """Names of the plug-ins that are shipped in a folder, given as `objectives` or `evaluate.tasks`."""
+    """Names of the plug-ins that are shipped in a folder, given as `objectives` or `evaluation.tasks`."""
     folder = PACKAGE.joinpath(*room.split("."))
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 

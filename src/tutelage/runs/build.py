@@ -25,11 +25,11 @@ from tutelage.plug_ins import load_plug_in
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
-from tutelage.train import memory, parallel
-from tutelage.train.graph import InPlace
-from tutelage.train.loop import HALF, Loop
-from tutelage.train.optim import build_optimizers, lr_factor
-from tutelage.train.scaling import MicroBatch
+from tutelage.training import memory, parallel
+from tutelage.training.graph import InPlace
+from tutelage.training.loop import HALF, Loop
+from tutelage.training.optim import build_optimizers, lr_factor
+from tutelage.training.scaling import MicroBatch
 
 # Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
 TOKENS_WORTH_A_GRAPH = 16_384

@@ -10,7 +10,7 @@ from tutelage.models.student import Student
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.runs.build import Corpus
 from tutelage.settings.train import Training
-from tutelage.train.memory import Needs
+from tutelage.training.memory import Needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,13 @@ from tutelage.errors import UserError
 from tutelage.files import fingerprint, hash_file
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import Section, explained
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 # Settings that say what is logged or kept, not what is learnt.
 WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
 WITHOUT_EFFECT += ("teacher.resident", "store", "replay", "data.path")
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "teachers", "train")
+NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "teachers", "training")
 # Settings that name models, and the part of the identity that says which models they are: another path is no change.
 BY_CONTENT = {"teacher.models": "teacher", "student.weights": "start"}
 OF_RUN = ("recipe", "corpus", "start", "teacher")  # what makes it this run and no other

@@ -28,8 +28,8 @@ from tutelage.runs.watch import Clock, Sinks, StopRequest, TokenCount
 from tutelage.runs.work import Work
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
-from tutelage.train import checkpoint, memory, parallel
-from tutelage.train.loop import Loop, Step
+from tutelage.training import checkpoint, memory, parallel
+from tutelage.training.loop import Loop, Step
 
 AGAIN = "The same command goes on."
 Make = Callable[[Any, "Lifecycle"], Any]

@@ -8,7 +8,7 @@ import torch
 from tutelage.models.precision import best_precision
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 AUTO = "auto"
 

@@ -13,7 +13,7 @@ from tutelage.recipe import to_toml
 from tutelage.runs.identity import fingerprint_of_run, versions
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 # Raised when a run that was begun before can no longer be resumed: when its checkpoints or its identity change their
 # layout. The oldest runs have no number.

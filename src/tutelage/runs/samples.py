@@ -15,7 +15,7 @@ from tutelage.files import read_rows, write_atomically
 from tutelage.models.sampling import sample
 from tutelage.models.student import load_model, load_tokenizer_of
 from tutelage.printable import printable
-from tutelage.train.parallel import start
+from tutelage.training.parallel import start
 
 SAME = ("prompt", "seed", "max_new", "temperature", "top_p", "top_k")  # a text with the same of these is replaced
 

@@ -22,7 +22,7 @@ from tutelage.settings.train import Data
 from tutelage.teachers.cache import Cache, Settings
 from tutelage.teachers.cached.targets import AT_ONCE, StoredTargets
 from tutelage.teachers.cached.windows import Reads
-from tutelage.train import parallel
+from tutelage.training import parallel
 
 PATIENCE = 1.0  # seconds of work that wait for the disk, about
 

@@ -14,8 +14,8 @@ from tutelage.runs.lifecycle import Lifecycle
 from tutelage.runs.provenance import provenance
 from tutelage.runs.watch import Best, best_folder, prune_best, validation_loss
 from tutelage.settings.train import Training
-from tutelage.train import memory, parallel
-from tutelage.train.loop import Loop, Step
+from tutelage.training import memory, parallel
+from tutelage.training.loop import Loop, Step
 
 
 class TrainingWork:

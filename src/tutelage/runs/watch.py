@@ -18,8 +18,8 @@ from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.build import Corpus
-from tutelage.train import checkpoint, parallel
-from tutelage.train.loop import Loop
+from tutelage.training import checkpoint, parallel
+from tutelage.training.loop import Loop
 
 # What a model's folder holds, by the names that save_pretrained gives.
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")

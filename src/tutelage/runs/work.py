@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from tutelage.challenge import budget
 from tutelage.runs.build import Corpus
-from tutelage.train.loop import Loop
+from tutelage.training.loop import Loop
 
 
 class Work(Protocol):

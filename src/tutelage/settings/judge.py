@@ -44,7 +44,7 @@ def judge_settings(judge: Mapping[str, Any], where: str = "evaluate") -> Reader:
 def require_judged(tasks: Sequence[str]) -> None:
     """Refuse a judge that no task would use."""
     if not any(uses_judge(task) for task in tasks):
-        known = [name for name in modules("evaluate.tasks") if uses_judge(name)]
+        known = [name for name in modules("evaluation.tasks") if uses_judge(name)]
         have = "have" if len(tasks) > 1 else "has"
         raise UserError(
             f"A judge is named, and {', '.join(tasks)} {have} nothing to be scored by it",
@@ -57,7 +57,7 @@ def uses_judge(task: str) -> bool:
     """Whether a task's module declares that it uses a judge. Read from its source, which is not run."""
     if task == "official":
         return False
-    spec = importlib.util.find_spec(module_path("evaluate.tasks", task))
+    spec = importlib.util.find_spec(module_path("evaluation.tasks", task))
     if spec is None or spec.origin is None:
         return False
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))

@@ -88,7 +88,7 @@ class Evaluation(Section):
     """Evaluations of every shown model."""
 
     tasks: tuple[str, ...] = ("perplexity",)
-    """Modules of evaluate/."""
+    """Names of tasks, dotted paths of your own, or `official`."""
     data: str = ""
     """The prepared folder for perplexity; empty is each run's own."""
     pairs: str = ""

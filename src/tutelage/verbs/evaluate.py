@@ -5,10 +5,10 @@ from typing import Unpack
 
 from rich.console import Console
 
-from tutelage.evaluate.base import Result
-from tutelage.evaluate.fetch import fetch
-from tutelage.evaluate.options import Evaluation, Options
-from tutelage.evaluate.run import run
+from tutelage.evaluation.base import Result
+from tutelage.evaluation.fetch import fetch
+from tutelage.evaluation.options import Evaluation, Options
+from tutelage.evaluation.run import run
 from tutelage.judges.common.open import judge_with_stores
 from tutelage.settings.judge import judge_settings, require_judged
 
@@ -18,7 +18,7 @@ def evaluate(models: Sequence[str], **options: Unpack[Options]) -> list[Result]:
 
     models:  runs, milestones, folders or Hub names. Results of a run or milestone go into its `evaluations`, of others
              into evaluations/<name>; with `out`, all go there, into a folder each if there are several models.
-    options: see `tutelage.evaluate.options.Options`
+    options: see `tutelage.evaluation.options.Options`
     A result that is there already for the same weights, data and settings is read back. A task whose data are missing
     is reported so, and the others go on; where all are missing, that is an error.
     """

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tutelage.files import write_atomically
 from tutelage.publish.paired import with_differences
-from tutelage.report.collect import collect
-from tutelage.report.markdown import markdown
-from tutelage.report.page import about_of, figures_of, page, require_extra, sections_of, title_of
+from tutelage.reports.collect import collect
+from tutelage.reports.markdown import markdown
+from tutelage.reports.page import about_of, figures_of, page, require_extra, sections_of, title_of
 
 
 def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> Path:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tutelage.study.job import Verbs
-from tutelage.study.plan import plan
-from tutelage.study.run import Command, described, run_only, run_study
-from tutelage.study.schedule import lanes
+from tutelage.studies.job import Verbs
+from tutelage.studies.plan import plan
+from tutelage.studies.run import Command, described, run_only, run_study
+from tutelage.studies.schedule import lanes
 
 
 def study(

@@ -1,9 +1,0 @@
-"""Nouns made of invented adjectives: actignability or actignableness? Part of the challenge of 2025."""
-
-from tutelage.evaluate.request import Request
-from tutelage.evaluate.wug import Wug
-
-
-def task(request: Request) -> Wug:
-    """The official 200 items."""
-    return Wug(request, "wug_adj")

@@ -1,9 +1,0 @@
-"""Past tenses of invented verbs. Part of the challenge of 2025."""
-
-from tutelage.evaluate.request import Request
-from tutelage.evaluate.wug import Wug
-
-
-def task(request: Request) -> Wug:
-    """The official 50 items."""
-    return Wug(request, "wug_past")

@@ -1,0 +1,190 @@
+"""The contract of a task: what it is given (`Tools`), what it returns (`Outcome`, `Row`), and how results are kept."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.challenge.tasks import Profile
+from tutelage.errors import Missing
+from tutelage.evaluation.request import Judge, Milestone, Request
+from tutelage.evaluation.scorer import Scorer
+
+__all__ = [
+    "FineTuning", "Finetune", "Judge", "Milestone", "Missing", "Outcome", "Profile", "Request", "Result", "Row", "Task",
+    "Tools", "Track", "mean_of", "mean_row", "ratio", "share",
+]  # fmt: skip
+
+T = TypeVar("T")
+Track = Callable[[Iterable[T], int, str], Iterable[T]]  # (what to iterate over, how many, label): shows progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuning:
+    """A fine-tuning to be run: AdamW, one weight decay for all parameters, no clipping, fp32.
+
+    batch_at:  the whole batch of a step, from 0; at most `batch` texts of at most `longest` tokens
+    lr_factor: share of `lr` at a step
+    """
+
+    student: Any
+    objective: Any
+    batch_at: Callable[[int], Any]
+    lr: float
+    weight_decay: float
+    lr_factor: Callable[[int], float]
+    steps: int
+    batch: int
+    longest: int
+    seed: int
+
+
+class Finetune(Protocol):
+    """The training loop, handed in: yields one step after another."""
+
+    def __call__(self, fine_tuning: FineTuning, /) -> Iterable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a task may use beside the model.
+
+    load:     another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
+              may be trained. On the same device, in evaluation mode.
+    scratch:  a folder where a long task keeps finished parts, so that an interrupted one goes on: for these weights and
+              the settings that it is given, which are all that decides those parts
+    finetune: the training loop
+    judge:    the judge of the request, ready to be asked
+    """
+
+    tokenizer: Tokenizer
+    scorer: Scorer
+    load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
+    scratch: Callable[[Mapping[str, Any]], Path] | None = None
+    finetune: Finetune | None = None
+    judge: Judge | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure of a result. group: overall, field, phenomenon, paradigm, or count (of what the figures rest on).
+
+    error: standard error in the value's unit, over what was scored (items, windows); None where there is none.
+    """
+
+    metric: str
+    group: str = "overall"
+    name: str
+    value: float
+    error: float | None = None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task returns: its figures and, for tasks with items, a prediction for each item.
+
+    warnings: sentences that must stand beside the figures wherever they are shown
+    missing:  parts of the task that could not be measured, each with what to do: never counted as zero
+    """
+
+    rows: list[Row]
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A measurement on given data. The module of a task has a function `task(request: Request) -> Task`.
+
+    name:     short name of the data, unique among the task's usual data: valid, nursery
+    source:   where the data lie, to tell two of one name apart
+    settings: everything that decides the figures, the data's fingerprint included (JSON)
+    """
+
+    name: str
+    source: str
+    settings: Mapping[str, Any]
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """Measure the model, which is in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One task's outcome for one model, as it is kept on disk. kept: it was read back, not computed again.
+
+    A task whose data are missing has no rows, and `missing` says where its data are and where to put them.
+    """
+
+    task: str
+    name: str
+    source: str
+    model: str
+    fingerprint: str
+    settings: dict[str, Any]
+    rows: list[Row]
+    warnings: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    kept: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        plain = asdict(self)
+        del plain["kept"]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Result":
+        """A result read back."""
+        rows = [Row(**row) for row in plain["rows"]]
+        return cls(**{key: value for key, value in plain.items() if key != "rows"}, rows=rows, kept=True)
+
+    def value(self, metric: str, group: str = "overall", name: str | None = None) -> float:
+        """The figure of that metric and group; the first one where no name is given."""
+        return next(r.value for r in self.rows if (r.metric, r.group) == (metric, group) and name in (None, r.name))
+
+
+def share(credits: np.ndarray) -> tuple[float, float]:
+    """Mean credit and its standard error, sqrt(mean squared deviation / n).
+
+    With credits of 0 and 1 that is the binomial sqrt(p (1 - p) / n); half credits vary less, and it is smaller.
+
+    >>> share(np.array([1.0, 1.0, 1.0, 0.0]))    # p = 3/4, sqrt(3/16 / 4)
+    (0.75, 0.21650635094610965)
+    """
+    return float(credits.mean()), float(credits.std() / math.sqrt(len(credits)))
+
+
+def mean_row(metric: str, name: str, values: Sequence[float | None]) -> Row | None:
+    """The mean over the texts that have a value, with its standard error; None where none has."""
+    there = np.array([value for value in values if value is not None], float)
+    if len(there) == 0:
+        return None
+    error = float(there.std(ddof=1) / math.sqrt(len(there))) if len(there) > 1 else None
+    return Row(metric=metric, name=name, value=float(there.mean()), error=error, n=len(there))
+
+
+def mean_of(parts: list[tuple[float, float]]) -> tuple[float, float]:
+    """Unweighted mean of independent (value, error) pairs, and its error: sqrt(sum of squared errors) / how many."""
+    values, errors = zip(*parts)
+    return float(np.mean(values)), math.sqrt(sum(e * e for e in errors)) / len(parts)
+
+
+def ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float | None]:
+    """sum / count over units (windows) that are taken to be independent, and its standard error.
+
+    The error is that of a ratio estimator: sqrt(sum (s - r c)^2 / (k (k - 1))) / mean count; None for one unit.
+    """
+    value, units = float(sums.sum() / counts.sum()), len(sums)
+    if units < 2:
+        return value, None
+    spread = float(((sums - value * counts) ** 2).sum())
+    return value, math.sqrt(spread / (units * (units - 1))) / float(counts.mean())

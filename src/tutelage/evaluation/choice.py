@@ -1,0 +1,187 @@
+"""Tasks where one of several texts is the right one: a task lists its items, scoring and counting happen here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from tutelage.evaluation.base import Outcome, Row, Tools, share
+
+NEAR = 1e-4  # nats; rounding may decide between scores that lie closer than this
+
+Ties = Literal["shared", "first", "random"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A text, and the end of it that is scored given the rest; the whole text where nothing is given.
+
+    pred: what a prediction calls it, where that is not the completion.
+    """
+
+    text: str
+    completion: str
+    pred: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Candidates, of which `label` is right.
+
+    uid:    the list that its prediction belongs to
+    part:   what its figure counts in before those of all parts are averaged; its uid where nothing else is said
+    fields: further groups that its figure counts in, {"field": "syntax"}
+    """
+
+    id: str
+    uid: str
+    candidates: tuple[Candidate, ...]
+    label: int = 0
+    part: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class ChoiceTask(ABC):
+    """A task that only lists its items. The model chooses the candidate whose completion is most probable.
+
+    Candidates within 1e-4 nats of the best are tied. Shared among them, as here by default, an item's credit is a half
+    for a tied pair, so a model that gives everything the same score is at chance and not at 100 %. The official
+    procedures break ties (`ties`): their figure is then `accuracy`, and beside it stands `accuracy_ties_shared`. Ties
+    are counted in rows of the group `count`: `near_ties` all of them, `ties` those of exactly equal scores.
+
+    mean: completions are compared by the mean over their tokens, not by the sum
+    """
+
+    name: str
+    source: str
+    settings: Mapping[str, Any]
+    ties: Ties = "shared"
+    mean = False
+
+    @abstractmethod
+    def items(self) -> Iterator[Item]:
+        """Every item, in the order of the files."""
+
+    def weights(self, parts: Sequence[str]) -> dict[str, float]:
+        """What each part counts in the overall figure; all the same, as the challenge has it for most tasks."""
+        return dict.fromkeys(parts, 1 / len(parts))
+
+    def remarks(self, items: Sequence[Item]) -> list[str]:
+        """What must be said about these items wherever their figures are shown."""
+        return []
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """Accuracy by part, by the items' fields and overall, and what was chosen."""
+        items = list(self.items())
+        texts = [(c.text, c.completion) for item in items for c in item.candidates]
+        names = [f"{item.id}, candidate {k}," for item in items for k in range(len(item.candidates))]
+        flat = tools.scorer.completions(texts, self.name, names, mean=self.mean)
+        ends = np.cumsum([len(item.candidates) for item in items])
+        scores = np.split(flat, ends[:-1])
+        chosen = [choice(one, self.ties, item.id) for item, one in zip(items, scores)]
+        shared = np.array([credit(one, item.label) for item, one in zip(items, scores)])
+        official = np.array([float(k == item.label) for item, k in zip(items, chosen)])
+        parts = _members(("part", item.part or item.uid) for item in items)
+        weights = self.weights([part for _, part in parts])
+        rows = _rows(items, shared if self.ties == "shared" else official, "accuracy", self.name, weights)
+        warnings = self.remarks(items)
+        if self.ties != "shared":
+            rows += (more := _rows(items, shared, "accuracy_ties_shared", self.name, weights))
+            warnings += _warning(self.ties, rows[0].value, more[0].value, int((official != shared).sum()))
+        each = [weights[item.part or item.uid] / len(parts["part", item.part or item.uid]) for item in items]
+        predictions = [_prediction(*one) for one in zip(items, scores, chosen, official, shared, each)]
+        return Outcome(rows=rows + _ties(scores, self.name), predictions=predictions, warnings=warnings)
+
+
+def choice(scores: np.ndarray, ties: Ties, name: str) -> int:
+    """The best candidate; among exact ties the first, or one drawn by the item's name, the same every time.
+
+    What is not a number is never chosen before what is one.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    best = np.flatnonzero(scores == scores.max())
+    return int(best[0] if ties != "random" else np.random.default_rng(crc32(name.encode())).choice(best))
+
+
+def credit(scores: np.ndarray, label: int) -> float:
+    """1 for the right choice, 0 for a wrong one, 1/k where the right one is among k tied for the best.
+
+    >>> credit(np.array([-3.0, -3.00001]), 0)
+    0.5
+    """
+    best = scores >= scores.max() - NEAR
+    return float(best[label] / best.sum())
+
+
+def _members(groups: Iterator[tuple[str, str]]) -> dict[tuple[str, str], list[int]]:
+    found: dict[tuple[str, str], list[int]] = {}
+    for i, group in enumerate(groups):
+        found.setdefault(group, []).append(i)
+    return found
+
+
+def _rows(
+    items: Sequence[Item], credits: np.ndarray, metric: str, name: str, weights: Mapping[str, float]
+) -> list[Row]:
+    """Overall, the weighted mean over parts; then means over the items of fields and of parts (`paradigm`)."""
+
+    def row(group: str, of: str, value: float, error: float, n: int) -> Row:
+        return Row(metric=metric, group=group, name=of, value=value, error=error, n=n)
+
+    parts = _members(("paradigm", item.part or item.uid) for item in items)
+    kinds = dict.fromkeys(kind for item in items for kind in item.fields)
+    fields = {
+        (kind, of): members
+        for kind in kinds
+        for (_, of), members in sorted(_members((kind, item.fields.get(kind, "")) for item in items).items())
+        if of
+    }
+    below, squares = [], []
+    for (group, of), members in [*fields.items(), *sorted(parts.items())]:
+        below.append(row(group, of, *share(credits[members]), len(members)))
+    figures = [(weights[one.name], one.value, one.error or 0) for one in below if one.group == "paradigm"]
+    squares = [(weight * error) ** 2 for weight, _, error in figures]
+    overall = sum(weight * value for weight, value, _ in figures)
+    return [row("overall", name, overall, sqrt(sum(squares)), len(items)), *below]
+
+
+def _warning(ties: Ties, official: float, shared: float, differing: int) -> list[str]:
+    if abs(official - shared) < 5e-4:  # a handful of ties, at every milestone: the figures beside one another will do
+        return []
+    how = "takes the first candidate of a tie" if ties == "first" else "breaks ties at random"
+    return [
+        f"The official procedure {how}: {differing:,} ties within 1e-4 nats give {100 * official:.2f} %, "
+        f"and {100 * shared:.2f} % where they are shared"
+    ]
+
+
+def _ties(scores: Sequence[np.ndarray], name: str) -> list[Row]:
+    gaps = [np.diff(np.sort(one)[-2:]).item() for one in scores]
+    exact, near = sum(gap == 0 for gap in gaps), sum(gap <= NEAR for gap in gaps)
+    return [
+        Row(metric="ties", group="count", name=name, value=exact, n=len(gaps)),
+        Row(metric="near_ties", group="count", name=name, value=near, n=len(gaps)),
+    ]
+
+
+def _prediction(
+    item: Item, scores: np.ndarray, chosen: int, right: float, credit: float, weight: float
+) -> dict[str, Any]:
+    """weight: the item's share of the overall figure, so that two models can be compared from predictions alone."""
+    taken = item.candidates[chosen]
+    return {
+        "id": item.id,
+        "uid": item.uid,
+        "pred": taken.completion if taken.pred is None else taken.pred,
+        "chosen": chosen,
+        "label": item.label,
+        "right": right,
+        "credit": credit,
+        "weight": weight,
+        "scores": [float(score) for score in scores],
+    } | ({"part": item.part} if item.part else {})

@@ -1,0 +1,81 @@
+"""Models with the tools to measure them, and what a run says of its training."""
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track as progress
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.errors import UserError
+from tutelage.evaluation.base import Tools
+from tutelage.evaluation.glue.finetune import finetune
+from tutelage.evaluation.results import run_of
+from tutelage.evaluation.scorer import Scorer
+from tutelage.models.student import load_model, load_tokenizer_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """Loads models by name. batch: sequences a forward; None for as many as suit the device."""
+
+    device: torch.device
+    batch: int | None
+    console: Console
+
+    def __call__(self, name: str) -> tuple[PreTrainedModel, Tools]:
+        """The model on the device, in evaluation mode, with tools that load others in the same way."""
+        tokenizer = fast_tokenizer(name)
+        model: Any = load_model(name)
+        _require_ids(name, len(tokenizer), model.get_input_embeddings().get_parameter("weight").shape[0])
+        model = model.to(self.device)
+        scorer = Scorer(model, tokenizer, batch=self.batch, track=_progress(name, self.console))
+        load = lambda other: self(other or name)  # noqa: E731
+        return model, Tools(tokenizer=tokenizer, scorer=scorer, load=load, finetune=finetune)
+
+
+def fast_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer of a model, which must know where in the text each token lies."""
+    tokenizer = load_tokenizer_of(name)
+    if not isinstance(tokenizer, Tokenizer):
+        raise UserError(
+            f"The tokenizer of {name}, a {type(tokenizer).__name__}, does not say where its tokens lie in the text",
+            "A model folder with a tokenizer.json",
+            "",
+        )
+    return tokenizer
+
+
+def _require_ids(name: str, ids: int, rows: int) -> None:
+    if ids > rows:
+        raise UserError(
+            f"The tokenizer of {name} has {ids:,} ids and its embedding {rows:,} rows",
+            "A row for every id",
+            "The tokenizer in that folder belongs to another model",
+        )
+
+
+def data_of_run(name: str) -> dict[str, Any]:
+    """The [data] of a run's recipe; empty for a model that is no run."""
+    run = run_of(name)
+    if run is None or not (run / "recipe.toml").exists():
+        return {}
+    path = run / "recipe.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8")).get("data", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as TOML ({error})", "The recipe that tutelage wrote", "") from error
+    return data if isinstance(data, dict) else {"path": data}
+
+
+def _progress(name: str, console: Console) -> Callable[..., Iterable[Any]]:
+    def track(batches: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        if not console.is_terminal or console.quiet:
+            return batches
+        return progress(batches, f"{name}: {label}", total=total, console=console, transient=True)
+
+    return track

@@ -1,0 +1,95 @@
+"""Where results of evaluations lie: read back where nothing has changed, written whole, never overwritten by less."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tutelage.challenge.budget import milestone_words
+from tutelage.challenge.tasks import TASKS
+from tutelage.evaluation.base import Outcome, Result
+from tutelage.evaluation.predictions import predictions_beside
+from tutelage.evaluation.request import Milestone
+from tutelage.files import read_json, write_atomically
+from tutelage.models.student import locate
+
+
+def run_of(name: str) -> Path | None:
+    """The run that a model belongs to: itself, or the one that a milestone or `model` folder lies in."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    return next((place for place in (folder, folder.absolute().parent) if (place / "run.json").exists()), None)
+
+
+def milestones_of(name: str) -> tuple[Milestone, ...]:
+    """The milestones of a run, fewest words first; none for a model that is no run."""
+    folder = Path(name)
+    run = folder.absolute().parent if folder.name == "model" else folder
+    found = [
+        Milestone(name=folder.name, words=words, folder=folder)
+        for folder in (run.glob("chck_*") if (run / "run.json").exists() else [])
+        if (words := milestone_words(folder.name)) is not None and (folder / "config.json").exists()
+    ]
+    return tuple(sorted(found, key=lambda milestone: milestone.words))
+
+
+def home_of(name: str, out: Path | None, *, several: bool) -> Path:
+    """Where a model's results go."""
+    folder, run = Path(name), run_of(name)
+    locate(name)  # a wrong name is answered before folders are made
+    if out is None and run is not None:
+        return (run if folder.name == "model" else folder) / "evaluations"
+    home = out if out is not None and not several else (out or Path("evaluations")) / safe(name)
+    # The report finds a model that is not a run by this file; one with more to say is left as it is.
+    if not (home / "model.json").exists():
+        facts = {"name": home.name, "model": name, "about": ""}
+        write_atomically(home / "model.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return home
+
+
+def safe(name: str) -> str:
+    """A name that is one folder anywhere: openai-community/gpt2 -> openai-community--gpt2."""
+    return re.sub(r"[^\w.-]+", "--", name).strip("-.") or "model"
+
+
+def place_of(home: Path, task: str, name: str, source: str) -> Path:
+    """A result's file. Data of the same name from somewhere else get a longer one, so that no result is lost.
+
+    Official data are the same wherever they lie.
+    """
+    place = home / f"{task}-{safe(name)}.json"
+    if task in TASKS or not place.exists() or read_json(place).get("source") == source:
+        return place
+    return home / f"{task}-{safe(source)}-{safe(name)}.json"
+
+
+def kept(place: Path, key: str, name: str) -> Result | None:
+    """The result that is there, if it is one of the same weights, data and settings."""
+    if not place.exists():
+        return None
+    plain = read_json(place)
+    return Result.from_json(plain | {"model": name}) if plain.get("fingerprint") == key else None
+
+
+def keep(place: Path, result: Result, outcome: Outcome) -> Result:
+    """Write a result, its predictions first: if the result is there, they are. Returns the result."""
+    if outcome.predictions:
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions)
+        write_atomically(predictions_beside(place), "".join(lines))
+    else:
+        predictions_beside(place).unlink(missing_ok=True)
+    _write(place, result)
+    return result
+
+
+def keep_missing(place: Path, result: Result) -> None:
+    """Write down that a task is missing, unless there are figures of it from before."""
+    if not place.exists() or not read_json(place).get("rows"):
+        _write(place, result)
+
+
+def _write(place: Path, result: Result) -> None:
+    plain: Mapping[str, Any] = result.to_json()
+    write_atomically(place, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,188 @@
+"""An evaluation, model by model and task by task: what is there is read back, what is not is measured and kept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tutelage.challenge.tasks import TASKS, Profile, tasks_of
+from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
+from tutelage.errors import Missing, UserError
+from tutelage.evaluation.base import Outcome, Result, Task, Tools
+from tutelage.evaluation.judge import JudgeAt, judge_beside
+from tutelage.evaluation.loading import Loader, data_of_run, fast_tokenizer
+from tutelage.evaluation.official import require_folder, set_name
+from tutelage.evaluation.options import Evaluation
+from tutelage.evaluation.request import Request
+from tutelage.evaluation.results import home_of, keep, keep_missing, kept, milestones_of, place_of
+from tutelage.evaluation.scoreboard import Measured, show
+from tutelage.files import fingerprint
+from tutelage.models.student import fingerprint_of
+from tutelage.recipe import load_module, modules
+from tutelage.training.parallel import start
+
+WINDOW = 128  # of the published figures
+FORMAT = 2  # raise it when a change of the scoring makes figures on disk wrong
+OFFICIAL = "official"  # in place of a task: all of the profile's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One model with the tasks to measure it on. home: the folder of its results."""
+
+    model: str
+    tasks: tuple[str, ...]
+    request: Request
+    home: Path
+
+
+def run(evaluation: Evaluation, console: Console, *, judge_at: JudgeAt | None = None) -> list[Result]:
+    """Measure every model on every task, keep and show the results. judge_at: opens the judge, where one is named."""
+    if evaluation.request.official is not None:
+        require_folder(evaluation.request.official)
+    _require_own_names(evaluation.tasks)
+    device = start(evaluation.device) if evaluation.models else None
+    measured: list[Measured] = []
+    for job in _jobs(evaluation, judge_at):
+        assert device is not None
+        measured += _measured(job, Loader(device=device, batch=evaluation.batch, console=console))
+    show(measured, console)
+    results = [result for result, _ in measured]
+    if results and all(result.missing and not result.rows for result in results):
+        raise UserError(f"Nothing could be measured: {results[0].task}: {results[0].missing[0]}")
+    return results
+
+
+def _jobs(evaluation: Evaluation, judge_at: JudgeAt | None) -> list[Job]:
+    """Every model with its folder and what its tasks are asked."""
+    named = list(_named(evaluation))
+    jobs = []
+    for model, tasks, request in named:
+        home = home_of(model, evaluation.out, several=len(named) > 1)
+        trained = data_of_run(model)
+        window = evaluation.window or trained.get("window", WINDOW)
+        request = replace(request, window=window, milestones=milestones_of(model))
+        if request.data is None and request.text is None and "path" in trained:
+            request = replace(request, data=Path(trained["path"]))
+        if judge_at is not None and evaluation.judge is not None:
+            request = replace(request, judge=judge_beside(home, evaluation.judge["name"], judge_at))
+        jobs.append(Job(model=model, tasks=tasks, request=request, home=home))
+    return jobs
+
+
+def _named(evaluation: Evaluation) -> Iterator[tuple[str, tuple[str, ...], Request]]:
+    """Models with their tasks; before a run its milestones, of which the challenge wants the small sets alone."""
+    request, tasks = evaluation.request, evaluation.tasks
+    for model in evaluation.models:
+        if evaluation.milestones:
+            milestones = milestones_of(model)
+            if not milestones:
+                raise UserError(
+                    f"{model} has no milestones", "A run that kept some", "Train with save.milestones=challenge"
+                )
+            named = _tasks(tasks, request.profile, fast=True)
+            small = tuple(t for t in named if t not in TASKS or t in tasks_of(request.profile, fast=True))
+            yield from ((str(one.folder), small, replace(request, fast=True)) for one in milestones if small)
+        yield model, _tasks(tasks, request.profile, fast=request.fast), request
+
+
+def _tasks(tasks: Sequence[str], profile: Profile, *, fast: bool) -> tuple[str, ...]:
+    return tuple(name for task in tasks for name in (tasks_of(profile, fast=fast) if task == OFFICIAL else [task]))
+
+
+def _require_own_names(tasks: Sequence[str]) -> None:
+    """Results are filed by a task's short name, so a task of one's own cannot have the name of a shipped one."""
+    for task in tasks:
+        short = task.rpartition(".")[2]
+        if short != task and short in modules("evaluation.tasks") and not task.startswith("tutelage."):
+            raise UserError(
+                f"{task} has the name of the shipped task {short}, under which its results would be filed",
+                "Another name for a task of your own",
+                "Rename its module",
+            )
+
+
+def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
+    """Every task on one model, which is loaded once, and only if something is left to do."""
+    weights = [fingerprint_of(job.model), tokenizer_fingerprint(fast_tokenizer(job.model))]
+    loaded: list[Any] = []
+    for module in job.tasks:
+        short = module.rpartition(".")[2]
+        data, source = set_name(job.request) if short in TASKS else short, ""
+        try:
+            task = task_of(module, job.request)
+            data, source = task.name, task.source
+            place = place_of(job.home, short, data, source)
+            if old := kept(place, _key(short, task.settings, weights), job.model):
+                line = f"{job.model}: {short} on {old.name} was measured before ({place}); not computed again"
+                loader.console.print(line, soft_wrap=True, markup=False)
+                yield old, place
+                continue
+            loaded = loaded or list(loader(job.model))
+            outcome = _outcome(module, task, loaded[0], _tools(loaded[1], job, short, weights))
+        except Missing as missing:
+            place = place_of(job.home, short, data, source)
+            result = _result(short, place, source, job.model, missing=[str(missing)])
+            keep_missing(place, result)
+            yield result, place
+            continue
+        result = _result(
+            short,
+            place,
+            source,
+            job.model,
+            fingerprint=_key(short, task.settings, weights),  # a judge is known better once it was asked
+            settings=dict(task.settings),
+            rows=outcome.rows,
+            warnings=outcome.warnings,
+            missing=outcome.missing,
+        )
+        yield keep(place, result, outcome), place
+    if loaded and (why := loaded[1].scorer.apart):
+        line = f"{job.model}: prefix sharing is off for this model: {why}; scoring is slower"
+        loader.console.print(line, soft_wrap=True, markup=False)
+
+
+def task_of(module: str, request: Request) -> Task:
+    """The task of a module, for a request. Refuses a module that does not keep the contract."""
+    made = load_module("evaluation.tasks", module)
+    if not callable(vars(made).get("task")):
+        raise UserError(f"The module {module} has no function `task`", "task(request: Request) -> Task", "")
+    task = made.task(request)
+    if not isinstance(task, Task):
+        raise UserError(
+            f"task(request) of {module} gives a {type(task).__name__} that is no task",
+            "An object with name, source, settings and run(model, tools)",
+            "See `Task` in tutelage.evaluation.base",
+        )
+    return task
+
+
+def _outcome(module: str, task: Task, model: Any, tools: Tools) -> Outcome:
+    outcome = task.run(model, tools)
+    if not isinstance(outcome, Outcome):
+        raise UserError(
+            f"run(model, tools) of {module} gives a {type(outcome).__name__}", "A tutelage.evaluation.base.Outcome", ""
+        )
+    return outcome
+
+
+def _tools(tools: Tools, job: Job, short: str, weights: Sequence[str]) -> Tools:
+    """With a place for parts that a long task finishes, and the judge."""
+
+    def scratch(settings: Mapping[str, Any]) -> Path:
+        return job.home / "parts" / f"{short}-{_key(short, settings, weights)}"
+
+    return replace(tools, scratch=scratch, judge=job.request.judge)
+
+
+def _key(task: str, settings: Mapping[str, Any], weights: Sequence[str]) -> str:
+    """The cache key of a result: it changes with the task, its settings and data, the weights and the tokenizer."""
+    return fingerprint([FORMAT, task, dict(settings), weights])
+
+
+def _result(task: str, place: Path, source: str, model: str, **values: Any) -> Result:
+    empty: dict[str, Any] = {"fingerprint": "", "settings": {}, "rows": []}
+    return Result(task=task, name=place.stem.removeprefix(f"{task}-"), source=source, model=model, **(empty | values))

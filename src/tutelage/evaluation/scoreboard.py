@@ -1,0 +1,112 @@
+"""What `tutelage evaluate` prints: a table a task, what must be said beside it, what is missing."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tutelage.challenge.budget import milestone_words
+from tutelage.evaluation.base import Result, Row
+from tutelage.evaluation.compare import paired
+from tutelage.evaluation.predictions import predictions_of
+
+Measured = tuple[Result, Path]
+NAMES = {
+    "loss": "nats/token",
+    "perplexity": "perplexity",
+    "perplexity_per_word": "per word",
+    "bits_per_byte": "bits/byte",
+    "accuracy_ties_shared": "ties shared",
+}
+VARIANCE = ("eye_tracking", "self_paced", "reading")  # shares of what a regression leaves unexplained
+WIDE = 4  # figures beside each other that still fit on a screen
+SHARES = ("accuracy", "score", *VARIANCE)  # figures that are shown in percent
+
+
+def show(measured: Sequence[Measured], console: Console) -> None:
+    """A table a task and data: overall figures with their standard errors, beside each other where they are few."""
+    results = [result for result, _ in measured]
+    for task, name in dict.fromkeys((r.task, r.name) for r in results if r.rows):
+        of_task = [(r, place) for r, place in measured if (r.task, r.name) == (task, name) and r.rows]
+        console.print(_table(f"{task} on {name}", [result for result, _ in of_task]))
+        for result, _ in of_task:
+            for sentence in [*_ties(result), *result.warnings]:
+                console.print(f"{result.model}: {sentence}")
+        _differences(of_task, console)
+    said: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for part in result.missing:
+            said.setdefault((result.task, part), []).append(result.model)
+    for (task, part), models in said.items():
+        of = models[0] if len(models) == 1 else f"{len(models)} models"
+        console.print(f"{of}: {task} is missing: {part}", soft_wrap=True)
+
+
+def _table(title: str, results: Sequence[Result]) -> Table:
+    metrics = list(dict.fromkeys(row.metric for result in results for row in _overall(result)))
+    figures = {result.model: {row.metric: _figure(row) for row in _overall(result)} for result in results}
+    table = Table(title=title, title_justify="left")
+    if len(metrics) <= WIDE or len(metrics) <= len(figures):
+        table.add_column("model", overflow="fold")
+        for metric in metrics:
+            table.add_column(_heading(metric), justify="right")
+        for model, found in figures.items():
+            table.add_row(model, *(found.get(metric, "-") for metric in metrics))
+        return table
+    table.add_column("figure")
+    for model in figures:
+        table.add_column(model, justify="right", overflow="fold")
+    for metric in metrics:
+        table.add_row(_heading(metric).replace("\n", ", "), *(found.get(metric, "-") for found in figures.values()))
+    return table
+
+
+def _heading(metric: str) -> str:
+    return f"{metric}\n% of variance" if metric.startswith(VARIANCE) else NAMES.get(metric, metric)
+
+
+def _overall(result: Result) -> list[Row]:
+    return [row for row in result.rows if row.group == "overall"]
+
+
+def _figure(row: Row) -> str:
+    scale, digits = (100, 2) if row.metric.startswith(SHARES) else (1, 4 if abs(row.value) < 10 else 2)
+    error = "" if row.error is None else f" ± {scale * row.error:.{digits}f}"
+    return f"{scale * row.value:,.{digits}f}{'%' if scale == 100 else ''}{error}"
+
+
+def _ties(result: Result) -> list[str]:
+    near = next((row.value for row in result.rows if row.metric == "near_ties"), 0)
+    if not near:
+        return []
+    shared = all(row.metric != "accuracy_ties_shared" for row in result.rows)
+    return [f"{near:,.0f} items are ties within 1e-4 nats{'; a tied pair counts half' if shared else ''}"]
+
+
+def _differences(of_task: Sequence[Measured], console: Console) -> None:
+    """Pairs of models beside each other, on the items that both were asked."""
+    read = functools.cache(predictions_of)
+    for (one, place), (other, elsewhere) in _pairs(of_task):
+        if other.settings != one.settings or all(row.metric != "near_ties" for row in one.rows):
+            continue
+        found = paired(read(place), read(elsewhere))
+        console.print(
+            f"{other.model} - {one.model}: {100 * found.value:+.2f} points "
+            f"(95 %: {100 * found.low:+.2f} to {100 * found.high:+.2f}), p = {found.p:.4f}",
+            soft_wrap=True,
+        )
+
+
+def _pairs(of_task: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
+    """Every other model beside the first; of several milestones of one run, only the last beside the first."""
+    runs: dict[Path, list[Measured]] = {}
+    for result, place in of_task:
+        folder = Path(result.model)
+        if milestone_words(folder.name) is not None:
+            runs.setdefault(folder.parent, []).append((result, place))
+    families = [milestones for milestones in runs.values() if len(milestones) > 1]
+    inside = [id(result) for milestones in families for result, _ in milestones]
+    alone = [one for one in of_task if id(one[0]) not in inside]
+    return [(alone[0], other) for other in alone[1:]] + [(milestones[0], milestones[-1]) for milestones in families]

@@ -1,0 +1,231 @@
+"""Sums of log-probabilities under any Hugging Face causal LM: common beginnings read once, batches by length.
+
+Legend: B sequences, R rows that hold several, T tokens.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.errors import Missing, UserError
+from tutelage.evaluation.logits import Logits
+from tutelage.evaluation.prefix_tree import Row, plant, sight, stacked
+
+# A CPU keeps the activations of a thousand tokens in its caches; with 4,096 a token of GPT-2 Small took 1.2 times as
+# long. Elsewhere there must be enough to do.
+TOKENS_PER_FORWARD = {"cpu": 1024}
+TOKENS_ELSEWHERE = 8192
+WHOLE_NUMBERS = 2**27  # logits a forward, for models whose head cannot be called apart
+
+Scored = tuple[np.ndarray, np.ndarray]  # ids [T], which of them are scored [T]
+
+
+class Scorer:
+    """Log-probabilities in nats, in float64 sums of what the model gives.
+
+    A sequence's score does not depend on what else is in its batch, but for rounding (1e-4 at most).
+    batch: sequences, or rows of sequences, a forward; None takes as many as suit the device.
+    track: shows progress over (batches, how many, label).
+    apart: why common beginnings are read with every text anew; empty where they are read once, None before it is known
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Tokenizer,
+        *,
+        batch: int | None = None,
+        track: Callable[[Iterable[Any], int, str], Iterable[Any]] = lambda batches, total, label: batches,
+    ) -> None:
+        self.model, self.tokenizer, self.batch, self.track = model, tokenizer, batch, track
+        self.logits = Logits(model)
+        self.apart: str | None = None
+        self._tried = 0  # tokens of the longest row that the model was tried with
+
+    def completions(
+        self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
+    ) -> np.ndarray:
+        """log P(completion | what stands before it) of each (text, completion); a completion ends its text.
+
+        The text is tokenized whole, with the tokenizer's default special tokens. Scored is every token that ends
+        behind the completion's first character, so one that straddles the border is; the first token never is.
+        names: what to call each text in an error. mean: per scored token.
+        """
+        sequences = [scored for group in _groups(texts, 4096) for scored in self._encode(group)]
+        sums = self.of_tokens(sequences, label, names)
+        return sums / np.maximum([scored[1:].sum() for _, scored in sequences], 1) if mean else sums
+
+    def of_tokens(self, sequences: Sequence[Scored], label: str, names: Sequence[str]) -> np.ndarray:
+        """Sum of the log-probabilities of each sequence's scored tokens, given all before them; [B] float64.
+
+        What sequences have in common at their beginning is read once, whatever in them is scored; so the
+        log-probabilities of several tokens after one context, or along one text, cost little more than one of them.
+        A sequence's first token has nothing before it and is never scored.
+        """
+        lengths = np.array([len(ids) for ids, _ in sequences], int)
+        self._require_positions(lengths, names.__getitem__)
+        rows = plant([ids.tolist() for ids, _ in sequences])
+        if self._reads(rows, int(lengths.max(initial=0))):
+            return self._sums_of_rows(rows, [scored for _, scored in sequences], label, names)
+        return self.scores(lengths, sequences.__getitem__, label, names.__getitem__)
+
+    def scores(
+        self, lengths: np.ndarray, at: Callable[[int], Scored], label: str, name: Callable[[int], str]
+    ) -> np.ndarray:
+        """As `of_tokens`, each sequence by itself. `at(i)` gives sequence i, of `lengths[i]` tokens.
+
+        They are asked for batch by batch, so they need not all exist at once.
+        """
+        self._require_positions(lengths, name)
+        sums = np.zeros(len(lengths))
+        batches = self._batches(lengths)
+        for batch in self.track(batches, len(batches), label):
+            sums[batch] = self._batch(at, batch, lengths[batch])
+            _require_finite(sums, batch, name)
+        return sums
+
+    def _encode(self, texts: Sequence[tuple[str, str]]) -> list[Scored]:
+        encoded = self.tokenizer([text for text, _ in texts], return_offsets_mapping=True, verbose=False)
+        sequences = []
+        for (text, completion), ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"]):
+            begin = len(text) - len(completion)
+            sequences.append((np.array(ids, np.int64), np.array([end > begin for _, end in offsets], bool)))
+        return sequences
+
+    def _batches(self, lengths: np.ndarray) -> list[np.ndarray]:
+        """What is longer than one token, of which nothing would be scored, in batches of like length."""
+        order = np.argsort(-lengths, kind="stable")  # longest first: what does not fit in memory fails at once
+        order = order[lengths[order] > 1]
+        batches = []
+        while len(order):
+            longest = int(lengths[order[0]])
+            size = self.batch or max(1, TOKENS_PER_FORWARD.get(self.model.device.type, TOKENS_ELSEWHERE) // longest)
+            if self.logits.whole:
+                size = min(size, max(1, WHOLE_NUMBERS // (longest * self.model.config.vocab_size)))
+            batches.append(order[:size])
+            order = order[size:]
+        return batches
+
+    def _batch(self, at: Callable[[int], Scored], batch: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Sums of a batch of sequences, each by itself, padded on the right."""
+        longest = int(lengths.max())
+        ids, scored = np.zeros((len(batch), longest), np.int64), np.zeros((len(batch), longest), bool)
+        for row, i in enumerate(batch):
+            one, which = at(int(i))
+            ids[row, : len(one)], scored[row, : len(one)] = one, which
+        scored[:, 0] = False
+        masked = {}
+        if lengths.min() < longest:
+            masked["attention_mask"] = torch.from_numpy(np.arange(longest) < lengths[:, None]).long()
+        logp = np.zeros(ids.shape)
+        rows, places = scored.nonzero()
+        logp[rows, places] = self._log_probs(torch.from_numpy(ids), rows, places, places - 1, masked)
+        return logp.sum(-1)
+
+    def _sums_of_rows(
+        self, rows: Sequence[Row], flags: Sequence[np.ndarray], label: str, names: Sequence[str]
+    ) -> np.ndarray:
+        """Sums of sequences that stand in rows; flags: which tokens of each are scored."""
+        sums = np.zeros(len(flags))
+        batches = self._batches(np.array([len(row.ids) for row in rows], int))
+        for batch in self.track(batches, len(batches), label):
+            self._batch_of_rows([rows[r] for r in batch], flags, sums)
+            _require_finite(sums, [i for r in batch for i, _ in rows[r].paths], names.__getitem__)
+        return sums
+
+    def _batch_of_rows(self, rows: Sequence[Row], flags: Sequence[np.ndarray], sums: np.ndarray) -> None:
+        """Write the sums of the sequences in some rows. A token is scored once, for all that go through it."""
+        given = stacked(rows)
+        logp = np.zeros(given["ids"].shape)
+        scored = np.zeros(logp.shape, bool)
+        paths = [(r, i, places[1:][flags[i][1:]]) for r, row in enumerate(rows) for i, places in row.paths]
+        for r, _, places in paths:
+            scored[r, places] = True
+        r, places = scored.nonzero()
+        seen = sight(given["ends"])[:, None]
+        mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(self.model.dtype).min).to(self.model.dtype)
+        masked = {"attention_mask": mask, "position_ids": given["depths"]}
+        before = given["parents"][r, places].numpy()
+        logp[r, places] = self._log_probs(given["ids"], r, places, before, masked)
+        for r, i, places in paths:
+            sums[i] = logp[r, places].sum()
+
+    def _log_probs(
+        self,
+        ids: torch.Tensor,
+        rows: np.ndarray,
+        places: np.ndarray,
+        before: np.ndarray,
+        given: dict[str, torch.Tensor],
+    ) -> np.ndarray:
+        """Log-probability of the token at each (row, place), which follows from the one at (row, before)."""
+        device = self.model.device
+        # Several tokens may follow from one, whose logits are then made once.
+        asked, of = np.unique(rows * ids.shape[1] + before, return_inverse=True)
+        targets = ids[torch.from_numpy(rows), torch.from_numpy(places)]
+        with torch.inference_mode():
+            hidden = self.logits.hidden(ids.to(device), **{name: tensor.to(device) for name, tensor in given.items()})
+            asked_NH = hidden.flatten(0, 1)[torch.from_numpy(asked).to(device)]
+            return self.logits.log_probs(asked_NH, targets.to(device), torch.from_numpy(of).to(device)).cpu().numpy()
+
+    def _reads(self, rows: Sequence[Row], longest: int) -> bool:
+        """Whether the model reads rows like these as it reads their sequences by themselves."""
+        window = getattr(self.model.config, "sliding_window", None)
+        if window is not None and longest > window:
+            self.apart = f"a text is longer than the {window:,} tokens that its attention reaches back"
+            return False
+        needed = max((len(row.ids) for row in rows), default=0)
+        if needed > self._tried and not self.apart:
+            self._tried, self.apart = needed, self._trial(needed)
+        return not self.apart
+
+    def _trial(self, length: int) -> str:
+        """What is wrong when the model reads a row of so many random tokens; empty if nothing is.
+
+        Asked of the model itself, since masks that are no plain triangle, and positions that are no plain count, are
+        not for every architecture. All sequences of the row begin alike, so the last one looks back over all others.
+        """
+        half = min(6, (getattr(self.model.config, "max_position_embeddings", None) or 12) // 2)
+        random = np.random.default_rng(0).integers(1, self.model.config.vocab_size, (max(length // half, 3), half))
+        sequences = [[*random[0].tolist(), *end] for end in random[1:].tolist()]
+        flags = [np.ones(2 * half, bool)] * len(sequences)
+        (row,) = plant(sequences, room=len(sequences) * half)
+        some = np.array([row.paths[k][0] for k in (0, len(row.paths) // 2, -1)])
+        alone = self._batch(lambda i: (np.array(sequences[i]), flags[i]), some, np.full(len(some), 2 * half))
+        together = np.zeros(len(sequences))
+        try:
+            self._batch_of_rows([row], flags, together)
+        except Exception as error:  # whatever an architecture says to arguments that it does not know
+            return f"{type(self.model).__name__} does not take a mask of its own ({type(error).__name__})"
+        difference = np.abs(together[some] - alone).max()
+        # Of sums of eleven; logits of a hundred and more are not exact to 1e-5 in fp32.
+        if difference <= 1e-4 * max(1, np.abs(alone).max() / 100):
+            return ""
+        return f"{type(self.model).__name__} reads them with a difference of {difference:.1e} nats"
+
+    def _require_positions(self, lengths: np.ndarray, name: Callable[[int], str]) -> None:
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        if limit is not None and len(lengths) and lengths.max() > limit:
+            longest = int(lengths.argmax())
+            raise Missing(
+                f"{name(longest)} has {lengths[longest]:,} tokens, and the model has {limit:,} positions",
+                "Nothing longer than the model can read; cutting it would change the score",
+                "Leave it out, or evaluate a model with more positions",
+            )
+
+
+def _require_finite(sums: np.ndarray, batch: Iterable[int], name: Callable[[int], str]) -> None:
+    if bad := [i for i in batch if not np.isfinite(sums[i])]:
+        raise UserError(
+            f"The model's log-probability of {name(bad[0])} is {sums[bad[0]]}",
+            "Finite numbers",
+            "The weights are probably not finite: its training diverged, or the file is damaged",
+        )
+
+
+def _groups(items: Sequence[tuple[str, str]], size: int) -> Iterable[Sequence[tuple[str, str]]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

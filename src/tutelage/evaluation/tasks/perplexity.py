@@ -1,0 +1,178 @@
+"""Perplexity on a prepared stream or on any text: per token, per word and per byte."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.data.corpus import sources_of
+from tutelage.data.documents import Source
+from tutelage.data.stream import TokenStream
+from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
+from tutelage.errors import UserError
+from tutelage.evaluation.base import Outcome, Row, Tools, ratio
+from tutelage.evaluation.request import Request
+from tutelage.evaluation.tokens import Tokens, bytes_by_id, tokens_of
+from tutelage.files import fingerprint
+
+WINDOW = 128  # the published figures'
+
+
+def task(request: Request) -> "Perplexity":
+    """The stream or the text that the user named."""
+    if request.window < 2:
+        raise UserError(f"A window of {request.window} token has no target", "At least 2", "")
+    if request.stride is not None and not 1 <= request.stride < request.window:
+        raise UserError(
+            f"A stride of {request.stride} with a window of {request.window}",
+            f"1 to {request.window - 1}: a stride leaves every token at least window - stride tokens of context",
+            "",
+        )
+    if request.text is not None:
+        return OfText(request)
+    if request.data is None:
+        raise UserError(
+            "No data were named to measure perplexity on",
+            "A folder made by `tutelage prepare`, or a text",
+            "Add --data FOLDER or --text PATH",
+        )
+    return OfStream(request, request.data)
+
+
+class Perplexity(ABC):
+    """exp of the mean negative log-probability of tokens given the tokens before them in their window.
+
+    stride None: fixed windows, one after the other; the first token of each is context only, so a window of 128
+    scores 127 (the published figures). A trailing partial window is dropped and counted (`dropped_tokens`).
+    Otherwise a window slides by `stride`: every token but the very first is scored once, with at least
+    window - stride tokens of context, or all there are.
+
+    Words and bytes are those of the scored tokens: a word counts where the token in which it starts is scored, a byte
+    where its token is. So nats per word and bits per byte compare models with different tokenizers on one text.
+    Errors: standard errors over windows (a window's tokens depend on one another).
+    """
+
+    name: str
+    source: str
+    settings: Mapping[str, Any]
+
+    def __init__(self, request: Request, name: str) -> None:
+        self.window, self.stride = request.window, request.stride
+        changed = "" if self.window == WINDOW else f"-window{self.window}"
+        self.name = name + changed + ("" if self.stride is None else f"-stride{self.stride}")
+        self.settings = {"window": self.window, "stride": self.stride}
+
+    @abstractmethod
+    def tokens(self, tokenizer: Tokenizer) -> Tokens:
+        """What is to be scored."""
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """Loss, perplexity per token and per word, bits per byte, and the counts they rest on."""
+        tokens = self.tokens(tools.tokenizer)
+        begins, firsts, ends = windows(len(tokens.ids), self.window, self.stride)
+        if len(begins) == 0:
+            raise UserError(
+                f"{self.source} ({self.name}) has {len(tokens.ids):,} tokens",
+                f"At least a window of {self.window if self.stride is None else 2}",
+                "Take a smaller window, or more text",
+            )
+
+        def at(i: int) -> tuple[np.ndarray, np.ndarray]:
+            ids = np.asarray(tokens.ids[begins[i] : ends[i]], dtype=np.int64)
+            return ids, np.arange(begins[i], ends[i]) >= firsts[i]
+
+        logp = tools.scorer.scores(ends - begins, at, self.name, lambda i: f"window {i} of {self.source}")
+        spans = list(zip(firsts.tolist(), ends.tolist()))
+        sizes = [tokens.bytes_in(*span) for span in spans]
+        counts = {
+            "tokens": ends - firsts,
+            "words": np.array([tokens.words_in(*span) for span in spans]),
+            "bytes": None if None in sizes else np.array(sizes),
+        }
+        return Outcome(rows=self._rows(-logp, counts, dropped=len(tokens.ids) - int(ends[-1])))
+
+    def _rows(self, nats: np.ndarray, counts: Mapping[str, np.ndarray | None], dropped: int) -> list[Row]:
+        rows = []
+
+        def add(metric: str, value: float, error: float | None, n: int, group: str = "overall") -> None:
+            rows.append(Row(metric=metric, group=group, name=self.name, value=value, error=error, n=n))
+
+        sums = {unit: 0 if count is None else int(count.sum()) for unit, count in counts.items()}
+        for unit, count in counts.items():
+            if count is None or sums[unit] == 0:
+                continue
+            mean, error = ratio(nats, count)
+            if unit == "bytes":
+                bits = 1 / math.log(2)
+                add("bits_per_byte", mean * bits, None if error is None else error * bits, sums[unit])
+                continue
+            if unit == "tokens":
+                add("loss", mean, error, sums[unit])
+            value = math.exp(mean) if mean < 700 else math.inf
+            # d exp(x) = exp(x) dx
+            suffix = "" if unit == "tokens" else "_per_word"
+            add("perplexity" + suffix, value, None if error is None else value * error, sums[unit])
+        for unit, total in {**sums, "dropped_tokens": dropped}.items():
+            if unit != "bytes" or counts["bytes"] is not None:
+                add(unit, total, None, len(nats), group="count")
+        return rows
+
+
+class OfStream(Perplexity):
+    """On a split of a folder made by `tutelage prepare`; only for models with that folder's tokenizer."""
+
+    def __init__(self, request: Request, folder: Path) -> None:
+        super().__init__(request, request.split)
+        self.stream, self.source = TokenStream.open(folder, request.split), str(folder)
+        self.settings = {"data": self.stream.fingerprint, "split": request.split, **self.settings}
+
+    def tokens(self, tokenizer: Tokenizer) -> Tokens:
+        """The stream, memory-mapped."""
+        theirs, own = self.stream.manifest["tokenizer"], tokenizer_fingerprint(tokenizer)
+        if theirs["fingerprint"] != own:
+            raise UserError(
+                f"{self.source} was made with the tokenizer {theirs['name']} ({theirs['fingerprint']}, "
+                f"{theirs['vocab']:,} ids), and the model has another one ({own}, {len(tokenizer):,} ids)",
+                "One tokenizer, as an id means another word in the other",
+                "Compare models with different tokenizers on text: --text PATH",
+            )
+        return Tokens(ids=self.stream.ids, words=self.stream.starts, table=bytes_by_id(tokenizer))
+
+
+class OfText(Perplexity):
+    """On text that the model's own tokenizer cuts into tokens, so that any models can be compared."""
+
+    def __init__(self, request: Request) -> None:
+        assert request.text is not None
+        super().__init__(request, request.text.stem)
+        self.source = str(request.text)
+        self.sources: list[Source] = sources_of([self.source])
+        self.settings = {"text": fingerprint([source.identity() for source in self.sources]), **self.settings}
+
+    def tokens(self, tokenizer: Tokenizer) -> Tokens:
+        """The text's tokens."""
+        return tokens_of(self.sources, tokenizer)
+
+
+def windows(tokens: int, window: int, stride: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each window begins, where in it scoring begins, and where it ends: places in the stream, ends excluded.
+
+    >>> windows(10, 4, None)                    # fixed: the last two tokens are dropped
+    (array([0, 4]), array([1, 5]), array([4, 8]))
+    >>> windows(7, 4, 2)                        # sliding: each new token once
+    (array([0, 2, 4]), array([1, 4, 6]), array([4, 6, 7]))
+    """
+    if stride is None:
+        begins = np.arange(0, tokens - window + 1, window)
+        return begins, begins + 1, begins + window
+    if tokens < 2:
+        begins = np.zeros(0, np.int64)
+        return begins, begins, begins
+    begins = np.arange(0, max(tokens - window + stride, 1), stride)
+    ends = np.minimum(begins + window, tokens)
+    return begins, np.concatenate([[1], ends[:-1]]), ends

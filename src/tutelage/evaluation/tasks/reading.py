@@ -1,0 +1,197 @@
+"""Reading times of people, explained by a model's surprisals: eye tracking and self-paced reading.
+
+The official procedure asks for a word as a string of its own, without the space before it: first for its first piece
+after the context, then for each later piece, made a string again, after the text so far, which is cut into tokens
+anew. That is what is scored here; beside it stand the figures for the surprisals of the words as they stand in the
+text. Both years are alike.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerFast as Tokenizer
+
+from tutelage.challenge.tasks import TASKS
+from tutelage.errors import UserError
+from tutelage.evaluation.base import Outcome, Row, Tools
+from tutelage.evaluation.official import file, set_name
+from tutelage.evaluation.regression import CONTROLS, EYES, REPLICATES, SELF_PACED, Explained, explained
+from tutelage.evaluation.request import Request
+from tutelage.files import hash_file
+
+TEXTS = ("item", "word", "prev_item", "prev_word")
+NUMBERS = (*CONTROLS, "prev_length", *EYES, SELF_PACED)
+Word = tuple[str, str]  # the context, and the word that comes after it
+Query = tuple[int, ...]  # the tokens of a context, and the token asked for
+
+
+def task(request: Request) -> "Reading":
+    """The official table of words and reading times."""
+    return Reading(file(request, "reading", "reading_data.csv"), set_name(request))
+
+
+class Reading:
+    """Figures are shares of the variance that is left unexplained by frequency, length and place; see _regression.
+
+    Errors: standard deviations over a bootstrap of sentences, model and regressions given.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name, self.source, self.path = name, str(path), path
+        self.settings = {"data": hash_file(path), "errors": f"{REPLICATES} draws of sentences"}
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """Eye tracking, self-paced reading and their mean; the surprisals of every row."""
+        table = read(self.path)
+        words = [*zip(table["item"], table["word"])]
+        before = [(c, w) if c else None for c, w in zip(table["prev_item"], table["prev_word"])]
+        unique = list(dict.fromkeys([*words, *filter(None, before)]))
+        cut = Cut(tools.tokenizer)
+        ways = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
+        logp = log_probs(tools, [query for words in ways.values() for word in words for query in word])
+        numbers = {name: np.array(table[name]) for name in NUMBERS}
+        rows: list[Row] = []
+        predictions: list[dict[str, Any]] = [{"id": number} for number in range(len(words))]
+        for suffix, queries in ways.items():
+            surprisal = {word: -sum(logp[query] for query in own) for word, own in zip(unique, queries)}
+            columns = {
+                "pred": np.array([surprisal[word] for word in words]),
+                "prev_pred": np.array([surprisal[word] if word else np.nan for word in before]),
+            }
+            rows += figures(explained(numbers | columns, _sentences(words)), suffix, self.name)
+            for name, values in columns.items():
+                for prediction, value in zip(predictions, values):
+                    prediction[name + suffix] = float(value)
+        warnings = _warnings(cut, unique, ways)
+        if len(words) != (official := TASKS["reading"].sizes("2026")["reading"]):
+            warnings.append(f"{len(words):,} rows, where the official table has {official:,}")
+        return Outcome(rows=rows, predictions=predictions, warnings=warnings)
+
+
+def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
+    """log P of each query's last token given the others, nats.
+
+    Never a probability's logarithm: a word whose probability rounds to 0 stops the official code.
+    """
+    unique = list(dict.fromkeys(queries))
+    sequences = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
+    names = ["a word and its context"] * len(sequences)
+    return dict(zip(unique, tools.scorer.of_tokens(sequences, "reading", names).tolist()))
+
+
+class Cut:
+    """How a tokenizer cuts a word, officially and in its text: what is asked after what."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._contexts: dict[str, tuple[int, ...]] = {}
+        self._pieces: dict[str, list[int]] = {}
+
+    def official(self, context: str, word: str) -> list[Query]:
+        """The first piece of the bare word after the context; each later piece, as a string, after the text so far."""
+        first, *later = self._pieces_of(word)
+        queries = [(*self._read(context), first)]
+        context += self._text(first)
+        for piece in later:
+            text = self._text(piece)
+            queries.append((*self._read(context), self._pieces_of(text)[0]))
+            context += text
+        return queries
+
+    def in_text(self, context: str, word: str) -> list[Query]:
+        """The tokens of `context word` that end behind the context, each after those before it."""
+        encoded = self.tokenizer(f"{context} {word}", return_offsets_mapping=True)
+        ids = encoded["input_ids"]
+        ends = [end for _, end in encoded["offset_mapping"]]
+        return [tuple(ids[: i + 1]) for i in range(1, len(ids)) if ends[i] > len(context)]
+
+    def ends_in_special(self) -> bool:
+        """Whether something comes after the text, so that what is asked for at the end is asked behind it."""
+        return self.tokenizer("a", return_offsets_mapping=True)["offset_mapping"][-1] == (0, 0)
+
+    def _read(self, context: str) -> tuple[int, ...]:
+        if context not in self._contexts:
+            self._contexts[context] = tuple(self.tokenizer(context)["input_ids"])
+        return self._contexts[context]
+
+    def _pieces_of(self, word: str) -> list[int]:
+        if word not in self._pieces:
+            pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+            if not pieces:
+                raise UserError(f"The tokenizer makes no token of {word!r}", "At least one for every word to score", "")
+            self._pieces[word] = pieces
+        return self._pieces[word]
+
+    def _text(self, piece: int) -> str:
+        return str(self.tokenizer.decode([piece]))
+
+
+def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]:
+    """Overall: eye tracking is the mean of four measures, reading the mean of it and self-paced reading."""
+    eyes, paced = [measures[dv] for dv in EYES], measures[SELF_PACED]
+    eye, eye_draws = float(np.mean([e.score for e in eyes])), np.mean([e.draws for e in eyes], 0)
+    overall = {
+        "reading": ((eye + paced.score) / 2, (eye_draws + paced.draws) / 2, eyes[0].n),
+        "eye_tracking": (eye, eye_draws, eyes[0].n),
+        "self_paced": (paced.score, paced.draws, paced.n),
+    }
+    rows = [
+        Row(metric=metric + suffix, name=name, value=value, error=float(draws.std()), n=n)
+        for metric, (value, draws, n) in overall.items()
+    ]
+    return rows + [
+        Row(
+            metric=("self_paced" if dv == SELF_PACED else "eye_tracking") + suffix,
+            group="paradigm",
+            name=dv,
+            value=one.score,
+            error=float(one.draws.std()),
+            n=one.n,
+        )
+        for dv, one in measures.items()
+    ]
+
+
+def _warnings(cut: Cut, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
+    official, correct = ways.values()
+    other = [i for i, (a, b) in enumerate(zip(official, correct)) if a != b]
+    if not other:
+        return []
+    if cut.ends_in_special():
+        why = "the tokenizer puts a special token behind every text, and the official procedure asks behind that"
+    elif official[other[0]][:1] != correct[other[0]][:1]:
+        why = f"the official procedure cuts {words[other[0]][1]!r} without the space before it"
+    else:
+        why = "the official procedure makes later pieces strings again, which the tokenizer cuts in another way"
+    return [
+        f"{len(other):,} of {len(words):,} words are not scored as they stand in the text: {why}. "
+        "The figures in reading_correct, eye_tracking_correct and self_paced_correct are without that"
+    ]
+
+
+def read(path: Path) -> dict[str, list]:
+    """The table's columns: texts as they are, numbers NaN where the cell is empty."""
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+    lacking = [name for name in (*TEXTS, *NUMBERS) if not rows or name not in rows[0]]
+    if lacking:
+        raise UserError(f"{path} has no column {lacking[0]}", f"The columns {', '.join((*TEXTS, *NUMBERS))}", "")
+    table: dict[str, list] = {name: [row[name] for row in rows] for name in TEXTS}
+    # One context is the word "None", which the official table's way through pandas made an empty cell.
+    table["item"] = [context or "None" for context in table["item"]]
+    return table | {name: [float(row[name] or "nan") for row in rows] for name in NUMBERS}
+
+
+def _sentences(words: list[Word]) -> np.ndarray:
+    """The sentence of each word, numbered: words whose contexts are beginnings of one text."""
+    texts = [f"{context} {word}" for context, word in words]
+    whole: dict[str, str] = {}
+    after = ""
+    for text in sorted(set(texts), reverse=True):  # a text stands directly behind those that begin with it
+        whole[text] = whole[after] if after.startswith(text + " ") else text
+        after = text
+    return np.unique([whole[text] for text in texts], return_inverse=True)[1]

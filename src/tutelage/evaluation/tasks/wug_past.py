@@ -1,0 +1,9 @@
+"""Past tenses of invented verbs. Part of the challenge of 2025."""
+
+from tutelage.evaluation.request import Request
+from tutelage.evaluation.wug import Wug
+
+
+def task(request: Request) -> Wug:
+    """The official 50 items."""
+    return Wug(request, "wug_past")

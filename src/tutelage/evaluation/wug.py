@@ -1,0 +1,99 @@
+"""Made-up words with two possible forms: does a model lean to the form that more people choose?"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from tutelage.challenge.tasks import TASKS
+from tutelage.errors import UserError
+from tutelage.evaluation import official as _official
+from tutelage.evaluation.base import Outcome, Row, Tools
+from tutelage.evaluation.curves import correlation_error
+from tutelage.evaluation.jsonl import rows_of
+from tutelage.evaluation.request import Request
+from tutelage.files import hash_file
+
+EXPECTED = '{"sentences": "one\\tother", "ratio": 0.5}'
+
+
+class Wug:
+    """Spearman's correlation, over items, of the model's share for the first sentence with people's.
+
+    The model's share is softmax of the two sentences' log-probabilities. Error: see correlation_error.
+    """
+
+    def __init__(self, request: Request, task: str) -> None:
+        [(self.task, self.official)] = TASKS[task].sizes(request.profile).items()
+        file = _official.file(request, task, f"{self.task}.jsonl")
+        self.name, self.source, self.file = _official.set_name(request), str(file), file
+        self.settings = {"data": hash_file(file)}
+
+    def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
+        """The correlation, which is missing for a model whose shares are all alike."""
+        items = read(self.file)
+        texts = [sentence for pair, _ in items for sentence in pair]
+        names = [f"{self.task}_{i // 2}, sentence {i % 2}," for i in range(len(texts))]
+        scores = tools.scorer.completions([(text, text) for text in texts], self.task, names).reshape(-1, 2)
+        shares, human = first_share(scores), np.array([ratio for _, ratio in items])
+        rho, n = spearman(shares, human), len(items)
+        missing = [
+            f"{self.task} is undefined: {what} of all {n} items are alike, and a correlation needs them to differ"
+            for what, values in {"the model's shares": shares, "people's shares": human}.items()
+            if np.ptp(values) == 0
+        ]
+        warnings = [] if n == self.official else [f"{n:,} items, where the official list has {self.official:,}"]
+        row = Row(metric="spearman", name=self.name, value=rho, error=correlation_error(rho, n, ranks=True), n=n)
+        predictions = [_prediction(f"{self.task}_{i}", *each) for i, each in enumerate(zip(items, scores, shares))]
+        return Outcome(rows=[] if missing else [row], predictions=predictions, missing=missing, warnings=warnings)
+
+
+def first_share(scores: np.ndarray) -> np.ndarray:
+    """softmax of each row's two scores, the first of it.
+
+    In fp32 as in the official code, where shares beyond 16 nats round to 1 and tie.
+    """
+    shifted = np.exp(scores.astype(np.float32) - scores.astype(np.float32).max(1, keepdims=True))
+    return shifted[:, 0] / shifted.sum(1)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of ranks, equal values sharing the mean of theirs; NaN where one side is constant.
+
+    >>> spearman(np.array([1, 2, 3, 4]), np.array([10, 20, 40, 30]))
+    0.8
+    """
+    x, y = (ranks(values) - (len(values) + 1) / 2 for values in (a, b))
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm else float("nan")
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """1 for the smallest; equal values share the mean of their ranks."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    return (last - (counts - 1) / 2)[group]
+
+
+def read(file: Path) -> list[tuple[list[str], float]]:
+    """Two sentences and people's share for the first, in the file's order."""
+    items = []
+    for number, row in enumerate(rows_of(file, ("sentences",), EXPECTED), 1):
+        pair, ratio = row["sentences"].split("\t"), row.get("ratio")
+        if len(pair) != 2 or not isinstance(ratio, int | float):
+            raise UserError(f"{file}, line {number}, has {len(pair)} sentences and the ratio {ratio}", EXPECTED, "")
+        items.append((pair, float(ratio)))
+    return items
+
+
+def _prediction(name: str, item: tuple[list[str], float], scores: np.ndarray, share: float) -> dict[str, Any]:
+    (pair, ratio), chosen = item, int(scores.argmax())
+    return {
+        "id": name,
+        "uid": name.rpartition("_")[0],
+        "pred": pair[chosen],
+        "prob": float(share),
+        "ratio": ratio,
+        "scores": [float(score) for score in scores],
+    }
