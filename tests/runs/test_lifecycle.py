@@ -83,25 +83,12 @@ def test_deterministic_kernels_are_asked_for_and_given_back(verb, tmp_path, monk
     """On CUDA alone, which is played here; before, interact read the setting nowhere."""
     asked: list[bool] = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
-    monkeypatch.setattr(lifecycle, "deterministic", _on_any_device(lifecycle.deterministic))
+    monkeypatch.setattr("tutelage.runs.deterministic.NONDETERMINISTIC", ("cpu",))
     verb(tmp_path / "run", "train.deterministic=true")
     assert asked == [True, False]
     asked.clear()
     verb(tmp_path / "other")
     assert asked == []
-
-
-def _on_any_device(real: Callable) -> Callable:
-    """`deterministic` as on CUDA: it is told of the device by the setting and the device's type together."""
-    from tutelage.runs import deterministic as module
-
-    def played(on: bool):
-        import inspect
-
-        settings = inspect.currentframe().f_back.f_locals["settings"]
-        return module.deterministic(settings.train.deterministic)
-
-    return played
 
 
 @pytest.mark.parametrize("last", ["run.json", "recipe.toml"])

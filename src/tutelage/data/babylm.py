@@ -20,6 +20,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from tutelage.data.bounded import blocks_of
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick, as_documents
 from tutelage.data.hub import hub_error
 from tutelage.data.packed import blocks
@@ -146,20 +147,14 @@ def _archive(name: str) -> Path:
 
 def _download(url: str, part: Path, kind: str, name: str) -> str:
     """Write what an address gives to a file; gives its hash."""
-    digest, size = hashlib.new(kind), 0
+    digest = hashlib.new(kind)
     try:
         with urllib.request.urlopen(url, timeout=60) as reply, part.open("wb") as file:
             if urlsplit(reply.url).scheme != urlsplit(url).scheme:
                 raise OSError(f"it leads to {reply.url}")
-            while data := reply.read(1 << 20):
-                digest.update(data)
-                file.write(data)
-                size += len(data)
-                if size > LARGEST:
-                    raise OSError(f"it goes on after {LARGEST:,} bytes")
-            announced = reply.headers.get("Content-Length")
-            if announced is not None and int(announced) != size:
-                raise OSError(f"it ended after {size:,} of {int(announced):,} bytes")
+            for block in blocks_of(reply, LARGEST):
+                digest.update(block)
+                file.write(block)
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         raise UserError(
             f"{name} could not be fetched from {url} ({error})",

@@ -10,12 +10,12 @@ from http.client import HTTPException
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from tutelage.data.bounded import blocks_of
 from tutelage.errors import UserError
 
 LARGEST = 2 << 30  # bytes of one file; the largest official archive has some hundred million
 LARGEST_LISTING = 16 << 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # nothing that passes there can be read or changed on the way
-BLOCK = 1 << 20
 
 
 def download(url: str, hashes: Mapping[str, str]) -> BinaryIO:
@@ -45,15 +45,7 @@ def _blocks(url: str, largest: int) -> Iterator[bytes]:
     """The content, a block at a time; an error where it is longer than `largest` or shorter than announced."""
     try:
         with _reply(url) as reply:
-            size = 0
-            while block := reply.read(BLOCK):
-                size += len(block)
-                if size > largest:
-                    raise OSError(f"it goes on after {largest:,} bytes")
-                yield block
-            announced = reply.headers.get("Content-Length")
-            if announced is not None and int(announced) != size:
-                raise OSError(f"it ended after {size:,} of {int(announced):,} bytes")
+            yield from blocks_of(reply, largest)
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         raise UserError(
             f"{url} could not be read ({error})",

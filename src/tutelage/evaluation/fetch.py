@@ -124,7 +124,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPa
     try:
         with archive.open(member) as file:
             data = file.read(member.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:  # the last: an unknown compression
         raise UserError(f"{member.filename} in {path} is damaged ({error})", "A whole archive", "Try again") from error
     if len(data) > member.file_size:
         raise UserError(f"{member.filename} in {path} is longer than the archive says", "A whole archive", "Try again")

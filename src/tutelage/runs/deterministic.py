@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
+# Types of devices whose kernels may give other bits each time. Those of the CPU never do.
+NONDETERMINISTIC = ("cuda",)
+
 
 @contextmanager
-def deterministic(on: bool) -> Iterator[None]:
-    """CUDA kernels that give the same bits every time, while the block runs. The CPU always does."""
-    if not on:
+def deterministic(requested: bool, device: torch.device) -> Iterator[None]:
+    """While the block runs, kernels give the same bits every time, where that is requested and not so anyway."""
+    if not requested or device.type not in NONDETERMINISTIC:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()

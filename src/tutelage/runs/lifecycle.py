@@ -58,7 +58,7 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Make, how: H
         if how.dry_run:
             make(life.settings, life).describe()
             return path
-        with deterministic(settings.train.deterministic and device.type == "cuda"):
+        with deterministic(settings.train.deterministic, device):
             life.run(make(life.settings, life), how)
     return path
 
