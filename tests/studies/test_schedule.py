@@ -73,12 +73,14 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from tutelage.errors import Interrupted
 from tutelage.studies import processes, schedule
-from study.test_schedule import LANES, planned
+from studies.test_schedule import LANES, planned
 real = processes.subprocess.Popen
 job = (
     "import os, signal, sys, time, pathlib\\n"
+    "from tutelage.studies.parent import end_with_study\\n"
     "def stop(*_): pathlib.Path(sys.argv[1] + '.saved').touch(); sys.exit(130)\\n"
     "signal.signal(signal.SIGTERM, stop)\\n"
+    "end_with_study()\\n"
     "pathlib.Path(sys.argv[1] + '.pid').write_text(str(os.getpid()))\\n"
     "time.sleep(60)\\n"
 )
@@ -94,22 +96,50 @@ except Interrupted as stopped:
 """
 
 
+def until(true: Callable[[], bool]) -> None:
+    end = time.time() + 30
+    while not true():
+        assert time.time() < end
+        time.sleep(0.02)
+
+
+def with_two_jobs(folder: Path) -> "subprocess.Popen[str]":
+    """A study in a process of its own, once two of its jobs run."""
+    program = STUDY.format(tests=str(Path(__file__).parents[1]), folder=str(folder))
+    study = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    pids = [folder / "a.pid", folder / "b.pid"]
+    until(lambda: all(path.exists() and path.read_text() for path in pids) or study.poll() is not None)
+    assert study.poll() is None
+    return study
+
+
+def runs(folder: Path, job: str) -> bool:
+    """Whether the process of a job is there, and no zombie that nobody has waited for."""
+    pid = int((folder / f"{job}.pid").read_text())
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(status.stdout.strip()) and not status.stdout.startswith("Z")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_request_lets_every_job_save_and_leaves_none_running(tmp_path: Path, number: signal.Signals) -> None:
-    program = STUDY.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
-    study = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    pids = [tmp_path / "a.pid", tmp_path / "b.pid"]
-    end = time.time() + 30
-    while not all(path.exists() and path.read_text() for path in pids):
-        assert time.time() < end and study.poll() is None
-        time.sleep(0.02)
+    study = with_two_jobs(tmp_path)
     study.send_signal(number)
     assert study.communicate(timeout=30)[0].splitlines()[-1] == "Stopped, and 2 jobs with it."
     assert study.returncode == 130
     assert (tmp_path / "a.saved").exists() and (tmp_path / "b.saved").exists() and not (tmp_path / "c.pid").exists()
-    for path in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(path.read_text()), 0)
+    assert not any(runs(tmp_path, name) for name in ("a", "b"))
+
+
+def test_jobs_of_a_study_that_is_killed_save_and_end(tmp_path: Path) -> None:
+    study = with_two_jobs(tmp_path)
+    study.kill()
+    study.communicate(timeout=30)
+    until(lambda: not any(runs(tmp_path, name) for name in ("a", "b")))
+    assert (tmp_path / "a.saved").exists() and (tmp_path / "b.saved").exists()
 
 
 def test_a_job_that_was_interrupted_stops_the_study(tmp_path: Path, programs: Callable[[dict[str, str]], None]) -> None:

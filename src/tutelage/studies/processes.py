@@ -13,6 +13,7 @@ from types import FrameType
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.studies.jobs import Job
+from tutelage.studies.parent import VARIABLE
 
 Lane = dict[str, str]
 """The part of a job's environment that is its own: its GPU, or how many threads it may start."""
@@ -35,7 +36,7 @@ class Running:
 
     def result(self) -> None:
         """Nothing where the job was done; otherwise its error, as the last line of its log says it."""
-        code = self.process.wait()
+        code = _wait(self.process)
         text = self.log.read_text(encoding="utf-8", errors="replace")
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "").removeprefix("tutelage: ")
         if code == INTERRUPTED or code in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT):
@@ -45,13 +46,21 @@ class Running:
 
 
 def start(job: Job, lane: Lane, command: Sequence[str], logs: Path) -> Running:
-    """Start `tutelage COMMAND --only JOB`. The process is not in our group: Ctrl-C reaches it only through us."""
+    """Start `tutelage COMMAND --only JOB`. The process is not in our group: Ctrl-C reaches it only through us.
+
+    Its stdin is a pipe that closes when this process ends.
+    """
     log = logs / f"{job.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "tutelage", *command, f"--only={job.name}"]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            words, env=os.environ | lane, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            words,
+            env=os.environ | lane | {VARIABLE: "1"},
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     return Running(job, lane, process, log)
 
@@ -61,7 +70,15 @@ def end(running: Sequence[Running]) -> None:
     for one in running:
         one.process.terminate()
     for one in running:
-        one.process.wait()
+        _wait(one.process)
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process, the pipe to which is closed afterwards."""
+    code = process.wait()
+    if process.stdin:
+        process.stdin.close()
+    return code
 
 
 class StopRequest:

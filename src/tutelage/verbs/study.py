@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.studies.job import Verbs
+from tutelage.studies.parent import end_with_study
 from tutelage.studies.plan import plan
 from tutelage.studies.run import Command, described, run_only, run_study
 from tutelage.studies.schedule import lanes
@@ -31,6 +32,8 @@ def study(
     if dry_run:
         print(described(planned))
         return planned.folder
+    if only:
+        end_with_study()
     from tutelage.verbs.evaluate import evaluate
     from tutelage.verbs.interact import interact
     from tutelage.verbs.prepare import prepare
