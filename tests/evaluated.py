@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from report.made import make_run, write
+from reports.made import make_run, write
 
 from tutelage.challenge.budget import challenge_milestones, milestone_name
 from tutelage.challenge.tasks import TASKS, tasks_of

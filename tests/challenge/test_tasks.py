@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from report.made import make_run, official, write
+from reports.made import make_run, official, write
 from scored import gpt2, saved
 
 from tutelage.challenge.tasks import TASKS, OfficialTask, averages_of, fixed, keys_of, tasks_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from report.made import make_run
+from reports.made import make_run
 
 from tutelage.publish.card import card
 from tutelage.publish.finished import finished

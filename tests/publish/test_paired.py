@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from report.made import lines, make_run, write
+from reports.made import lines, make_run, write
 
 from tutelage.publish.paired import with_differences
 from tutelage.reports.collect import collect

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report.made import lines, make_run, write
+from reports.made import lines, make_run, write
 
 RULES = {"name": "rules", "about": "rules: no model, the nursery's grammar and plain counts", "fingerprint": "ab12"}
 OTHER = {"name": "local", "about": "local: tiny-chat, rubric story", "fingerprint": "cd34"}

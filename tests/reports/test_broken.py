@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from report.html import Page
-from report.interacting import make_interaction
-from report.made import make_run, make_study
+from reports.html import Page
+from reports.interacting import make_interaction
+from reports.made import make_run, make_study
 
 from tutelage.errors import UserError
 from tutelage.publish.finished import finished

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from report.made import make_model, make_run, make_study, write
+from reports.made import make_model, make_run, make_study, write
 
 from tutelage.errors import UserError
 from tutelage.files import duration

@@ -2,9 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
-from report.html import Page
-from report.interacting import CRITERIA, OTHER, RULES, make_interaction
-from report.made import lines, make_run, write
+from reports.html import Page
+from reports.interacting import CRITERIA, OTHER, RULES, make_interaction
+from reports.made import lines, make_run, write
 
 from tutelage.files import read_rows
 from tutelage.reports.blocks import Folded, Table, Texts

@@ -2,8 +2,8 @@ import re
 from pathlib import Path
 
 import pytest
-from report.html import Page
-from report.made import make_run, official
+from reports.html import Page
+from reports.made import make_run, official
 
 from tutelage.reports.blocks import Cell
 from tutelage.reports.collect import collect

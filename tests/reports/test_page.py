@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report.html import Page
-from report.made import make_run, make_study, result, write
+from reports.html import Page
+from reports.made import make_run, make_study, result, write
 
 from tutelage.reports.collect import collect
 from tutelage.reports.page import page, sections_of

@@ -9,7 +9,7 @@ import torch
 import yaml
 from hub_server import TOKEN, Hub, hub_server
 from huggingface_hub import constants
-from report.made import make_run
+from reports.made import make_run
 from scored import gpt2, saved
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -2,7 +2,7 @@ import builtins
 from pathlib import Path
 
 import pytest
-from report.made import make_run
+from reports.made import make_run
 
 from tutelage.errors import UserError
 from tutelage.verbs.report import report

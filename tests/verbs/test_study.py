@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.made import evaluations, lines, make_run, write
+from reports.made import evaluations, lines, make_run, write
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.recipe import RECIPES, verb_of
