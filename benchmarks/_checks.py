@@ -149,7 +149,7 @@ def judge(session: Session) -> dict[str, Any]:
     scores = []
     for device in ("cpu", session.world.device):
         verdicts = Local(model=model, rubric="once_upon", device=device).grade(stories)
-        scores.append([part.score for verdict in verdicts for part in verdict.parts.values()])
+        scores.append([part.score for verdict in verdicts for part in verdict.by_criterion.values()])
     assert scores[0], "no story was scored"
     worst = max(abs(a - b) for a, b in zip(*scores, strict=True))
     assert worst < 1e-3, f"scores differ by {worst:.1e}"

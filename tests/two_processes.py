@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from lessons import interaction
+from toy_interaction import toy_interaction
 from toys import V, toy_batches, toy_loop, toy_student
 
 from tutelage.objectives.distillation import Distillation
@@ -42,7 +42,7 @@ def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path 
 
 def of_interaction(name: str) -> torch.Tensor:
     """The gradient of one step of an objective of interaction, this process's share of it in micro-batches."""
-    student, objective, batch = interaction(name, torch.float64)
+    student, objective, batch = toy_interaction(name, torch.float64)
     loop = toy_loop(student, objective, micro=3, batch_at=lambda step: batch)
     loop.accumulate(batch)
     return gradient_of(student)

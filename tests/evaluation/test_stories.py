@@ -115,7 +115,7 @@ VERDICTS = [
     weighted({"plot": CriterionScore(score=0.25), "style": CriterionScore(score=0.75)}),
     weighted({"plot": CriterionScore(score=0.75), "style": CriterionScore(score=1.0)}),
     Verdict(status="invalid", score=0.0, reason="empty"),
-    unscorable("it said nice", parts={"plot": CriterionScore(score=1.0)}),
+    unscorable("it said nice", by_criterion={"plot": CriterionScore(score=1.0)}),
 ]
 
 

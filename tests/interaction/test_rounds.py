@@ -23,8 +23,8 @@ def wrote(text, place=0, ids=None, ended=False):
     return Completion(place=place, prompt=PROMPT, ids=ids, text=text, ended=ended)
 
 
-def mark(score):
-    return unscorable("no mark") if score is None else Verdict(status="scored", score=score)
+def verdict(score):
+    return unscorable("no score") if score is None else Verdict(status="scored", score=score)
 
 
 def test_every_prompt_comes_once_before_any_comes_again_in_another_order():
@@ -72,18 +72,18 @@ def test_the_best_text_is_chosen_and_the_worst_rejected_by_a_margin_or_the_reaso
         for place in range(4)
         for t in ("it ran far away home", "dog dog ate the sun", "we saw him go by")
     ]
-    marks = [0.9, 0.1, 0.5, 0.5, 0.45, 0.5, None, None, 0.5, 0.9, 0.1, 0.1]
+    scores = [0.9, 0.1, 0.5, 0.5, 0.45, 0.5, None, None, 0.5, 0.9, 0.1, 0.1]
     texts[9] = wrote("and so on and so on and on and on it went without any end at all", 3)
-    paired = best_against_worst(texts, [mark(m) for m in marks], Pairs(margin=0.1))
+    paired = best_against_worst(texts, [verdict(score) for score in scores], Pairs(margin=0.1))
     assert [(p.chosen, p.rejected) for p in paired.pairs] == [(texts[0].ids, texts[1].ids)]
     assert paired.pairs[0].words == (3, 5, 5)
-    assert paired.dropped == {"marks too close": 1, "fewer than two marks": 1, "lengths too different": 1}
+    assert paired.dropped == {"scores too close": 1, "fewer than two scores": 1, "lengths too different": 1}
 
 
 def test_an_invalid_text_is_nobodys_opposite():
     texts = [wrote("it ran far away home"), wrote("x"), wrote("we saw him go by")]
-    marks = [mark(0.9), Verdict(status="invalid", score=0.0), mark(0.2)]
-    [pair] = best_against_worst(texts, marks, Pairs()).pairs
+    verdicts = [verdict(0.9), Verdict(status="invalid", score=0.0), verdict(0.2)]
+    [pair] = best_against_worst(texts, verdicts, Pairs()).pairs
     assert pair.rejected == texts[2].ids
 
 
@@ -118,7 +118,7 @@ class Marks:
     eos_token_id = None
 
     def __call__(self, text, **_):
-        return {"input_ids": [ord(mark) for mark in text]}
+        return {"input_ids": [ord(character) for character in text]}
 
 
 @pytest.mark.parametrize("text", ["\tWhere is it?", "s ran.", " It ran.\t"])
@@ -130,7 +130,7 @@ def test_a_correction_goes_on_where_its_prompt_ends_as_the_tutor_wrote_it(text):
 def test_a_reward_is_the_sum_of_its_parts_and_no_mark_is_no_reward():
     again = wrote("a b c a b c a b c d")
     settings = Reward(judge=1.0, repetition=0.5, length=0.2, words=(20, 40), duplicates=1.0)
-    plain, none, twin = rewards([again, again, again], [mark(0.6), mark(None), mark(0.6)], settings)
+    plain, none, twin = rewards([again, again, again], [verdict(0.6), verdict(None), verdict(0.6)], settings)
     assert none is None and plain and twin
     assert plain["judge"] == 0.6 and plain["length"] == pytest.approx(0.1) and plain["duplicates"] == 0
     assert plain["repetition"] == pytest.approx(-0.5 * measures.repeated(again.text)) and twin["duplicates"] == -1
@@ -139,20 +139,23 @@ def test_a_reward_is_the_sum_of_its_parts_and_no_mark_is_no_reward():
 def test_the_published_reward_of_once_upon_a_time():
     # Specified there: (5/9 + 0.4 · 76/90) / 1.4.
     settings = Reward(judge=1 / 1.4, length=0.4 / 1.4)
-    [parts] = rewards([wrote(" ".join(f"w{k}" for k in range(76)))], [mark(5 / 9)], settings)
+    [parts] = rewards([wrote(" ".join(f"w{k}" for k in range(76)))], [verdict(5 / 9)], settings)
     assert parts and sum(parts.values()) == pytest.approx(0.638095, abs=1e-6)
 
 
 def test_ties_are_half_won_and_what_has_no_mark_is_left_out():
-    now, before = [mark(m) for m in (0.5, 0.9, 0.1, None)], [mark(m) for m in (0.5, 0.1, 0.9, 0.9)]
+    now, before = (
+        [verdict(score) for score in (0.5, 0.9, 0.1, None)],
+        [verdict(score) for score in (0.5, 0.1, 0.9, 0.9)],
+    )
     assert win_rate(now, before) == 0.5
-    assert win_rate([mark(None)], [mark(0.5)]) is None
+    assert win_rate([verdict(None)], [verdict(0.5)]) is None
 
 
 @pytest.mark.parametrize(
     ("others", "alarm"), [((0.8, 0.7, 0.6), True), ((0.8, 0.8, 0.79), False), ((0.6, 0.7, 0.8), False)]
 )
-def test_an_alarm_sounds_when_marks_rise_and_the_judge_who_never_taught_disagrees(others, alarm):
+def test_an_alarm_is_raised_when_scores_rise_and_the_held_out_judge_disagrees(others, alarm):
     rows = [
         {"score": 0.5 + k / 10, "score_error": 0.01, "held_out_judge": other, "held_out_judge_error": 0.02}
         for k, other in enumerate(others)
@@ -160,11 +163,11 @@ def test_an_alarm_sounds_when_marks_rise_and_the_judge_who_never_taught_disagree
     assert suspicious(rows) is alarm
 
 
-def test_a_mark_under_a_criterion_is_a_word_and_a_rule_says_none():
+def test_a_score_under_a_criterion_counts_as_a_word_and_a_rule_as_none():
     asked = {name: CriterionScore(score=0.5, probabilities={"0": 0.5, "1": 0.5}) for name in ("a", "b", "c")}
     verdicts = [
-        Verdict(status="scored", score=0.5, parts=asked),
-        Verdict(status="scored", score=1, parts={"x": CriterionScore(score=1)}),
+        Verdict(status="scored", score=0.5, by_criterion=asked),
+        Verdict(status="scored", score=1, by_criterion={"x": CriterionScore(score=1)}),
     ]
     assert words_of_verdicts(verdicts) == 3
 
@@ -217,6 +220,6 @@ def test_a_judge_or_tutor_of_whom_nothing_is_usable_ends_the_run_with_the_reason
     bad = [unscorable("no label"), unscorable("no label"), unscorable("it refused")]
     with pytest.raises(UserError, match=r"none of the 3 verdicts has a score: no label \(2 times\); it refused"):
         require_usable(bad, None)
-    require_usable([*bad, mark(0.5)], None)
+    require_usable([*bad, verdict(0.5)], None)
     with pytest.raises(UserError, match=r"none of the 1 corrections can be used: empty"):
-        require_usable([mark(0.5)], [Correction(text=None, reason="empty")])
+        require_usable([verdict(0.5)], [Correction(text=None, reason="empty")])

@@ -61,9 +61,9 @@ def test_what_a_server_can_do_is_found_out_used_and_told(like: Like, way: str, t
         assert way in asked.about
         assert verdict.status == "scored"
         assert verdict.score == pytest.approx(MARK if way != "text" else 6 / 9, abs=1e-6)
-        assert set(verdict.parts) == {"readability", "coherence", "creativity"}
+        assert set(verdict.by_criterion) == {"readability", "coherence", "creativity"}
         if way in ("token_ids", "top_logprobs", "plain_logprobs"):
-            part = verdict.parts["coherence"]
+            part = verdict.by_criterion["coherence"]
             assert part.mass == pytest.approx(MASS)
             assert part.probabilities["2"] == pytest.approx(math.exp(-0.9) / MASS)
 
@@ -72,7 +72,7 @@ def test_a_label_that_is_not_listed_is_bounded_by_the_least_that_is(tmp_path: Pa
     with judge_server("llama") as server:
         del server.logs["3"]
         [verdict] = judge(server, tmp_path).grade([rollout()])
-        assert verdict.parts["coherence"].missing == pytest.approx(math.exp(-9.0 - 16))
+        assert verdict.by_criterion["coherence"].missing == pytest.approx(math.exp(-9.0 - 16))
 
 
 def test_a_judge_that_was_about_to_say_something_else_gives_no_mark(tmp_path: Path) -> None:

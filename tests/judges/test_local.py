@@ -29,10 +29,10 @@ def judge(model: str, **settings: Any) -> Local:
 def test_sharing_the_rubric_and_the_story_changes_the_work_and_not_the_marks(model: str) -> None:
     shared, alone = judge(model, batch=3), judge(model, share=False)
     for one, other in zip(shared.grade(STORIES), alone.grade(STORIES)):
-        assert one.parts.keys() == other.parts.keys()
-        for name, part in one.parts.items():
-            assert part.mass == pytest.approx(other.parts[name].mass, abs=1e-5)
-            assert dict(part.probabilities) == pytest.approx(dict(other.parts[name].probabilities), abs=1e-5)
+        assert one.by_criterion.keys() == other.by_criterion.keys()
+        for name, part in one.by_criterion.items():
+            assert part.mass == pytest.approx(other.by_criterion[name].mass, abs=1e-5)
+            assert dict(part.probabilities) == pytest.approx(dict(other.by_criterion[name].probabilities), abs=1e-5)
     assert alone.prefill.tokens == alone.prefill.alone == shared.prefill.alone
     assert shared.prefill.tokens < shared.prefill.alone / 5
 
@@ -46,8 +46,8 @@ def test_a_score_is_the_expectation_of_the_models_own_next_token(model: str) -> 
     of_label = {label: sum(float(p[path[0]]) for path in paths) for label, paths in asked._spelling.paths.items()}
     mass = sum(of_label.values())
     expected = sum(int(label) * share for label, share in of_label.items()) / mass / 3
-    assert verdict.parts["coherence"].score == pytest.approx(expected, abs=1e-5)
-    assert verdict.parts["coherence"].mass == pytest.approx(mass, abs=1e-5)
+    assert verdict.by_criterion["coherence"].score == pytest.approx(expected, abs=1e-5)
+    assert verdict.by_criterion["coherence"].mass == pytest.approx(mass, abs=1e-5)
 
 
 def test_a_label_of_two_tokens_is_a_product_and_one_keeps_what_does_not_go_on(model: str) -> None:
@@ -64,7 +64,7 @@ def test_a_label_of_two_tokens_is_a_product_and_one_keeps_what_does_not_go_on(mo
     [zero], ones = asked._encode("0"), [asked._encode("1")[0], asked._encode(" 1")[0]]
     ten = sum(float(after()[one] * after(one)[zero]) for one in ones)
     only_one = sum(float(after()[one] * (1 - after(one)[digits].sum())) for one in ones)
-    part = verdict.parts["overall"]
+    part = verdict.by_criterion["overall"]
     assert part.mass
     assert part.probabilities["10"] * part.mass == pytest.approx(ten, abs=1e-6)
     assert part.probabilities["1"] * part.mass == pytest.approx(only_one, abs=1e-6)

@@ -17,7 +17,7 @@ from tutelage.judges.rules import Rules
 
 def marks(text: str, prompt: str = "Once upon a time", ended: bool = True, **settings: str) -> dict[str, float]:
     [verdict] = Rules(**settings).grade([Rollout(prompt=prompt, text=text, ended=ended)])
-    return {name: part.score for name, part in verdict.parts.items()} | {"score": verdict.score or 0.0}
+    return {name: part.score for name, part in verdict.by_criterion.items()} | {"score": verdict.score or 0.0}
 
 
 def test_the_expected_mark_has_its_golden_value() -> None:

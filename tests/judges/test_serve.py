@@ -55,8 +55,8 @@ def test_it_answers_typed_questions_with_a_probability_for_every_level(served: t
     verdicts = judge.grade(STORIES)
     assert judge.identity()["answers"] == "systemone"
     for verdict in verdicts:
-        assert verdict.status == "scored" and set(verdict.parts) == {"readability", "coherence", "creativity"}
-        assert all(abs(sum(part.probabilities.values()) - 1) < 1e-5 for part in verdict.parts.values())
+        assert verdict.status == "scored" and set(verdict.by_criterion) == {"readability", "coherence", "creativity"}
+        assert all(abs(sum(part.probabilities.values()) - 1) < 1e-5 for part in verdict.by_criterion.values())
     assert judge.grade(STORIES) == verdicts
 
 

@@ -24,7 +24,7 @@ from tutelage.judges.common.base import (
     weighted,
 )
 from tutelage.judges.common.store import RECENT, StoredJudge
-from tutelage.judges.common.validity import fault
+from tutelage.judges.common.validity import invalid_reason
 
 
 def story(n: int) -> Rollout:
@@ -140,7 +140,7 @@ def test_what_is_no_text_is_worth_nothing_and_no_judge_is_asked(reason: str, tmp
     [verdict] = StoredJudge(judge, store=tmp_path / "s").grade([rollout])
     assert (verdict.status, verdict.score, verdict.reason) == ("invalid", 0.0, reason)
     assert judge.asked == []
-    assert fault(story(1)) == ""
+    assert invalid_reason(story(1)) == ""
 
 
 def test_a_judge_that_is_mostly_unreadable_stops_the_run(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_control_is_a_function_of_seed_and_text(tmp_path: Path) -> None:
 
 
 def test_who_writes_no_corrections_is_no_tutor(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="rules gives marks and writes no corrections"):
+    with pytest.raises(UserError, match="rules gives scores and writes no corrections"):
         open_tutor("rules", store=tmp_path / "s")
 
 

@@ -46,7 +46,7 @@ def test_what_is_ambiguous_or_on_another_scale_is_unscorable(said: str) -> None:
 )  # fmt: skip
 def test_several_scores_come_by_name_or_in_order(said: str) -> None:
     verdict = verdict_from_text(THREE, "numbers", said)
-    assert [part.score * 3 for part in verdict.parts.values()] == [2, 1, 3]
+    assert [part.score * 3 for part in verdict.by_criterion.values()] == [2, 1, 3]
 
 
 def test_letters_are_read_where_nothing_else_is_written() -> None:

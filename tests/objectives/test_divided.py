@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lessons import OBJECTIVES, interaction
+from toy_interaction import OBJECTIVES, toy_interaction
 from toys import toy_loop
 from two_processes import gradient_of, in_two_processes, of_interaction
 
@@ -10,7 +10,7 @@ from tutelage.data.batch import Batch
 
 
 def of_micro_batches(name: str, micro: int, dtype: torch.dtype) -> torch.Tensor:
-    student, objective, batch = interaction(name, dtype)
+    student, objective, batch = toy_interaction(name, dtype)
     loop = toy_loop(student, objective, micro=micro, batch_at=lambda step: batch)
     loop.accumulate(batch)
     return gradient_of(student)
@@ -34,7 +34,7 @@ def test_two_processes_give_the_gradient_of_one(tmp_path):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_parts_of_a_batch_add_up_to_it(name):
-    _, _, batch = interaction(name, torch.float32)
+    _, _, batch = toy_interaction(name, torch.float32)
 
     def added(parts: list[Batch]) -> dict[str, int]:
         return {unit: sum(part.counts[unit] for part in parts) for unit in batch.counts}
@@ -48,6 +48,6 @@ def test_parts_of_a_batch_add_up_to_it(name):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_twenty_steps_make_the_loss_smaller(name):
-    student, objective, batch = interaction(name, torch.float32)
+    student, objective, batch = toy_interaction(name, torch.float32)
     losses = [float(step.loss) for step in toy_loop(student, objective, micro=3, batch_at=lambda step: batch)]
     assert losses[-1] < losses[0] - 0.01

@@ -78,7 +78,7 @@ def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain,
     bad("sample.n is 1: rloo compares", plain, writer, run, "sample.n=1")
     bad("sample.temperature is 0.7", plain, writer, run, "sample.temperature=0.7")
     bad(
-        "a single mark makes no pair",
+        "a single score makes no pair",
         plain,
         writer,
         run,

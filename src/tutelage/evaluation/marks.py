@@ -14,8 +14,8 @@ def mark_rows(verdicts: Sequence[Verdict], name: str) -> Iterator[Row]:
     """
     scored = [verdict for verdict in verdicts if verdict.status == "scored"]
     of_each = {"mark": [verdict.score for verdict in verdicts]}
-    for criterion in dict.fromkeys(criterion for verdict in scored for criterion in verdict.parts):
-        of_each[f"mark_{criterion}"] = [v.parts[criterion].score for v in scored if criterion in v.parts]
+    for criterion in dict.fromkeys(criterion for verdict in scored for criterion in verdict.by_criterion):
+        of_each[f"mark_{criterion}"] = [v.by_criterion[criterion].score for v in scored if criterion in v.by_criterion]
     for metric, values in of_each.items():
         if row := mean_row(metric, name, values):
             yield row
@@ -26,7 +26,7 @@ def mark_rows(verdicts: Sequence[Verdict], name: str) -> Iterator[Row]:
 
 def said(verdict: Verdict) -> dict[str, Any]:
     """A verdict beside its text; no score where it could not be read."""
-    parts = {criterion: part.score for criterion, part in verdict.parts.items()}
+    parts = {criterion: part.score for criterion, part in verdict.by_criterion.items()}
     why = {"reason": verdict.reason} if verdict.reason else {}
     return {"score": verdict.score, "status": verdict.status, "parts": parts, **why}
 

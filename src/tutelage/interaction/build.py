@@ -1,4 +1,4 @@
-"""From a recipe to the objects of a run: corpus, student, reference, objective, loop, lessons."""
+"""From a recipe to the objects of a run: corpus, student, reference, objective, loop, experience maker."""
 
 import copy
 import json
@@ -14,10 +14,13 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from tutelage.challenge.budget import Provenance
 from tutelage.data.batch import Batch, TokenBatch
 from tutelage.errors import UserError
+from tutelage.interaction.divergence import Divergence, require_agreement
+from tutelage.interaction.experience import ExperienceMaker
 from tutelage.interaction.forecast import Forecast
-from tutelage.interaction.lessons import Distance, FromPairs, FromRewards, Lessons, as_user_error
 from tutelage.interaction.mixed import Mixed, MixedBatch
+from tutelage.interaction.pair_experience import PairExperienceMaker
 from tutelage.interaction.prompts import Pool
+from tutelage.interaction.rollout_experience import RolloutExperienceMaker
 from tutelage.models.student import Student
 from tutelage.objectives.common.base import LearnsFromRewards, Loss, Objective, own_module
 from tutelage.objectives.common.kl import KLWeight
@@ -132,8 +135,8 @@ def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
         if recipe.tutor.name or sample.n > 1:
             return
         raise UserError(
-            "One text a prompt and no tutor: a single mark makes no pair",
-            "Several texts a prompt, or somebody who corrects them",
+            "One text per prompt and no tutor: a single score makes no pair",
+            "Several texts per prompt, or a tutor that corrects them",
             "Set sample.n=4, or tutor=endpoint",
         )
     if kind.traits.siblings and sample.n < 2:
@@ -166,7 +169,7 @@ def build_loop(
     batch_at: Callable[[int], Batch],
     lr_factor: Callable[[int], float],
 ) -> Loop:
-    """The loop at step 0, with no update to make before the first lesson."""
+    """The loop at step 0, with no update to make before the first round."""
     return Loop(
         student=made.student,
         objective=ByKind(made.objective, recipe.train.lm_weight),
@@ -182,12 +185,13 @@ def build_loop(
     )
 
 
-def lessons(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> Lessons:
-    """How this recipe's rounds teach."""
-    distance = Distance(made.student, made.reference, recipe, loop.autocast)
+def experience_maker(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> ExperienceMaker:
+    """What turns the texts of a round into experience for the objective: pairs, or rollouts with rewards."""
+    divergence = Divergence(made.student, made.reference, recipe, loop.autocast)
     if made.objective.traits.learns_from == "rewards":
-        return FromRewards(recipe, cast(LearnsFromRewards, made.objective), tokenizer, made.kl_weight, distance)
-    return FromPairs(recipe, made.objective, tokenizer, distance)
+        objective = cast(LearnsFromRewards, made.objective)
+        return RolloutExperienceMaker(recipe, objective, tokenizer, made.kl_weight, divergence)
+    return PairExperienceMaker(recipe, made.objective, tokenizer, divergence)
 
 
 def identity(recipe: Interaction, corpus: Corpus, device: torch.device, judges: Mapping[str, str]) -> dict[str, Any]:
@@ -204,13 +208,13 @@ def identity(recipe: Interaction, corpus: Corpus, device: torch.device, judges: 
 
 
 def require_first_ratio(step: Step) -> None:
-    """The first update on new texts is made by the student that wrote them."""
+    """Check that the policy of the first update on new rollouts is the one that sampled them."""
     if "ratio" in step.terms:
-        as_user_error(lambda: check_ratio(float(step.terms["ratio"])))
+        require_agreement(lambda: check_ratio(float(step.terms["ratio"])))
 
 
 def forget_rounds(run: Path) -> None:
-    """Delete the texts and lessons that no checkpoint needs any more."""
+    """Delete the texts and the experience that no checkpoint needs any more."""
     needed = []
     for path in checkpoint.steps(run / "checkpoints"):
         try:

@@ -1,10 +1,10 @@
-"""What a round teaches: its batches, and which rows of them each update takes. On disk before the first update."""
+"""The experience of a round: its batches, and the rows that each update takes. It is saved before the first update."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors.torch import load_file, save_file
@@ -14,26 +14,48 @@ from tutelage.data.batch import Batch, TokenBatch
 from tutelage.data.pairs import PairBatch
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.files import folder_atomically, read_json
+from tutelage.interaction.rollouts import Completion
+from tutelage.judges.common.base import Correction, Verdict
 
 KINDS: dict[str, type[Any]] = {"pairs": PairBatch, "rollouts": RolloutBatch, "texts": TokenBatch}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experience:
-    """batches: by kind, the whole round each. plan: for every update the kind, and the rows. figures: for the log."""
+    """What the updates of a round learn from.
+
+    batches: kind -> all rows of the round. plan: for every update, the kind and its rows. metrics: for the log
+    """
 
     batches: Mapping[str, Batch]
     plan: Sequence[tuple[str, Sequence[int]]]
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def batch_at(self, update: int) -> Batch:
-        """What an update of the round, counted from 0, learns from."""
+        """The batch of an update; updates of the round are counted from 0."""
         kind, rows = self.plan[update]
         return self.batches[kind].take(rows)
 
 
+class ExperienceMaker(Protocol):
+    """Makes the experience of a round from its texts and what judge and tutor answered.
+
+    first: no update has been made yet, so policy and reference model must agree
+    """
+
+    def make(
+        self,
+        number: int,
+        completions: Sequence[Completion],
+        verdicts: Sequence[Verdict],
+        corrections: Sequence[Correction] | None,
+        *,
+        first: bool,
+    ) -> Experience: ...
+
+
 def passes(kind: str, rows: int, *, size: int, epochs: int, seed: Sequence[int]) -> list[tuple[str, list[int]]]:
-    """A plan of so many passes over the rows, each in an order of its own, `size` rows an update; 0 takes them all."""
+    """A plan of `epochs` shuffled passes over the rows, `size` rows an update; size 0 takes all rows."""
     size = size or max(rows, 1)
     orders = [np.random.default_rng([*seed, epoch, KIND_SEEDS[kind]]).permutation(rows) for epoch in range(epochs)]
     return [(kind, order[k : k + size].tolist()) for order in orders for k in range(0, rows, size)]
@@ -43,20 +65,20 @@ KIND_SEEDS = {"texts": 11, "pairs": 12, "rollouts": 13}
 
 
 def save(folder: Path, experience: Experience) -> None:
-    """Write it, whole or not at all."""
+    """Write the experience atomically."""
     tensors = {
         f"{kind}.{name}": tensor.cpu().contiguous()
         for kind, batch in experience.batches.items()
         for name, tensor in _tensors(batch).items()
     }
-    rest = {"plan": experience.plan, "figures": experience.figures}
+    rest = {"plan": experience.plan, "figures": experience.metrics}
     with folder_atomically(folder) as fresh:
         save_file(tensors, fresh / "batches.safetensors")
         (fresh / "plan.json").write_text(json.dumps(rest))
 
 
 def load(folder: Path) -> Experience | None:
-    """The experience that was written for this round before; None where there is none."""
+    """The saved experience of a round, or None if there is none."""
     if not folder.exists():
         return None
     tensors, rest = load_file(folder / "batches.safetensors"), read_json(folder / "plan.json")
@@ -66,7 +88,7 @@ def load(folder: Path) -> Experience | None:
         held = {name: tensors[f"{kind}.{name}"] for name in names if f"{kind}.{name}" in tensors}
         if held:
             batches[kind] = made(**held)
-    return Experience(batches=batches, plan=[(kind, rows) for kind, rows in rest["plan"]], figures=rest["figures"])
+    return Experience(batches=batches, plan=[(kind, rows) for kind, rows in rest["plan"]], metrics=rest["figures"])
 
 
 def _tensors(batch: Any) -> dict[str, Tensor]:

@@ -102,15 +102,18 @@ class Forecast:
     def lines(self, student: Student, device: torch.device) -> dict[str, str]:
         """Everything, by name."""
         settings, (shown, wrote, said) = self.settings, self._most_words()
-        rounds, looks = settings.rounds, len(self.prompts.held_out)
-        asked = "" if not settings.tutor.name else f", {rounds * self.texts():,} corrections by {settings.tutor.name}"
+        rounds, held_out = settings.rounds, len(self.prompts.held_out)
+        corrected = (
+            "" if not settings.tutor.name else f", {rounds * self.texts():,} corrections by {settings.tutor.name}"
+        )
         return {
             "student": f"{student.parameters_outside():,} parameters, on {device}",
-            "prompts": f"{len(self.prompts.training):,} to learn from, {looks:,} held out",
+            "prompts": f"{len(self.prompts.training):,} to learn from, {held_out:,} held out",
             "texts": f"{rounds:,} rounds of {self.texts():,}, {settings.sample.n} a prompt",
             "words": f"at most {rounds * wrote:,} written by the student, {rounds * said:,} by the tutor, "
             f"{rounds * shown:,} shown",
-            "judge": f"{rounds * self.texts():,} marks by {settings.judge.name}{asked}, and {looks:,} marks a look",
+            "judge": f"{rounds * self.texts():,} scores by {settings.judge.name}{corrected}, "
+            f"and {held_out:,} scores at each evaluation",
             "updates": f"about {self.updates():,}",
             "disk": f"about {gigabytes(self.disk(student))}",
         }

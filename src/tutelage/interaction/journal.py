@@ -33,8 +33,8 @@ def figures(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> d
 
 
 def _parts(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    names = dict.fromkeys(name for verdict in verdicts for name in verdict.parts)
-    return {name: fmean(v.parts[name].score for v in verdicts if name in v.parts) for name in names}
+    names = dict.fromkeys(name for verdict in verdicts for name in verdict.by_criterion)
+    return {name: fmean(v.by_criterion[name].score for v in verdicts if name in v.by_criterion) for name in names}
 
 
 def write_stories(
@@ -50,7 +50,9 @@ def write_stories(
 
 
 def _story(completion: Completion, verdict: Verdict) -> Mapping[str, Any]:
-    parts = {name: {"score": part.score, "labels": dict(part.probabilities)} for name, part in verdict.parts.items()}
+    parts = {
+        name: {"score": part.score, "labels": dict(part.probabilities)} for name, part in verdict.by_criterion.items()
+    }
     return {
         "prompt": completion.prompt.text, "text": completion.text, "ended": completion.ended,
         "score": verdict.score, "parts": parts, "status": verdict.status,

@@ -112,7 +112,7 @@ def words_of_verdicts(verdicts: Sequence[Verdict]) -> int:
 
     A criterion that is measured by rule is no word.
     """
-    return sum(len([part for part in verdict.parts.values() if part.probabilities]) for verdict in verdicts)
+    return sum(len([part for part in verdict.by_criterion.values() if part.probabilities]) for verdict in verdicts)
 
 
 def require_usable(verdicts: Sequence[Verdict], corrections: Sequence[Correction] | None) -> None:

@@ -88,7 +88,7 @@ def best_against_worst(completions: Sequence[Completion], verdicts: Sequence[Ver
         # An invalid text is no example of how to do it worse: it would teach that anything else is good.
         fair = [(verdict.score or 0.0, completion) for completion, verdict in group if verdict.status == "scored"]
         if len(fair) < 2:
-            paired.dropped["fewer than two marks"] += 1
+            paired.dropped["fewer than two scores"] += 1
             continue
         (high, best), (low, worst) = max(fair, key=lambda both: both[0]), min(fair, key=lambda both: both[0])
         if reason := _unfair(high - low, best, worst, settings):
@@ -100,7 +100,7 @@ def best_against_worst(completions: Sequence[Completion], verdicts: Sequence[Ver
 
 def _unfair(gap: float, best: Completion, worst: Completion, settings: Pairs) -> str:
     if gap <= 0 or gap < settings.margin:
-        return "marks too close"
+        return "scores too close"
     longer, shorter = max(len(best.ids), len(worst.ids)), min(len(best.ids), len(worst.ids))
     if (longer - shorter) / longer > settings.length_gap:
         return "lengths too different"

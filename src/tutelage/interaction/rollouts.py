@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.rollouts import RolloutBatch, rollout_batch
 from tutelage.data.seam import text_behind
 from tutelage.errors import UserError
 from tutelage.files import folder_atomically, read_json
@@ -109,6 +110,20 @@ def _gathered(mine: dict[int, Any]) -> dict[int, Any]:
 def _completion(place: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Completion:
     return Completion(
         place=place, prompt=prompt, ids=tuple(ids), text=text_behind(prompt.ids, ids, tokenizer), ended=ended
+    )
+
+
+def batch_of(completions: Sequence[Completion], tokenizer: Tokenizer, settings: Sample) -> RolloutBatch:
+    """The completions as one batch."""
+    # With min_new = 1, the default, the sampler excludes the empty text only. Log-probs ignore that rule, as in the
+    # published methods. From min_new = 2 on, the policy would be rewarded for a likely EOS where EOS cannot be drawn.
+    min_new = settings.min_new if settings.min_new > 1 else 0
+    return rollout_batch(
+        [(completion.prompt.ids, completion.ids) for completion in completions],
+        prompts=[completion.place for completion in completions],
+        words=[len(completion.prompt.text.split()) + completion.words for completion in completions],
+        eos=cast(int | None, tokenizer.eos_token_id),
+        min_new=min_new,
     )
 
 

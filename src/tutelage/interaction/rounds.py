@@ -54,7 +54,7 @@ class InteractionWork:
         require_room(self.prompts, positions(self.student.config), settings.sample.max_new)
         self.loop = build.build_loop(settings, made, device, batch_at=self._batch_at, lr_factor=self._lr_factor)
         self.loop.parts |= {"where": self.state, "costs": self.costs, "kl_weight": self.kl_weight}
-        self.lessons = build.lessons(settings, made, self.corpus.tokenizer, self.loop)
+        self.experience_maker = build.experience_maker(settings, made, self.corpus.tokenizer, self.loop)
         self.monitor = Monitor(settings, self.path, self.corpus, self.prompts, self.judging)
         return self.loop
 
@@ -145,7 +145,7 @@ class InteractionWork:
             ledger.student_wrote += sum(completion.words for completion in completions)
             ledger.teacher_wrote += words_of_verdicts(verdicts)
             ledger.teacher_wrote += sum(len((correction.text or "").split()) for correction in corrections or ())
-            self.kl_weight.update(experience.figures["kl"], len(completions))
+            self.kl_weight.update(experience.metrics["kl"], len(completions))
             self.state.first, self.state.last = self.loop.step, self.loop.step + len(experience.plan)
         self._update(number, experience)
         self._log_round(number, completions, verdicts, experience, spent)
@@ -187,7 +187,7 @@ class InteractionWork:
         folder, begun = self._folder(number) / "lesson", time.perf_counter()
         kept = parallel.from_first(lambda: experience.load(folder))
         if kept is None:
-            kept = self.lessons.of(number, completions, verdicts, corrections, first=self.loop.step == 0)
+            kept = self.experience_maker.make(number, completions, verdicts, corrections, first=self.loop.step == 0)
             if parallel.rank() == 0:
                 experience.save(folder, kept)
         self.experience = kept
@@ -224,15 +224,15 @@ class InteractionWork:
             {"kind": "round", "round": number, "step": self.loop.step, "words": ledger.shown}
             | {"student_wrote": ledger.student_wrote, "teacher_wrote": ledger.teacher_wrote}
             | journal.figures(completions, verdicts)
-            | dict(experience.figures)
+            | dict(experience.metrics)
             | stages
         )
         if parallel.rank() == 0:
             journal.write_stories(self.path / "stories.jsonl", number, "rollouts", completions, verdicts)
         limit = self.settings.watch.max_kl
-        if limit and experience.figures["kl"] > limit:
+        if limit and experience.metrics["kl"] > limit:
             self.state.stop_reason = f"watch.max_kl is {limit}"
-            self._alarm(number, f"Texts are {experience.figures['kl']:.1f} nats from the reference model")
+            self._alarm(number, f"Texts are {experience.metrics['kl']:.1f} nats from the reference model")
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class Endpoint:
             if isinstance(self.rubric, Rubric)
             else {"max_new": chosen.max_new, "temperature": chosen.temperature, "top_p": chosen.top_p}
         )
-        return fingerprint(["endpoint", 2, chosen.model, self.rubric.model_dump(), how])
+        return fingerprint(["endpoint", 2, chosen.model, self.rubric.model_dump(by_alias=True), how])
 
     @property
     def models(self) -> Sequence[str]:
@@ -98,7 +98,7 @@ class Endpoint:
     @property
     def about(self) -> str:
         """Model, address and rubric."""
-        does = "marks by" if isinstance(self.rubric, Rubric) else "corrects by"
+        does = "scores by" if isinstance(self.rubric, Rubric) else "corrects by"
         return f"{self.settings.model or 'the model'} at {self.settings.url} {does} {self.settings.rubric or 'story'}"
 
     def restore(self, identity: Mapping[str, Any]) -> None:
@@ -192,7 +192,7 @@ class Endpoint:
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each."""
         if not isinstance(self.rubric, Instructions):
-            raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
+            raise UserError(f"{self.settings.rubric or 'story'} asks for scores", "Instructions with [[turns]]", "")
         return self.servers.each(rollouts, _timed(self._writer.correction), on_answer)
 
 

@@ -70,7 +70,7 @@ class Local:
             if isinstance(self.rubric, Rubric)
             else [chosen.max_new, chosen.temperature, chosen.top_p]
         )
-        return fingerprint(["local", 2, chosen.model, chosen.dtype, self.rubric.model_dump(), how])
+        return fingerprint(["local", 2, chosen.model, chosen.dtype, self.rubric.model_dump(by_alias=True), how])
 
     @property
     def models(self) -> Sequence[str]:
@@ -80,7 +80,7 @@ class Local:
     @property
     def about(self) -> str:
         """Model and rubric."""
-        does = "marks by" if isinstance(self.rubric, Rubric) else "corrects by"
+        does = "scores by" if isinstance(self.rubric, Rubric) else "corrects by"
         return f"{self.settings.model} in this process {does} {self.settings.rubric or 'story'}"
 
     def identity(self) -> Mapping[str, Any]:
@@ -109,13 +109,13 @@ class Local:
         assert isinstance(self.rubric, Rubric)
         labels, verdicts, nodes = self.settings.labels, [], self._spelling.nodes
         for of_story in double(self.prefill.logs(questions, self._opening)).exp():
-            parts = {}
+            by_criterion = {}
             for place, criterion in enumerate(self.rubric.criteria):
                 after = dict(zip(nodes, of_story[place * len(nodes) : (place + 1) * len(nodes)]))
                 found = self._spelling.probabilities(after, self._digits)
                 names = labels_of(criterion, labels)
-                parts[criterion.name] = criterion_score(criterion, labels, {name: found[name] for name in names})
-            verdicts.append(verdict_of(parts, self.settings.least_mass))
+                by_criterion[criterion.name] = criterion_score(criterion, labels, {name: found[name] for name in names})
+            verdicts.append(verdict_of(by_criterion, self.settings.least_mass))
         return verdicts
 
     @cached_property
@@ -199,7 +199,7 @@ class Local:
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each, its chance a function of the text."""
         if not isinstance(self.rubric, Instructions):
-            raise UserError(f"{self.settings.rubric or 'story'} asks for marks", "Instructions with [[turns]]", "")
+            raise UserError(f"{self.settings.rubric or 'story'} asks for scores", "Instructions with [[turns]]", "")
         corrections: list[Correction] = []
         for start in range(0, len(rollouts), self.settings.batch):
             for correction in self._corrections(rollouts[start : start + self.settings.batch]):

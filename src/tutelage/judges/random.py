@@ -18,12 +18,12 @@ class Settings(Section):
     """Decides the scores."""
 
 
-class RandomMarks:
+class RandomScores:
     """Asks no model. What rises under it rises by itself."""
 
     roles = {"judge": {}}
     models = ()
-    about = "random marks: no judge at all, a control"
+    about = "random scores: no judge at all, a control"
 
     def __init__(self, **settings: Any) -> None:
         self.seed = Settings(**settings).seed

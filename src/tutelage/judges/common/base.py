@@ -51,17 +51,17 @@ class CriterionScore:
 class Verdict:
     """A judge's answer to one rollout.
 
-    score:    [0, 1]; 0 for an invalid text; None for an unscorable one, and only then
-    parts:    criterion -> its score
-    reason:   why there is no score
-    said:     the judge's reply, where it is text
-    seconds:  time that the request took
-    protocol: how a server was asked (`top_logprobs`, `constrained`, ...); empty where there is one way only
+    score:        [0, 1]; 0 for an invalid text; None for an unscorable one, and only then
+    by_criterion: criterion -> its score
+    reason:       why the text is invalid or the answer unscorable
+    said:         the judge's reply, if it is text
+    seconds:      duration of the request
+    protocol:     how a server was asked (`top_logprobs`, `constrained`, ...); empty if a judge has only one protocol
     """
 
     status: Status
     score: float | None
-    parts: Mapping[str, CriterionScore] = field(default_factory=dict)
+    by_criterion: Mapping[str, CriterionScore] = field(default_factory=dict)
     reason: str = ""
     said: str = ""
     seconds: float = 0.0
@@ -89,16 +89,17 @@ class Correction:
     seconds: float = 0.0
 
 
-def weighted(parts: Mapping[str, CriterionScore]) -> Verdict:
-    """The verdict whose score is the weighted mean of its criteria."""
-    total = sum(part.weight for part in parts.values())
-    score = sum(part.weight * part.score for part in parts.values()) / total
-    return Verdict(status="scored", score=min(max(score, 0.0), 1.0), parts=parts)
+def weighted(by_criterion: Mapping[str, CriterionScore]) -> Verdict:
+    """A verdict with the weighted mean of its criteria as its score."""
+    scores = by_criterion.values()
+    total = sum(criterion.weight for criterion in scores)
+    score = sum(criterion.weight * criterion.score for criterion in scores) / total
+    return Verdict(status="scored", score=min(max(score, 0.0), 1.0), by_criterion=by_criterion)
 
 
-def unscorable(reason: str, *, parts: Mapping[str, CriterionScore] | None = None, said: str = "") -> Verdict:
+def unscorable(reason: str, *, by_criterion: Mapping[str, CriterionScore] | None = None, said: str = "") -> Verdict:
     """A verdict without a score."""
-    return Verdict(status="unscorable", score=None, reason=reason, parts=parts or {}, said=said)
+    return Verdict(status="unscorable", score=None, reason=reason, by_criterion=by_criterion or {}, said=said)
 
 
 def ignore_answer(place: int, answer: Any) -> None:

@@ -9,7 +9,7 @@ from tutelage.judges.common.base import Judge, Role, Tutor
 from tutelage.judges.common.store import StoredJudge, StoredTutor
 from tutelage.recipe import load_class
 
-NOT_THIS = {"judge": "gives no marks", "tutor": "gives marks and writes no corrections"}
+NOT_IN_ROLE = {"judge": "gives no scores", "tutor": "gives scores and writes no corrections"}
 
 
 def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredJudge:
@@ -58,6 +58,6 @@ def _constructed(name: str, role: Role, settings: dict[str, Any]) -> Any:
             "docs/judges.md has an example",
         ) from error
     if role not in roles:
-        raise UserError(f"{name} {NOT_THIS[role]}", f"A {role}: endpoint, local, or one of your own", "")
+        raise UserError(f"{name} {NOT_IN_ROLE[role]}", f"A {role}: endpoint, local, or one of your own", "")
     defaults = {key: value for key, value in roles[role].items() if not settings.get(key)}
     return kind(**{**settings, **defaults})

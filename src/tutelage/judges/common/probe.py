@@ -128,12 +128,12 @@ class Probe:
         for place in ("", "written") if name == "plain_logprobs" else PLACES[spelling]:
             asker.place = place
             verdicts = [asker.verdict(sample) for sample in SAMPLES[:3]]
-            parts = [part for verdict in verdicts for part in verdict.parts.values()]
-            if name == "token_ids" and any(part.missing for part in parts):
+            scores = [score for verdict in verdicts for score in verdict.by_criterion.values()]
+            if name == "token_ids" and any(score.missing for score in scores):
                 return "lists other tokens than those asked for"
             if any(verdict.status == "scored" for verdict in verdicts):
                 return ""
-            masses[place] = sum(part.mass or 0.0 for part in parts) / len(parts)
+            masses[place] = sum(score.mass or 0.0 for score in scores) / len(scores)
         return f"only {max(masses.values()):.2f} of the probability lies on the labels"
 
     def _tokenizer(self) -> bool | None:

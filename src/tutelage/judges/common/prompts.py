@@ -44,7 +44,7 @@ def conversations(
     before: list[Message] = []
     for example in rubric.examples:
         shown = f"{material(rubric, _rollout_of(example))}\n\n"
-        for criterion, level in zip(rubric.criteria, example.marks):
+        for criterion, level in zip(rubric.criteria, example.scores):
             before.append({"role": "user", "content": shown + _question(rubric, criterion, labels)})
             before.append({"role": "assistant", "content": begun + labels_of(criterion, labels)[level]})
             shown = ""
@@ -63,7 +63,7 @@ def whole_conversation(rubric: Rubric, rollout: Rollout, labels: Labels) -> list
     before: list[Message] = []
     for example in rubric.examples:
         before.append({"role": "user", "content": f"{material(rubric, _rollout_of(example))}\n\n{question}"})
-        answer = " ".join(labels_of(one, labels)[level] for one, level in zip(rubric.criteria, example.marks))
+        answer = " ".join(labels_of(one, labels)[level] for one, level in zip(rubric.criteria, example.scores))
         before.append({"role": "assistant", "content": answer})
     return _opened(rubric, labels, before, f"{material(rubric, rollout)}\n\n{question}")
 

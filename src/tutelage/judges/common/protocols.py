@@ -61,7 +61,7 @@ class Asker:
         return replace(verdict, protocol=self.protocol)
 
     def _by_labels(self, rollout: Rollout) -> Verdict:
-        prefill, parts = self.protocol != "plain_logprobs", {}
+        prefill, by_criterion = self.protocol != "plain_logprobs", {}
         for criterion, messages in zip(
             self.rubric.criteria, conversations(self.rubric, rollout, self.labels, prefill=prefill)
         ):
@@ -78,8 +78,8 @@ class Asker:
             missing = (len(names) - len(found)) * bound
             if self.protocol == "token_ids" and len(read[""]) > len(self.ids) + 1:
                 missing = 1.0  # a list that was not asked for: the next one may lack a label
-            parts[criterion.name] = criterion_score(criterion, self.labels, found, missing)
-        return verdict_of(parts, self.least_mass)
+            by_criterion[criterion.name] = criterion_score(criterion, self.labels, found, missing)
+        return verdict_of(by_criterion, self.least_mass)
 
     def _next(self, messages: list[Message], said: str) -> dict[str, float]:
         """Probabilities of the token behind the answer's beginning and `said`."""

@@ -14,14 +14,14 @@ Labels = Literal["numbers", "letters"]
 
 
 class Criterion(Section):
-    """One question, and what each mark means."""
+    """One question, and the meaning of each score."""
 
     name: str = Field(pattern=r"^[a-z_]+$")
-    """In lower case; the mark's name in logs and reports."""
+    """In lower case; logs and reports show it."""
     question: str
     """What the judge is to look at."""
     levels: tuple[str, ...] = Field(min_length=2, max_length=26)
-    """What each mark means, the lowest first: mark 0, mark 1, ..."""
+    """The meaning of each score, the lowest first: 0, 1, ..."""
     weight: float = Field(default=1.0, ge=0)
     """Its share in the score; 0 asks and shows it only."""
 
@@ -33,8 +33,8 @@ class Example(Section):
     """The opening that the text continues."""
     text: str
     """The text."""
-    marks: tuple[int, ...] = Field(min_length=1)
-    """Its level under each criterion, in their order, counted from 0."""
+    scores: tuple[int, ...] = Field(alias="marks", min_length=1)
+    """Its score under each criterion, in the order of the criteria. In the file the key is `marks`."""
 
 
 class Rubric(Section):
@@ -49,7 +49,7 @@ class Rubric(Section):
     question: str = "Criterion: {name}. {question}\nAnswer with {labels} and nothing else."
     """A template: what is asked for one criterion, at the end."""
     questions: str = "Criteria, in this order: {names}.\nAnswer with {count}, a space between two, and nothing else."
-    """A template: what is asked of a judge that writes all of its marks at once."""
+    """A template: what is asked of a judge that writes all of its scores at once."""
     answer: str = "Score:"
     """What the judge's reply begins with; the label follows."""
     criteria: tuple[Criterion, ...] = Field(min_length=1)
@@ -65,11 +65,13 @@ class Rubric(Section):
         if not sum(one.weight for one in self.criteria):
             raise ValueError("every criterion has weight 0")
         for example in self.examples:
-            if len(example.marks) != len(self.criteria):
-                raise ValueError(f"an example has {len(example.marks)} marks for {len(self.criteria)} criteria")
-            for level, criterion in zip(example.marks, self.criteria):
+            if len(example.scores) != len(self.criteria):
+                raise ValueError(
+                    f"an example has {len(example.scores)} scores (`marks`) for {len(self.criteria)} criteria"
+                )
+            for level, criterion in zip(example.scores, self.criteria):
                 if not 0 <= level < len(criterion.levels):
-                    raise ValueError(f"an example's mark {level} is not a level of {criterion.name}")
+                    raise ValueError(f"an example's score {level} (`marks`) is not a level of {criterion.name}")
         if "{text}" not in self.material or "{code}" not in self.material:
             raise ValueError("material has no {text}, or no {code} around it that the student cannot know")
         return self

@@ -34,9 +34,10 @@ def criterion_score(
     )
 
 
-def verdict_of(parts: Mapping[str, CriterionScore], least_mass: float) -> Verdict:
+def verdict_of(by_criterion: Mapping[str, CriterionScore], least_mass: float) -> Verdict:
     """The weighted mean; unscorable where less than `least_mass` of the probability lies on the labels."""
-    for name, part in parts.items():
-        if part.mass is not None and part.mass < least_mass:
-            return unscorable(f"only {part.mass:.2f} of the probability lies on the labels of {name}", parts=parts)
-    return weighted(parts)
+    for name, scored in by_criterion.items():
+        if scored.mass is not None and scored.mass < least_mass:
+            reason = f"only {scored.mass:.2f} of the probability lies on the labels of {name}"
+            return unscorable(reason, by_criterion=by_criterion)
+    return weighted(by_criterion)

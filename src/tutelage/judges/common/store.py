@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from tutelage.errors import UserError
 from tutelage.files import disk_errors
 from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Resumes, Rollout, Tutor, Verdict
-from tutelage.judges.common.validity import fault
+from tutelage.judges.common.validity import invalid_reason
 
 RECENT = 200  # verdicts over which unscorable ones are counted ...
 TOO_MANY = 0.1  # ... and the share of them that ends a run
@@ -75,8 +75,8 @@ class Store:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
-            marks = ",".join("?" * len(some))
-            rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({marks})", some)
+            slots = ",".join("?" * len(some))
+            rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", some)
             found.update((key, json.loads(record)) for key, record in rows)
         return found
 
@@ -144,7 +144,7 @@ class _Stored(Generic[A]):
 
         def keep(place: int, answer: A) -> None:
             if place not in kept:
-                self.store.write(self.fingerprint, keys[place], asdict(answer))
+                self.store.write(self.fingerprint, keys[place], _record(answer))
                 kept.add(place)
 
         for place, answer in enumerate(ask(list(missing.values()), keep)):
@@ -178,11 +178,11 @@ class StoredJudge(_Stored[Verdict]):
         return verdicts
 
     def _ask_valid(self, rollouts: list[Rollout], keep: OnAnswer) -> list[Verdict]:
-        faults = [fault(rollout) for rollout in rollouts]
-        asked = [place for place, reason in enumerate(faults) if not reason]
-        verdicts = [Verdict(status="invalid", score=0.0, reason=reason) for reason in faults]
+        reasons = [invalid_reason(rollout) for rollout in rollouts]
+        asked = [place for place, reason in enumerate(reasons) if not reason]
+        verdicts = [Verdict(status="invalid", score=0.0, reason=reason) for reason in reasons]
         for place, verdict in enumerate(verdicts):
-            if faults[place]:
+            if reasons[place]:
                 keep(place, verdict)
         if asked:
             self.tally["asked"] += len(asked)
@@ -222,7 +222,15 @@ class StoredTutor(_Stored[Correction]):
         return self.annotator.correct(rollouts, keep)
 
 
-def verdict_from(record: dict[str, Any]) -> Verdict:
-    """A verdict as it was stored."""
-    parts = {name: CriterionScore(**part) for name, part in record["parts"].items()}
-    return Verdict(**{**record, "parts": parts})
+def _record(answer: Verdict | Correction) -> dict[str, Any]:
+    """An answer as the file holds it, with the scores by criterion under `parts`."""
+    record = asdict(answer)
+    if isinstance(answer, Verdict):
+        record["parts"] = record.pop("by_criterion")
+    return record
+
+
+def verdict_from(record: Mapping[str, Any]) -> Verdict:
+    """A verdict from its record."""
+    rest = {name: value for name, value in record.items() if name != "parts"}
+    return Verdict(**rest, by_criterion={name: CriterionScore(**score) for name, score in record["parts"].items()})

@@ -1,25 +1,25 @@
-"""What is no text at all: known by rule, worth 0, and no judge is asked about it."""
+"""Rules for invalid texts: such a text has score 0, and no judge is asked about it."""
 
 from itertools import groupby
 
 from tutelage.judges.common.base import Rollout
 
-WORDS = 5  # fewer are no story and no continuation
-LETTERS = 0.5  # of the marks on the page, spaces apart
-VARIETY = 0.2  # different words by all words
-RUN = 10  # times the same word in a row
-COPIED = 0.9  # of the words, in a piece that stands in the prompt
+WORDS = 5  # least number of words
+LETTERS = 0.5  # least share of letters among the characters, spaces not counted
+VARIETY = 0.2  # least share of distinct words
+RUN = 10  # one word this often in a row is too often
+COPIED = 0.9  # greatest share of words in one span copied from the prompt
 
 
-def fault(rollout: Rollout) -> str:
-    """Why a rollout is invalid; empty where it is not."""
+def invalid_reason(rollout: Rollout) -> str:
+    """Why a rollout is invalid; empty if it is valid."""
     words = rollout.text.split()
-    marks = "".join(words)
+    characters = "".join(words)
     if not words:
         return "empty"
     if len(words) < WORDS:
         return f"fewer than {WORDS} words"
-    if sum(mark.isalpha() for mark in marks) < LETTERS * len(marks):
+    if sum(character.isalpha() for character in characters) < LETTERS * len(characters):
         return "mostly no letters"
     if longest_copy(words, rollout.prompt.split()) >= COPIED * len(words):
         return "copied from the prompt"
@@ -29,12 +29,12 @@ def fault(rollout: Rollout) -> str:
 
 
 def longest_run(words: list[str]) -> int:
-    """How often one word follows itself, at most."""
+    """The longest run of one word."""
     return max((sum(1 for _ in same) for _, same in groupby(words)), default=0)
 
 
 def longest_copy(words: list[str], source: list[str]) -> int:
-    """Words of the longest piece that stands in both.
+    """Words of the longest span that stands in both.
 
     >>> longest_copy("then the big dog ran".split(), "Once the big dog slept".split())
     3

@@ -36,14 +36,14 @@ def verdict_from_text(rubric: Rubric, labels: Labels, said: str) -> Verdict:
     found = read(text, rubric.criteria)
     if isinstance(found, str):
         return unscorable(found, said=said[:LONGEST])
-    parts = {}
+    by_criterion = {}
     for criterion, level in zip(rubric.criteria, found):
         names = labels_of(criterion, labels)
         label = names[int(level)] if level == int(level) else f"{level:g}"
-        parts[criterion.name] = CriterionScore(
+        by_criterion[criterion.name] = CriterionScore(
             score=level / (len(names) - 1), weight=criterion.weight, probabilities={label: 1.0}
         )
-    return weighted(parts)
+    return weighted(by_criterion)
 
 
 def _numbers(text: str, criteria: Sequence[Criterion]) -> list[float] | str:

@@ -1,4 +1,4 @@
-"""Toy interaction: every objective of it with a whole batch of unequal lengths, ready for a loop."""
+"""For every objective of interaction: a toy policy and a batch of preference pairs, rollouts or texts."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def text(length: int, seed: int) -> list[int]:
     return torch.randint(0, 61, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
-    """A student that has moved a little from the one that wrote, an objective, and eight rows of unequal lengths."""
-    student, wrote, reference = (toy_student(seed=seed, dtype=dtype) for seed in (0, 1, 2))
+def toy_interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
+    """A policy close to the one that sampled the rollouts, an objective, and eight rows of unequal lengths."""
+    student, sampler, reference = (toy_student(seed=seed, dtype=dtype) for seed in (0, 1, 2))
     prompts = [text(2 + n // 2 % 3, n // 2) for n in range(ROWS)]
     replies = [text(1 + 5 * n % 7, 50 + n) for n in range(ROWS)]
     if name == "texts":
@@ -40,8 +40,8 @@ def interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
     objective = PPO() if name == "ppo" else RLOO()
     if objective.traits.value_head:
         student.add_value_head(0.1)
-        wrote.add_value_head(0.2)
+        sampler.add_value_head(0.2)
     batch = rollout_batch(list(zip(prompts, replies)), prompts=[n // 2 for n in range(ROWS)])
-    marks = torch.tensor([0.1, 0.9, float("nan"), 0.4, 0.7, 0.2, 1.0, 0.3])
-    then, before = (log_probs_of(model, batch, micro=3) for model in (wrote, reference))
-    return student, objective, objective.prepared(batch, marks, then, before, kl_weight=0.05)
+    scores = torch.tensor([0.1, 0.9, float("nan"), 0.4, 0.7, 0.2, 1.0, 0.3])
+    old, of_reference = (log_probs_of(model, batch, micro=3) for model in (sampler, reference))
+    return student, objective, objective.prepared(batch, scores, old, of_reference, kl_weight=0.05)
