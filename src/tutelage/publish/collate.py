@@ -18,8 +18,8 @@ Lists = dict[str, dict[str, list[dict[str, Any]]]]  # list -> {"predictions": [.
 FIELDS = ("id", "pred", "prob", "prev_pred")  # of a prediction, those that the challenge keeps
 
 
-class Answer(File):
-    """A prediction of a task of choices."""
+class ChoicePrediction(File):
+    """Of an item with candidates: which one the model chose."""
 
     id: Any
     uid: str
@@ -27,26 +27,33 @@ class Answer(File):
     label: Any = None
 
 
-class Surprisal(File):
-    """A prediction of `aoa`."""
-
-    step: str
-
-
-class Word(File):
-    """A prediction of `reading`."""
-
-    id: Any
-
-
-class Classified(File):
-    """A prediction of `glue`."""
+class ClassPrediction(File):
+    """Of a text of GLUE."""
 
     id: Any
     uid: str
 
 
-KINDS: Mapping[str, type[File]] = {"aoa": Surprisal, "reading": Word, "glue": Classified}
+class SurprisalPrediction(File):
+    """Of a word in its context, at one milestone."""
+
+    step: str
+
+
+class ValuePrediction(File):
+    """Of a task that is scored by a correlation or a regression: the model's value for an item."""
+
+    id: Any
+
+
+def prediction_type(row: OfficialTask, profile: str) -> type[File]:
+    """What a line of a task's predictions must hold, by what the submission makes of them."""
+    submitted = row.submitted(profile).values()
+    if "surprisals" in submitted:
+        return SurprisalPrediction
+    if "parts" in submitted:
+        return ClassPrediction
+    return ValuePrediction if row.fast_figures else ChoicePrediction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +99,7 @@ class Collator:
     # --- the final model ---------------------------------------------------------------------------------------------
 
     def _full(self, key: str, row: OfficialTask, what: Submitted) -> Any:
-        kept = self._kept(self.run.folder / "evaluations", row.name, self.profile)
+        kept = self._kept(self.run.folder / "evaluations", row, self.profile)
         if kept is None:
             self.gaps.append(f"{key}: no result of {row.name} under {self.profile}")
             return {} if what == "parts" else None
@@ -157,7 +164,7 @@ class Collator:
         if revision not in self.run.milestones:
             return self._gap(f"{revision}: the run has no such milestone")
         home = self.run.milestones[revision] / "evaluations"
-        kept = self._kept(home, row.name, f"{self.profile}-fast")
+        kept = self._kept(home, row, f"{self.profile}-fast")
         if kept is None:
             return self._gap(f"{revision}: no result of {row.name} on the fast set of {self.profile}")
         lists = listed(row.name, kept.predictions)
@@ -177,17 +184,17 @@ class Collator:
         if text not in self.gaps:
             self.gaps.append(text)
 
-    def _kept(self, home: Path, task: str, name: str) -> Kept | None:
+    def _kept(self, home: Path, row: OfficialTask, data: str) -> Kept | None:
         """A result with its predictions; None where one of them is absent or damaged, which is a gap of its own."""
-        reader, place = Reader(), home / f"{task}-{name}.json"
+        reader, place = Reader(), home / f"{row.name}-{data}.json"
         result = reader.json(place, ResultFile)
-        rows = [row for row in result.get("rows", []) if checked(row, ResultRow)[0] is not None]
-        if len(rows) < len(result.get("rows", [])):
+        figures = result.get("rows", [])
+        if any(checked(figure, ResultRow)[0] is None for figure in figures):
             reader.problem(place, "a row is damaged")
-        predictions = reader.rows(predictions_beside(place), lambda row: KINDS.get(task, Answer))
+        predictions = reader.rows(predictions_beside(place), lambda line: prediction_type(row, self.profile))
         if reader.problems:
             where = "" if home.parent == self.run.folder else f"{home.parent.name}, "
-            self._gap(f"{where}{task}: damaged and left out: {'; '.join(reader.problems)}")
+            self._gap(f"{where}{row.name}: damaged and left out: {'; '.join(reader.problems)}")
             return None
         return Kept(result=result, predictions=predictions) if result and predictions else None
 
