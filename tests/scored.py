@@ -9,7 +9,7 @@ import torch
 from tokenizers import pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from tutelage.data.tokenizer import fingerprint, save_tokenizer, train_bpe
+from tutelage.data.tokenizer import fingerprint, save_tokenizer, train_bpe, save_tokenizer
 
 PAGE = " ".join(
     f"The {who} saw a {what} near the old house, and naïve {who}s – three of them – ran away at {n} o'clock."
@@ -88,6 +88,7 @@ def prepared(folder: Path, text: str = PAGE) -> Path:
     names = {"name": "bpe", "fingerprint": fingerprint(tokenizer()), "vocab": len(tokenizer()), "eos": 0}
     manifest = {"format": 1, "fingerprint": f"of {len(text)}", "tokenizer": names, "splits": {"valid": facts}}
     (folder / "manifest.json").write_text(json.dumps(manifest | {"dtype": "uint16"}))
+    save_tokenizer(tokenizer(), folder / "tokenizer")
     return folder
 
 

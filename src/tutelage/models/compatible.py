@@ -21,13 +21,13 @@ def require_compatible(
     setting: that makes windows shorter
     """
     ours = ours or load_tokenizer(corpus)
-    theirs = with_end(load_tokenizer_of(name))
-    if text := difference(theirs, ours):
-        raise UserError(
-            f"{name} has another tokenizer than {corpus} was prepared with: {text}",
-            "One tokenizer for the model and its corpus",
-            f"Prepare the corpus again with `--tokenizer {name}`, or name another model",
-        )
+    require_same_tokenizer(
+        with_end(load_tokenizer_of(name)),
+        ours,
+        model=name,
+        corpus=corpus,
+        do=f"Prepare the corpus again with `--tokenizer {name}`, or name another model",
+    )
     config: Any = load_config(name).get_text_config()
     if (rows := int(config.vocab_size)) < len(ours):
         lacking = ", ".join(repr(token) for token, i in sorted(_vocabulary(ours).items()) if i >= rows)
@@ -38,6 +38,16 @@ def require_compatible(
             f"In Python: model.resize_token_embeddings({len(ours)}), then save model and tokenizer in a new folder",
         )
     require_positions(name, config, window, setting)
+
+
+def require_same_tokenizer(theirs: Tokenizer, ours: Tokenizer, *, model: str, corpus: str | Path, do: str) -> None:
+    """Raise UserError where the tokenizer of `model`, theirs, is not the one of `corpus`, ours."""
+    if text := difference(theirs, ours):
+        raise UserError(
+            f"{model} has another tokenizer than {corpus} was prepared with: {text}",
+            "One tokenizer for the model and its corpus",
+            do,
+        )
 
 
 def require_positions(name: str, config: Any, window: int | None, setting: str) -> None:

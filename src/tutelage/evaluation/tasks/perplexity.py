@@ -13,12 +13,13 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 from tutelage.data.corpus import sources_of
 from tutelage.data.documents import Source
 from tutelage.data.stream import TokenStream
-from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
+from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
 from tutelage.evaluation.base import Outcome, Row, Tools, ratio
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.tokens import Tokens, bytes_by_id, tokens_of
 from tutelage.files import fingerprint
+from tutelage.models.compatible import require_same_tokenizer
 
 WINDOW = 128  # the published figures'
 
@@ -133,14 +134,13 @@ class OfStream(Perplexity):
 
     def tokens(self, tokenizer: Tokenizer) -> Tokens:
         """The stream, memory-mapped."""
-        theirs, own = self.stream.manifest["tokenizer"], tokenizer_fingerprint(tokenizer)
-        if theirs["fingerprint"] != own:
-            raise UserError(
-                f"{self.source} was made with the tokenizer {theirs['name']} ({theirs['fingerprint']}, "
-                f"{theirs['vocab']:,} ids), and the model has another one ({own}, {len(tokenizer):,} ids)",
-                "One tokenizer, as an id means another word in the other",
-                "Compare models with different tokenizers on text: --text PATH",
-            )
+        require_same_tokenizer(
+            tokenizer,
+            load_tokenizer(self.source),
+            model="The model",
+            corpus=self.source,
+            do="Compare models with different tokenizers on text: --text PATH",
+        )
         return Tokens(ids=self.stream.ids, words=self.stream.starts, table=bytes_by_id(tokenizer))
 
 
