@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from _world import World
 from torch import Tensor
 
+from tutelage.models.devices import choose
 from tutelage.models.head import IGNORED, FrozenHead
 from tutelage.runs import build as assemble
 from tutelage.teachers.common.base import Targets
-from tutelage.training import parallel
 from tutelage.training.loop import HALF
 
 LOSS, COSINE = 1e-3, 0.999
@@ -91,7 +91,7 @@ def agrees(error: Mapping[str, float]) -> bool:
 
 def answers(teacher: Any, world: World) -> Targets:
     """What a teacher says about the first step, in the step's precision."""
-    device, half = parallel.choose(world.device), HALF.get(world.precision)
+    device, half = choose(world.device), HALF.get(world.precision)
     batch = assemble.open_corpus(world.recipe()).batch_at(0).to(device)
     with torch.no_grad(), torch.autocast(device.type, half, enabled=half is not None):
         return teacher.targets(batch)

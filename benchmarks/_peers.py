@@ -22,8 +22,8 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
+from tutelage.models.devices import choose
 from tutelage.runs import build as assemble
-from tutelage.training import parallel
 from tutelage.training.loop import HALF
 
 logging.set_verbosity_error()  # a Trainer that is called once a turn would tell the same every time
@@ -34,7 +34,7 @@ def student(world: World) -> tuple[PreTrainedModel, assemble.Corpus]:
     """The same random weights as ours, in a plain model without padding."""
     recipe = world.recipe({"student": {"pad_vocabulary": 1}})
     corpus = assemble.open_corpus(recipe)
-    model = assemble.build_student(recipe, corpus).model.to(parallel.choose(world.device))
+    model = assemble.build_student(recipe, corpus).model.to(choose(world.device))
     # GPT2LMHeadModel is not in transformers' table of losses, and its Trainer then divides by the 128 tokens of a
     # window in place of the 127 that have a loss. Said outright, it divides as we do.
     model.loss_type = "ForCausalLM"
@@ -187,7 +187,7 @@ class Plain:
     def __init__(self, world: World) -> None:
         self.model, self.corpus = student(world)
         self.model.train()
-        self.device, self.half, self.at = parallel.choose(world.device), HALF.get(world.precision), 0
+        self.device, self.half, self.at = choose(world.device), HALF.get(world.precision), 0
         decayed = [p for p in self.model.parameters() if p.dim() >= 2]
         others = [p for p in self.model.parameters() if p.dim() < 2]
         groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]

@@ -15,12 +15,12 @@ import torch
 
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.tokenizer import END, fingerprint, load_tokenizer, save_tokenizer
+from tutelage.models.devices import choose
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.runs import build as assemble
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
-from tutelage.training import parallel
 from tutelage.training.loop import HALF
 
 STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
@@ -84,7 +84,7 @@ class World:
     def live(self) -> Live:
         """The teacher, to be shared by all that run one, in the precision of the step."""
         dtype = HALF.get(self.precision, torch.float32)
-        return Live(str(self.taught_by()), vocab=self.vocabulary, device=parallel.choose(self.device), dtype=dtype)
+        return Live(str(self.taught_by()), vocab=self.vocabulary, device=choose(self.device), dtype=dtype)
 
 
 def _write_corpus(folder: Path, vocabulary: int, tokens: int) -> None:
@@ -114,7 +114,7 @@ class Ours:
     """Our loop, put together as `tutelage train` does it. teacher: one to share in place of the recipe's own."""
 
     def __init__(self, recipe: Training, teacher: Any = None) -> None:
-        corpus, device = assemble.open_corpus(recipe), parallel.choose(recipe.train.device)
+        corpus, device = assemble.open_corpus(recipe), choose(recipe.train.device)
         self.student: Student = assemble.build_student(recipe, corpus).to(device)
         self.model, self.corpus = self.student.model, corpus
         if teacher is None:

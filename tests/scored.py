@@ -9,7 +9,7 @@ import torch
 from tokenizers import pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from tutelage.data.tokenizer import fingerprint, save_tokenizer, train_bpe, save_tokenizer
+from tutelage.data.tokenizer import fingerprint, save_tokenizer, train_bpe
 
 PAGE = " ".join(
     f"The {who} saw a {what} near the old house, and naïve {who}s – three of them – ran away at {n} o'clock."

@@ -170,7 +170,11 @@ def test_a_stream_of_another_tokenizer_is_refused(tmp_path):
     model = gpt2(len(other))
     with pytest.raises(UserError) as error:
         task(Request(data=data)).run(model, Tools(tokenizer=other, scorer=Scorer(model, other)))
-    assert "another tokenizer than" in str(error.value) and "310 tokens and 300" in str(error.value) and "--text PATH" in str(error.value)
+    assert (
+        "another tokenizer than" in str(error.value)
+        and "310 tokens and 300" in str(error.value)
+        and "--text PATH" in str(error.value)
+    )
 
 
 @pytest.mark.skipif(not os.environ.get("TUTELAGE_DATA"), reason="needs TUTELAGE_DATA")

@@ -20,7 +20,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings to change, as in optimizer.lr=1e-3 data=data/mine")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+Device = Annotated[str, typer.Option(help="auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1 or mps")]
 
 
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same result")]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tutelage.doctor.compiling import compilation
 from tutelage.doctor.finding import Finding
-from tutelage.doctor.machine import accelerators, best_device, disk, memory, processor
+from tutelage.doctor.machine import accelerators, disk, memory, processor
 from tutelage.doctor.numerics import half_precision
 from tutelage.doctor.surroundings import EXTRAS, hub, installed
+from tutelage.models.devices import best_device
 
 
 def findings() -> Iterator[Finding]:

@@ -24,13 +24,6 @@ def versions() -> str:
     return f"{found}  Python {platform.python_version()}  {platform.system()} {platform.machine()}"
 
 
-def best_device() -> torch.device:
-    """Where `device = "auto"` or a careful user would train."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def processor() -> Finding:
     """Cores that this process may use, and threads that torch takes."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -83,4 +76,4 @@ def accelerators() -> Iterator[Finding]:
         )
         yield Finding(what="CUDA", state="missing", found=why, do=do)
     if torch.backends.mps.is_available():
-        yield Finding(what="MPS", state="ok", found="an Apple GPU; `train.device=mps` uses it")
+        yield Finding(what="MPS", state="ok", found="an Apple GPU; `train.device=auto` uses it where there is no CUDA")

@@ -133,13 +133,12 @@ class Local:
         """In evaluation mode, on its device."""
         import torch
 
+        from tutelage.models.devices import choose
         from tutelage.models.student import load_model
 
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.settings.dtype]
-        device = self.settings.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return load_model(self.settings.model, dtype=dtype).to(device)  # pyright: ignore[reportArgumentType]
+        device: Any = choose(self.settings.device)
+        return load_model(self.settings.model, dtype=dtype).to(device)
 
     @cached_property
     def prefill(self) -> Any:

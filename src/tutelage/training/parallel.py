@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.models.devices import AUTO, best_device, choose
 from tutelage.objectives.common.base import own_module
 
 T = TypeVar("T")
@@ -69,36 +70,24 @@ def start(device: str) -> torch.device:
 
 
 def _own(device: str) -> str:
-    """The name of this process's device: under torchrun each has the GPU of its local rank. Found out before any GPU is
-    touched, or every process would keep a context on the first one.
+    """The device of this process by name: under torchrun each process has the GPU of its local rank.
+
+    The name is decided before any GPU is touched, or every process would keep a context on the first one. Several
+    processes exchange gradients by NCCL or gloo, and neither knows MPS: for them `auto` is CUDA, else the CPU.
     """
     if "WORLD_SIZE" not in os.environ:
         return device
-    if device.startswith("cuda:") and int(os.environ["WORLD_SIZE"]) > 1:
+    together = int(os.environ["WORLD_SIZE"]) > 1
+    if together and device.startswith(("cuda:", "mps")):
         raise UserError(
             f"train.device is {device}, and {os.environ['WORLD_SIZE']} processes train together",
-            "A GPU for each process",
+            "A GPU for each process, or the CPU",
             "Set train.device=cuda; CUDA_VISIBLE_DEVICES chooses the GPUs",
         )
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+    kind = best_device().type if device == AUTO else device
+    if kind == "cuda":
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    return device
-
-
-def choose(device: str) -> torch.device:
-    """The device of that name, tried; `auto` is CUDA where there is some, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"The device {device!r} does not work here ({str(error).splitlines()[0]})",
-            "auto, cpu, cuda, cuda:1 or mps",
-            "`tutelage doctor` says which devices this machine has",
-        ) from error
-    return chosen
+    return "cpu" if kind == "mps" and together else kind
 
 
 def stop() -> None:
