@@ -12,8 +12,9 @@ from tutelage.models.student import Student, new_student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.settings.train import Optimizer
 from tutelage.training.loop import Loop
-from tutelage.training.optim import build_optimizers, lr_factor
+from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
+from tutelage.training.schedule import lr_factor
 
 
 def tiny(corpus: object, run: object) -> list[str]:

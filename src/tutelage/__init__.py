@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from tutelage.teachers.cache import Cache
     from tutelage.teachers.live import Live
     from tutelage.training.loop import Loop, Step
-    from tutelage.training.optim import build_optimizers, lr_factor
+    from tutelage.training.optim import build_optimizers
     from tutelage.training.scaling import MicroBatch
+    from tutelage.training.schedule import lr_factor
     from tutelage.verbs.evaluate import evaluate
     from tutelage.verbs.export import export
     from tutelage.verbs.interact import interact
@@ -62,8 +63,9 @@ _HOMES = {
     "teachers.cache": ("Cache",),
     "teachers.live": ("Live",),
     "training.loop": ("Loop", "Step"),
-    "training.optim": ("build_optimizers", "lr_factor"),
+    "training.optim": ("build_optimizers",),
     "training.scaling": ("MicroBatch",),
+    "training.schedule": ("lr_factor",),
     "verbs.evaluate": ("evaluate",),
     "verbs.export": ("export",),
     "verbs.interact": ("interact",),

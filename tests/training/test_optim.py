@@ -1,32 +1,10 @@
-"""Schedules by hand, and which parameters each optimizer moves how."""
+"""Which parameters each optimizer moves how."""
 
-import math
-
-import pytest
 import torch
 from toys import toy_loop, toy_student
 
 from tutelage.settings.train import Optimizer
-from tutelage.training.optim import build_optimizers, lr_factor
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        # Two steps of warm-up, then four: done = 1/4, 2/4, 3/4, 4/4.
-        ("constant", [0.5, 1, 1, 1, 1, 1]),
-        ("linear", [0.5, 1, 0.75, 0.5, 0.25, 0]),
-        ("cosine", [0.5, 1, (1 + math.cos(math.pi / 4)) / 2, 0.5, (1 + math.cos(3 * math.pi / 4)) / 2, 0]),
-        ("trapezoid", [0.5, 1, 1, 1, 0.5, 0]),
-    ],
-)
-def test_a_schedule_rises_in_a_line_and_ends_at_its_last_step(schedule, expected):
-    settings = Optimizer(schedule=schedule, warmup=2, decay=0.5)
-    assert [lr_factor(settings, step, 6) for step in range(6)] == pytest.approx(expected)
-
-
-def test_the_last_step_keeps_the_share_of_the_learning_rate_that_the_recipe_asks_for():
-    assert lr_factor(Optimizer(final_lr=0.1), 99, 100) == pytest.approx(0.1)
+from tutelage.training.optim import build_optimizers
 
 
 def test_vectors_have_no_weight_decay():

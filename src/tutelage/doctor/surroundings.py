@@ -15,6 +15,7 @@ EXTRAS = {
     "evaluation": (("statsmodels", "scipy"), "the tasks reading and aoa"),
     "hub": (("datasets",), "data sets from the Hub"),
     "judge": (("httpx",), "a judge or a tutor behind a server"),
+    "optimizers": (("pytorch_optimizer",), "the optimizers lamb, lion, normuon and soap"),
     "zstd": (("zstandard",), "texts packed as .zst"),
     "tensorboard": (("tensorboard",), "log.tensorboard=true"),
     "wandb": (("wandb",), "log.wandb=PROJECT"),

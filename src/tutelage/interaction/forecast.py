@@ -12,7 +12,7 @@ from tutelage.interaction.prompts import Pool
 from tutelage.models.student import Student
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.settings.interact import Interaction
-from tutelage.training.optim import lr_factor
+from tutelage.training.schedule import lr_factor
 
 BYTES_A_TOKEN = 80  # of a lesson: ids, targets, log-probabilities, advantages, returns, values
 

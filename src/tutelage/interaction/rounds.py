@@ -243,13 +243,15 @@ class InteractionWork:
         """
         common = {"round": number, "step": self.loop.step, "words": self.life.ledger.shown}
         if self._due(number, self.settings.watch.held_out) != ends:
-            row = self.monitor.held_out(self.student, number, self.made_by)
+            with self.loop.optimizers.averaged():
+                row = self.monitor.held_out(self.student, number, self.made_by)
             self.life.log({"kind": "held_out", **common, **row})
             self.life.say(self._described(number, row))
             if alarm := parallel.from_first(self.monitor.alarmed):
                 self._alarm(number, alarm)
         if self._due(number, self.settings.watch.probe) != ends:
-            row = self.monitor.probe(self.student, self.loop)
+            with self.loop.optimizers.averaged():
+                row = self.monitor.probe(self.student, self.loop)
             self.life.log({"kind": "probe", **common, **row})
 
     def _due(self, number: int, every: int) -> bool:

@@ -5,6 +5,7 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 
 from tutelage.recipe.checked import Named, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
+from tutelage.recipe.functions import load_function, require_function
 from tutelage.recipe.modules import KINDS, did_you_mean, load_class, load_module, module_path, modules, settings_of
 from tutelage.recipe.overrides import given, read
 from tutelage.recipe.section import Section
@@ -21,6 +22,7 @@ __all__ = [
     "find_recipe",
     "given",
     "load_class",
+    "load_function",
     "load_module",
     "module_path",
     "modules",
@@ -28,6 +30,7 @@ __all__ = [
     "read",
     "read_toml",
     "recipes",
+    "require_function",
     "settings_of",
     "to_toml",
     "validated",

@@ -41,7 +41,7 @@ def module_path(room: str, name: str) -> str:
     known = modules(room)
     if name in known:
         return f"tutelage.{room}.{name}"
-    if "." in name and _spec(name):
+    if "." in name and find_module(name):
         return name
     raise UserError(
         f"There is no {KINDS[room]} {name!r}{did_you_mean(name, known)}",
@@ -50,7 +50,7 @@ def module_path(room: str, name: str) -> str:
     )
 
 
-def _spec(name: str) -> ModuleSpec | None:
+def find_module(name: str) -> ModuleSpec | None:
     """The file that Python would import as `name`, or None. importlib's own look-up would import the packages on the
     way, and with them their authors' code.
     """
@@ -100,6 +100,6 @@ def load_class(room: str, name: str) -> type[Any]:
 
 def settings_of(room: str, name: str) -> type[Section]:
     """The settings of a plug-in, read from its source; the module is not imported."""
-    spec = _spec(module_path(room, name))
+    spec = find_module(module_path(room, name))
     assert spec and spec.origin, name
     return section_in(Path(spec.origin))

@@ -28,8 +28,9 @@ from tutelage.teachers.common.base import Teacher
 from tutelage.training import memory, parallel
 from tutelage.training.graph import InPlace
 from tutelage.training.loop import HALF, Loop
-from tutelage.training.optim import build_optimizers, lr_factor
+from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
+from tutelage.training.schedule import lr_factor
 
 # Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
 TOKENS_WORTH_A_GRAPH = 16_384

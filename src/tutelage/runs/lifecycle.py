@@ -235,11 +235,12 @@ class Lifecycle:
         self.sinks.row(row)
 
     def save_model(self, folder: Path) -> None:
-        """The student as a folder that the Auto classes load."""
+        """The student, its averaged weights where there are some, as a folder that the Auto classes load."""
         student: Any = self.loop.student
         assert isinstance(student, Student)
         if parallel.rank() == 0:
-            student.save(folder, self.work.corpus.tokenizer)
+            with self.loop.optimizers.averaged():
+                student.save(folder, self.work.corpus.tokenizer)
 
     def checkpoint(self) -> None:
         """Everything that a later command needs in order to go on from here."""

@@ -122,7 +122,8 @@ class TrainingWork:
 
     def _validate(self, step: Step) -> bool:
         """Measure, log, and keep the model if it is the best so far."""
-        loss = validation_loss(self.loop, self.corpus)
+        with self.loop.optimizers.averaged():
+            loss = validation_loss(self.loop, self.corpus)
         row = {
             "step": step.index,
             "kind": "valid",

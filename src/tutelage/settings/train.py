@@ -1,12 +1,21 @@
 """Every setting of a training recipe, with its meaning. `tutelage show RECIPE` prints this page filled in."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tutelage.challenge.budget import ALONE
-from tutelage.recipe import Named, Section
+from tutelage.recipe import Named, Section, require_function
 from tutelage.settings.fields import Place, Places, Seed
+
+SCHEDULES = ("cosine", "linear", "constant", "trapezoid")
+
+
+def _known_schedule(name: str) -> str:
+    """ValueError where a name is neither one of SCHEDULES nor a function of a module that Python can import."""
+    if name not in SCHEDULES:
+        require_function(name, SCHEDULES)
+    return name
 
 
 class Data(Section):
@@ -82,6 +91,17 @@ class Objective(Named):
     """cross_entropy, distillation, or the dotted path of your own module."""
 
 
+class OptimizerGroup(Section):
+    """Parameters that are trained with a learning rate or a weight decay of their own."""
+
+    match: str = Field(min_length=1)
+    """A pattern of parameter names, with * and ?: `*.wte.weight`, `*norm*`; an objective's begin with `objective.`."""
+    lr_scale: float = Field(default=1.0, ge=0)
+    """Factor on the learning rate; 0 freezes."""
+    weight_decay: float | None = Field(default=None, ge=0)
+    """Weight decay; none: as without the group."""
+
+
 class Optimizer(Named):
     """The optimizer and the schedule of its learning rate."""
 
@@ -89,14 +109,21 @@ class Optimizer(Named):
     room: ClassVar[str] = "optimizers"
 
     name: str = "adamw"
-    """adamw; adafactor (fixed lr, no relative steps); muon (Muon for the matrices of the body, AdamW for the rest); or
-    the dotted path of a module of your own."""
+    """adamw; adafactor (fixed lr, no relative steps); muon, normuon (Muon for the matrices of the body, AdamW for the
+    rest); lamb, lion, soap; or the dotted path of a module of your own. lamb, lion, normuon and soap need the extra
+    `optimizers`."""
     lr: float = Field(default=2.5e-4, gt=0)
     """Highest learning rate."""
     muon_lr: float = Field(default=0.02, gt=0)
     """Highest learning rate of the matrices that Muon updates."""
-    schedule: Literal["cosine", "linear", "constant", "trapezoid"] = "cosine"
-    """After the warm-up, down to final_lr: cosine; linear; constant, not at all; trapezoid, flat and then linear."""
+    groups: tuple[OptimizerGroup, ...] = ()
+    """Parameters with settings of their own, by patterns of names; the first pattern that matches decides."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average (EMA) of the weights, a step; 0: none. The average is validated, kept as
+    the run's model and its milestones, and so exported and submitted. Early steps decay faster: (1 + n) / (10 + n)."""
+    schedule: Annotated[str, AfterValidator(_known_schedule)] = "cosine"
+    """After the warm-up, down to final_lr: cosine; linear; constant, not at all; trapezoid, flat and then linear. Or
+    the dotted path of a function of (settings, step, steps) that gives the share of the highest learning rate."""
     warmup: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly from 0."""
     final_lr: float = Field(default=0.0, ge=0, le=1)
@@ -106,9 +133,9 @@ class Optimizer(Named):
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay of matrices; biases, norms and other vectors have none."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's decay of the first and second moment."""
+    """Decay of the first and second moment, of all but Adafactor and Muon's matrices. Lion's paper has (0.9, 0.99)."""
     eps: float = Field(default=1e-8, gt=0)
-    """AdamW's epsilon."""
+    """Epsilon of AdamW, LAMB and SOAP."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient; 0: no clipping."""
 

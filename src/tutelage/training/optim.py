@@ -1,7 +1,7 @@
-"""The optimizers of a run driven as one, and the schedule: functions of the recipe and the step."""
+"""The optimizers of a run, driven as one, and the moving average of what they train."""
 
-import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,39 +10,25 @@ from torch import Tensor, nn
 from tutelage.optimizers.common.base import Parameters
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.settings.train import Optimizer as Settings
+from tutelage.training import moments
+from tutelage.training.average import Average
+from tutelage.training.groups import split_groups
 
-
-def lr_factor(settings: Settings, step: int, steps: int) -> float:
-    """Share of the highest learning rate at `step` (counted from 0) of `steps`.
-
-    A line from 1/warmup up to 1, then the schedule, which ends at `final_lr` on the last step.
-    """
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    rest = max(steps - settings.warmup, 1)
-    done = min((step - settings.warmup + 1) / rest, 1.0)
-    match settings.schedule:
-        case "constant":
-            left = 1.0
-        case "linear":
-            left = 1 - done
-        case "cosine":
-            left = (1 + math.cos(math.pi * done)) / 2
-        case "trapezoid":
-            left = min((1 - done) / settings.decay, 1.0) if settings.decay else 1.0
-    return settings.final_lr + (1 - settings.final_lr) * left
+AVERAGE = "average."  # of the names of an average's tensors in a checkpoint
 
 
 class Optimizers:
     """The torch optimizers of a recipe, such as Muon for some parameters and AdamW for the rest, driven as one.
 
     Each group remembers the highest learning rate it may have; `set_lr` gives all of them the same share of it.
+    average: of the weights, updated with each step
     """
 
-    def __init__(self, members: list[torch.optim.Optimizer]) -> None:
-        self.members = members
+    def __init__(self, members: list[torch.optim.Optimizer], average: Average | None = None) -> None:
+        self.members, self.average = members, average
         for group in self._groups():
             group["highest_lr"] = group["lr"]
+        self._initial = moments.names_of_groups(members)
 
     def _groups(self) -> Iterator[dict[str, Any]]:
         for member in self.members:
@@ -64,9 +50,15 @@ class Optimizers:
             member.found_inf = bad  # pyright: ignore[reportAttributeAccessIssue]  # as torch.amp's GradScaler does it
 
     def step(self) -> None:
-        """Update the weights."""
+        """Update the weights, and then their average."""
         for member in self.members:
             member.step()
+        if self.average:
+            self.average.update()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The weights that are validated and kept, while the block runs: their average, where there is one."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def zero_grad(self) -> None:
         """Drop the gradients."""
@@ -74,23 +66,20 @@ class Optimizers:
             member.zero_grad(set_to_none=True)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The moments as (tensors, plain values), both by 'member.parameter.name', for files without pickle."""
-        tensors: dict[str, Tensor] = {}
-        values: dict[str, Any] = {}
-        for m, member in enumerate(self.members):
-            for p, entries in member.state_dict()["state"].items():
-                for name, value in entries.items():
-                    (tensors if isinstance(value, Tensor) else values)[f"{m}.{p}.{name}"] = value
+        """Moments and average as (tensors, plain values), for files without pickle."""
+        tensors, values = moments.flat(self.members, self._initial)
+        if self.average:
+            tensors |= {AVERAGE + name: mean for name, mean in self.average.tensors().items()}
+            values[AVERAGE + "updates"] = self.average.updates
         return tensors, values
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Take up moments that `state` gave."""
-        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.members]
-        for key, value in [*tensors.items(), *values.items()]:
-            m, p, name = key.split(".", 2)
-            states[int(m)].setdefault(int(p), {})[name] = value
-        for member, state in zip(self.members, states, strict=True):
-            member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
+        """Take up what `state` gave."""
+        if self.average:
+            means = {key.removeprefix(AVERAGE): tensor for key, tensor in tensors.items() if key.startswith(AVERAGE)}
+            self.average.load(means, values[AVERAGE + "updates"])
+        own = {key: tensor for key, tensor in tensors.items() if not key.startswith(AVERAGE)}
+        moments.load(self.members, own, {k: value for k, value in values.items() if not k.startswith(AVERAGE)})
 
 
 def build_optimizers(student: nn.Module, settings: Settings, own: nn.Module | None = None) -> Optimizers:
@@ -106,4 +95,16 @@ def build_optimizers(student: nn.Module, settings: Settings, own: nn.Module | No
     no_maps = tables | {id(head)} | {id(p) for p in own_parameters}
     maps = [p for p in parameters if p.dim() == 2 and id(p) not in no_maps]
     optimizer: Any = load_optimizer(settings.name)(settings, **settings.settings())  # type: ignore[call-arg]
-    return Optimizers(optimizer.over(Parameters(all=parameters, maps=maps)))
+    members = optimizer.over(Parameters(all=parameters, maps=maps))
+    split_groups(members, _named(student, own), settings.groups)
+    return Optimizers(members, Average(student, settings.ema) if settings.ema else None)
+
+
+def _named(student: nn.Module, own: nn.Module | None) -> dict[str, nn.Parameter]:
+    """What is trained, by name: as the model's own class names it, and `objective.NAME` for an objective's."""
+    prefix = "model."  # of the Hugging Face model inside a Student
+    named = {name.removeprefix(prefix): p for name, p in student.named_parameters() if p.requires_grad}
+    for name, parameter in own.named_parameters() if own else ():
+        if parameter.requires_grad:
+            named[f"objective.{name}"] = parameter
+    return named
