@@ -14,7 +14,16 @@ import tutelage
 PACKAGE = Path(tutelage.__file__).parent
 GROUND = {"errors", "printable", "checked", "files", "recipe", "plug_ins", "text"}
 PLUG_INS = {"objectives", "teachers", "judges"}
-BELOW_TRAIN = GROUND | {"challenge", "settings", "nursery", "data", "architectures", "models", "optimizers"}
+BELOW_TRAIN = GROUND | {
+    "quantised",
+    "challenge",
+    "settings",
+    "nursery",
+    "data",
+    "architectures",
+    "models",
+    "optimizers",
+}
 BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"training"}
 # Who may import whom, a room's own modules apart. A room's types (`common/base.py`) may be named from any room above
 # the models.
@@ -26,20 +35,21 @@ ALLOWED = {
     "files": {"errors"},
     "recipe": {"errors"},
     "plug_ins": {"errors", "recipe"},
+    "quantised": {"errors", "checked", "files"},
     "challenge": {"errors", "checked"},
     "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},
     "reports": {"errors", "printable", "files", "challenge", "recipe", "text"},
-    "data": GROUND | {"settings", "nursery"},
+    "data": GROUND | {"quantised", "settings", "nursery"},
     "architectures": GROUND | {"settings"},
     "optimizers": GROUND | {"settings"},
-    "models": GROUND | {"settings", "data", "architectures"},
+    "models": GROUND | {"quantised", "settings", "data", "architectures"},
     **{room: BELOW_TRAIN for room in PLUG_INS},
     "training": BELOW_TRAIN,
     "evaluation": BELOW_TRAIN | {"training"},
     "runs": BELOW_RUNS,
     "interaction": BELOW_RUNS | {"runs", "evaluation"},
-    "studies": GROUND | {"challenge", "settings"},
+    "studies": GROUND | {"quantised", "challenge", "settings"},
     "doctor": BELOW_TRAIN,
     "publish": BELOW_RUNS | {"reports", "evaluation", "runs"},
     "verbs": BELOW_RUNS | {"reports", "evaluation", "runs", "interaction", "studies", "doctor", "publish"},

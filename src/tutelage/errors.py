@@ -34,12 +34,12 @@ class Missing(UserError):
     """What a task needs is not there. Raised by `task(request)` or `run`, it is reported; other tasks go on."""
 
 
-def need(module: str, why: str) -> Any:
-    """A module of scipy or statsmodels: libraries of the extra `evaluation`, imported where they are first needed."""
+def need(module: str, why: str, extra: str = "evaluation") -> Any:
+    """A module of an extra's library, imported where it is first needed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         name = module.partition(".")[0]
         raise UserError(
-            f"{why} needs {name}, which is not installed", "", "pip install 'tutelage[evaluation]'"
+            f"{why} needs {name}, which is not installed", "", f"pip install 'tutelage[{extra}]'"
         ) from error

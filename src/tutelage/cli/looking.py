@@ -14,7 +14,7 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Runs, milestones, folders or Hub names; judge=rules judge.language=nursery names a judge of stories"
+            help="Runs, milestones, folders, GGUF files or Hub names; judge=rules judge.language=nursery: a judge"
         ),
     ] = None,
     tasks: Annotated[
@@ -84,7 +84,7 @@ def evaluate(
 
 @app.command()
 def sample(
-    model: Annotated[str, typer.Argument(help="A run, a milestone, a folder or a Hub name")],
+    model: Annotated[str, typer.Argument(help="A run, a milestone, a folder, a GGUF file or a Hub name")],
     prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the text. May be repeated")] = None,
     n: Annotated[int, typer.Option(min=1, help="Texts for each prompt")] = 1,
     max_new: Annotated[int, typer.Option(min=1, help="Most tokens in a text")] = 100,

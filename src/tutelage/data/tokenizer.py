@@ -22,6 +22,7 @@ from tutelage.data.portable import CONFIG, portable
 from tutelage.errors import UserError
 from tutelage.files import exists, shown
 from tutelage.files import fingerprint as digest
+from tutelage.quantised.cached import dequantised, is_gguf
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -36,9 +37,11 @@ SPELLING = "<>/unksx0123456789ABCDEF"
 
 
 def load_tokenizer(name: str | Path) -> "PreTrainedTokenizerFast":
-    """A tokenizer from a prepared corpus, a folder (tokenizer.json, or vocab.json and merges.txt) or the Hub."""
+    """From a prepared corpus, a folder (tokenizer.json, or vocab.json and merges.txt), a GGUF file or the Hub."""
     path = Path(name)
-    if str(name) not in ALIASES and exists(path):
+    if is_gguf(name):
+        tokenizer = _from_folder(dequantised(name))
+    elif str(name) not in ALIASES and exists(path):
         if is_prepared(path):
             return _from_corpus(path)
         tokenizer = _from_folder(path)

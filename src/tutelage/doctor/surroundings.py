@@ -17,6 +17,7 @@ EXTRAS = {
     "judge": (("httpx",), "a judge or a tutor behind a server"),
     "optimizers": (("pytorch_optimizer",), "the optimizers lamb, lion, normuon and soap"),
     "zstd": (("zstandard",), "texts packed as .zst"),
+    "gguf": (("gguf",), "models in GGUF files"),
     "tensorboard": (("tensorboard",), "log.tensorboard=true"),
     "wandb": (("wandb",), "log.wandb=PROJECT"),
 }

@@ -13,6 +13,7 @@ from tutelage.evaluation.predictions import predictions_beside
 from tutelage.evaluation.request import Milestone
 from tutelage.files import read_json, write_atomically
 from tutelage.models.student import locate
+from tutelage.quantised.cached import quantised
 
 
 def run_of(name: str) -> Path | None:
@@ -44,7 +45,7 @@ def home_of(name: str, out: Path | None, *, several: bool) -> Path:
     home = out if out is not None and not several else (out or Path("evaluations")) / safe(name)
     # The report finds a model that is not a run by this file; one with more to say is left as it is.
     if not (home / "model.json").exists():
-        facts = {"name": home.name, "model": name, "about": ""}
+        facts = {"name": home.name, "model": name, "about": quantised(name)}
         write_atomically(home / "model.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return home
 

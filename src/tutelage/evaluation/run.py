@@ -20,6 +20,7 @@ from tutelage.evaluation.results import home_of, keep, keep_missing, kept, miles
 from tutelage.evaluation.scoreboard import Measured, show
 from tutelage.files import fingerprint
 from tutelage.models.student import fingerprint_of
+from tutelage.quantised.cached import quantised
 from tutelage.recipe import load_module, modules
 from tutelage.training.parallel import start
 
@@ -136,7 +137,7 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             fingerprint=_key(short, task.settings, weights),  # a judge is known better once it was asked
             settings=dict(task.settings),
             rows=outcome.rows,
-            warnings=outcome.warnings,
+            warnings=[*_of_weights(job.model), *outcome.warnings],
             missing=outcome.missing,
         )
         yield keep(place, result, outcome), place
@@ -181,6 +182,12 @@ def _tools(tools: Tools, job: Job, short: str, weights: Sequence[str]) -> Tools:
 def _key(task: str, settings: Mapping[str, Any], weights: Sequence[str]) -> str:
     """The cache key of a result: it changes with the task, its settings and data, the weights and the tokenizer."""
     return fingerprint([FORMAT, task, dict(settings), weights])
+
+
+def _of_weights(model: str) -> list[str]:
+    """What must stand beside every figure of a model that is not what its author trained."""
+    about = quantised(model)
+    return [f"The weights are {about}, and were dequantised to float32 for this measurement"] if about else []
 
 
 def _result(task: str, place: Path, source: str, model: str, **values: Any) -> Result:

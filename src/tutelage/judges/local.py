@@ -16,6 +16,7 @@ from tutelage.judges.common.labels import Spelling, spelling_of
 from tutelage.judges.common.prompts import Message, conversations, turns
 from tutelage.judges.common.rubric import Instructions, Rubric, labels_of, load
 from tutelage.judges.common.scores import criterion_score, verdict_of
+from tutelage.quantised.cached import called
 from tutelage.recipe import Section
 
 
@@ -23,7 +24,7 @@ class Settings(Section):
     """The model, and what it is asked."""
 
     model: str
-    """A chat model: a folder or a Hub name."""
+    """A chat model: a folder, a GGUF file or a Hub name."""
     rubric: str = ""
     """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
     labels: Literal["numbers", "letters"] = "numbers"
@@ -81,7 +82,7 @@ class Local:
     def about(self) -> str:
         """Model and rubric."""
         does = "scores by" if isinstance(self.rubric, Rubric) else "corrects by"
-        return f"{self.settings.model} in this process {does} {self.settings.rubric or 'story'}"
+        return f"{called(self.settings.model)} in this process {does} {self.settings.rubric or 'story'}"
 
     def identity(self) -> Mapping[str, Any]:
         """The weights."""

@@ -17,6 +17,7 @@ from tutelage.files import fingerprint
 from tutelage.judges.common.base import Correction, OnAnswer, Rollout, ignore_answer
 from tutelage.models.sampling import sample
 from tutelage.models.student import fingerprint_of, load_model, load_tokenizer_of
+from tutelage.quantised.cached import called
 from tutelage.recipe import Section
 
 AT_ONCE = 64
@@ -26,7 +27,7 @@ class Settings(Section):
     """Who writes, and how."""
 
     model: str = ""
-    """A run, a folder or a Hub name."""
+    """A run, a folder, a GGUF file or a Hub name."""
     max_new: int = Field(default=40, ge=1)
     """Longest text, in the tutor's tokens."""
     temperature: float = Field(default=1.0, ge=0)
@@ -60,7 +61,7 @@ class Plain:
     @property
     def about(self) -> str:
         """Shown wherever its texts are."""
-        return f"continuations by {self.settings.model}, which does not see what the student wrote"
+        return f"continuations by {called(self.settings.model)}, which does not see what the student wrote"
 
     def identity(self) -> Mapping[str, Any]:
         """The weights."""

@@ -21,6 +21,7 @@ from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
+from tutelage.quantised.cached import dequantised, is_gguf
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
 
@@ -210,8 +211,10 @@ def load_tokenizer_of(name: str) -> Tokenizer:
 
 
 def locate(name: str) -> str:
-    """Where a model's files are: the model of a run, a folder as it is, or a Hub name unchanged."""
+    """Where a model's files are: the model of a run, a folder as it is, a GGUF file's cache, or a Hub name."""
     folder = Path(name)
+    if is_gguf(name):
+        return str(dequantised(name))
     if folder.is_dir():
         if (folder / "run.json").exists():
             return _model_of_run(folder)
@@ -219,7 +222,7 @@ def locate(name: str) -> str:
             return str(folder)
         raise UserError(f"{name} is a folder without a model", "A run, or a folder with config.json and weights", "")
     if name.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise UserError(f"There is no model at {name}", "A run, a folder or a Hub name", "")
+        raise UserError(f"There is no model at {name}", "A run, a folder, a GGUF file or a Hub name", "")
     return name
 
 
@@ -262,6 +265,6 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
             reason = f"there is no such run or folder here; as a Hub name, {where}"
         raise UserError(
             f"{name} could not be loaded: {reason}",
-            "A run, a folder with a model, or the name of a Hub model",
+            "A run, a folder with a model, a GGUF file, or the name of a Hub model",
             "" if local else "Check the name and the network",
         ) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from tutelage.challenge.budget import ALONE, Provenance, violations
 from tutelage.files import read_json
+from tutelage.quantised.cached import called
 from tutelage.settings.train import Training
 
 
@@ -14,7 +15,7 @@ def provenance_of(name: str) -> Provenance:
     folder = Path(name)
     file = next((p / "run.json" for p in (folder, folder.parent) if (p / "run.json").exists()), None)
     if file is None:
-        return Provenance(external=(name,))
+        return Provenance(external=(called(name),))
     facts = read_json(file)
     before, ledger = facts.get("provenance", {}), facts.get("ledger", {})
     return Provenance(

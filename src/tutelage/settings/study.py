@@ -79,7 +79,7 @@ class Beside(Section):
     """A model to evaluate beside the runs."""
 
     name: str
-    """A run of the study (`@name`), a folder or a Hub name."""
+    """A run of the study (`@name`), a folder, a GGUF file or a Hub name."""
     about: str = ""
     """What this model is, in a sentence."""
 

@@ -54,7 +54,7 @@ class Student(Section):
     """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; or the
     dotted path of a module of your own with an architecture."""
     weights: Place | None = None
-    """Weights to start from: a run, a folder or a Hub name. `student=PATH` sets it."""
+    """Weights to start from: a run, a folder, a GGUF file or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}
     """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -78,7 +78,7 @@ class Teacher(Named):
     name: str = "live"
     """`live` runs the teacher in every step, `cache` reads its stored targets; or the dotted path of your module."""
     models: Places = ()
-    """Runs, folders or Hub names. Of several teachers the mean is taken. `teacher=PATH,PATH` sets it."""
+    """Runs, folders, GGUF files or Hub names. Of several teachers the mean is taken. `teacher=PATH,PATH` sets it."""
 
 
 class Objective(Named):

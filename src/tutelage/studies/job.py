@@ -8,6 +8,7 @@ from typing import Any
 
 from tutelage.errors import Interrupted
 from tutelage.files import fingerprint, read_json, write_atomically
+from tutelage.quantised.cached import quantised
 from tutelage.recipe import verb_of
 from tutelage.studies.jobs import Job
 
@@ -82,6 +83,7 @@ def _describe(job: Job) -> None:
     """Beside its results, what a model that is not a run is."""
     if job.arguments["beside"]:
         facts = {key: job.arguments[key] for key in ("name", "model", "about")}
+        facts["about"] = ", ".join(part for part in (facts["about"], quantised(facts["model"])) if part)
         trained = _run_of(job)
         facts |= {"parameters": trained["parameters"]} if trained.get("parameters") else {}
         path = job.folder / "model.json"

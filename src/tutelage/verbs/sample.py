@@ -9,7 +9,7 @@ from tutelage.runs.samples import Options, Sampling, write_samples
 def sample(model: str, *, prompts: Sequence[str], **options: Unpack[Options]) -> list[dict[str, Any]]:
     """Complete each prompt, print the texts, and keep those of a run in its samples.jsonl.
 
-    model:   a run, a milestone, a folder or a Hub name
+    model:   a run, a milestone, a folder, a GGUF file or a Hub name
     options: see `tutelage.runs.samples.Sampling`
     The same seed writes the same text. Rows hold `prompt`, `text` (the completion alone), `seed`, `sample` and how it
     was sampled; texts that were kept before for the same prompt, seed and settings are replaced, others stay.

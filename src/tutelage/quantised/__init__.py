@@ -1,0 +1,1 @@
+"""Models in GGUF files, as llama.cpp keeps them: dequantised once into a cached folder that transformers reads."""

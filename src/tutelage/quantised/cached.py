@@ -1,0 +1,105 @@
+"""Where the dequantised form of a GGUF file lies, and what is said of it. Imports nothing heavy until it is needed."""
+
+import json
+import os
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tutelage.checked import as_type
+from tutelage.errors import UserError
+from tutelage.files import disk_errors, exists, fingerprint, folder_atomically, hash_file, read_json, require_space
+
+FORMAT = 1  # raise it when a change of the conversion makes folders of before wrong
+FACTS = "gguf.json"
+SUFFIX = ".gguf"
+HOME = "TUTELAGE_CACHE"  # the environment variable that names another cache folder
+FLOAT32 = 8  # times the file: float32 is at most 8 times as large as 4-bit blocks
+
+
+def is_gguf(name: str | Path) -> bool:
+    """Whether a name means a GGUF file: by its end, so that a mistyped path is not looked for on the Hub."""
+    return str(name).lower().endswith(SUFFIX) and not Path(name).is_dir()
+
+
+def dequantised(file: str | Path) -> Path:
+    """A folder with the model and the tokenizer of a GGUF file, made at first use.
+
+    It is keyed by the file's content, appears whole or not at all, and is made again where a part of it is missing.
+    A second process waits for the first.
+    """
+    path = Path(file)
+    if not exists(path) or not path.is_file():
+        raise UserError(f"There is no file {path}", "A GGUF file")
+    state = path.stat()
+    return _folder(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _folder(path: Path, size: int, changed: int) -> Path:
+    """The folder of a file of this size that was changed at this time, so that a file is hashed once a process."""
+    with disk_errors(path):
+        digest = hash_file(path)
+    folder = home() / f"{path.stem[:60]}-{fingerprint([FORMAT, digest])}"
+    if _whole(folder):
+        return folder
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _whole(folder):
+                _make(path, digest, size, folder)
+    return folder
+
+
+def home() -> Path:
+    """The folder of all that is dequantised: below $TUTELAGE_CACHE, else below the user's cache folder."""
+    named, users = os.environ.get(HOME), os.environ.get("XDG_CACHE_HOME")
+    return Path(named or Path(users or "~/.cache", "tutelage")).expanduser() / "gguf"
+
+
+def _whole(folder: Path) -> bool:
+    """Whether every file of the folder is there in its size."""
+    facts = _facts(folder)
+    sizes = facts.get("sizes", {})
+    return bool(sizes) and all(
+        (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
+    )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    file = folder / FACTS
+    return as_type(dict[str, Any], read_json(file), str(file), f"Delete {folder}") if file.is_file() else {}
+
+
+def _make(path: Path, digest: str, size: int, folder: Path) -> None:
+    from tutelage.quantised.convert import convert
+
+    for cut in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a process that was killed; the lock says so
+        shutil.rmtree(cut, ignore_errors=True)
+    require_space(folder, FLOAT32 * size, f"The dequantised form of {path.name}")
+    with folder_atomically(folder) as fresh:
+        held = convert(path, fresh)
+        sizes = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
+        facts = {"file": path.name, "sha256": digest, "types": held, "sizes": sizes}
+        (fresh / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def quantised(name: str | Path) -> str:
+    """`quantised (Q4_1)` where a name means a GGUF file whose weights are in blocks; empty for every other model.
+
+    The type is the one that most weights have.
+    """
+    if not is_gguf(name):
+        return ""
+    types: dict[str, int] = _facts(dequantised(name)).get("types", {})
+    most = max(types, key=types.__getitem__)
+    return "" if most in ("F32", "F16", "BF16", "F64") else f"quantised ({most})"
+
+
+def called(name: str) -> str:
+    """A model's name as it stands beside its figures, with what was done to its weights."""
+    about = quantised(name)
+    return f"{Path(name).name}, {about}" if about else name
