@@ -18,7 +18,9 @@ Like = Literal["vllm", "llama", "hosted", "text", "systemone"]
 class Server:
     """What it is like, and what it has been asked.
 
-    trouble: called with the number of the request and its body; (status, content) in the reply's place, or None
+    trouble: called with the number of the request and its body; (status, content), or (status, content, headers), in
+             the reply's place, or None. Content may be an iterator of bytes, sent piece by piece; the connection is
+             then cut where they end
     """
 
     def __init__(self, like: Like) -> None:
@@ -26,7 +28,7 @@ class Server:
         self.asked: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.headers: list[str] = []
-        self.trouble: Callable[[int, dict[str, Any]], tuple[int, bytes] | None] = lambda number, body: None
+        self.trouble: Callable[[int, dict[str, Any]], tuple[Any, ...] | None] = lambda number, body: None
         self.said: Callable[[dict[str, Any]], str | None] = lambda body: "2 1 3"
         self.finish = "stop"
         self.logs = dict(LOGS)
@@ -102,9 +104,14 @@ def judge_server(like: Like) -> Iterator[Server]:
                 time.sleep(made.latency)
                 counts = self.path.endswith(("completions", "systemone"))
                 wrong = made.trouble(number, body) if counts else None
-                status, content = wrong or made.reply(self.path, body)
-                data = content if isinstance(content, bytes) else json.dumps(content).encode()
+                status, content, *more = wrong or made.reply(self.path, body)
                 self.send_response(status)
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
+                if isinstance(content, Iterator):
+                    self._send_in_pieces(content)
+                    return
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -114,6 +121,14 @@ def judge_server(like: Like) -> Iterator[Server]:
                 if self.path.endswith(("completions", "systemone")):
                     with made.lock:
                         made.under_way -= 1
+
+        def _send_in_pieces(self, pieces: Iterator[bytes]) -> None:
+            self.send_header("Content-Length", str(2**40))
+            self.end_headers()
+            for piece in pieces:
+                self.wfile.write(piece)
+                self.wfile.flush()
+            self.close_connection = True
 
         do_GET = do_POST = _answer
 

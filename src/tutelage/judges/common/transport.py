@@ -58,6 +58,12 @@ class Transport:
                 "An http:// or https:// address (socks needs the package socksio)",
                 "Mend or unset the variable, or set NO_PROXY=localhost,127.0.0.1 for a server on this machine",
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used ({type(error).__name__})",
+                "A file or folder of certificates in PEM format",
+                "Mend or unset the variable",
+            ) from error
 
     def exchange(self, method: str, address: str, body: Any) -> Reply:
         """The reply to a request, or Broken.
