@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from tutelage.errors import UserError
 
@@ -15,6 +14,8 @@ PREFIXES = ("TUTELAGE_", "JUDGE_")
 ALLOWED = (
     "TUTELAGE_ALLOW_KEYS"  # names that `--allow-key` added; an environment variable, so that child processes see it
 )
+LONG = 12  # characters of a key; what is shorter may be a word, and is hidden as it is written alone
+JOINED = r"[\w.~+/=%-]*"  # the rest of a key that was cut
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
@@ -56,17 +57,16 @@ def key_in(variable: str) -> str:
 
 
 class Redaction:
-    """Hides a key in every form in which a server or a library may repeat it."""
+    """Hides a key in every form in which a server or a library may repeat it, and half of one that was cut."""
 
     def __init__(self, key: str) -> None:
-        forms = {key, quote(key, safe=""), quote(key), quote_plus(key), repr(key)[1:-1], json.dumps(key)[1:-1]}
-        forms |= {
-            html.escape(key),
-            base64.b64encode(key.encode()).decode(),
-            base64.b64encode(f":{key}".encode()).decode(),
-        }
-        longest_first = sorted(map(re.escape, forms - {""}), key=len, reverse=True)
-        self._pattern = re.compile("|".join(longest_first), re.IGNORECASE) if key else None
+        forms, half = [_spelled(key)], max(LONG, -(-len(key) // 2))
+        if len(key) >= LONG:
+            forms += [*_base64(key), key.encode().hex()]
+        if len(key) > half:
+            forms += [_spelled(key[:half]) + JOINED, _spelled(key[-half:])]
+        # Servers without keys are often given one such as EMPTY, which is a word of many texts in small letters.
+        self._pattern = re.compile("|".join(forms), re.IGNORECASE if len(key) >= LONG else 0) if key else None
 
     def __call__(self, text: str) -> str:
         """The text without the key, and without halves of characters that no file can hold."""
@@ -82,3 +82,25 @@ class Redaction:
         if isinstance(value, dict):
             return {self(name): self.everywhere(item) for name, item in value.items()}
         return value
+
+
+def _spelled(key: str) -> str:
+    """A pattern of the key with each character as itself or escaped: in an address, JSON, HTML, a Python object."""
+
+    def ways(mark: str) -> str:
+        code = ord(mark)
+        named = {html.escape(mark), json.dumps(mark)[1:-1], repr(mark)[1:-1], f"\\{mark}"} - {mark}
+        escapes = [rf"%{code:02x}", rf"\\u{code:04x}", rf"\\x{code:02x}", rf"&#0*{code};", rf"&#x0*{code:x};"]
+        return f"(?:{'|'.join([re.escape(mark), *escapes, *sorted(map(re.escape, named))])})"
+
+    return "".join(map(ways, key))
+
+
+def _base64(key: str) -> list[str]:
+    """Patterns of the key in base64, alone or behind other bytes: what stands before it moves its bits."""
+    found = []
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + key.encode()).decode()
+        core = whole[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
+        found.append("".join({"+": "[+-]", "/": "[/_]"}.get(mark, mark) for mark in core))
+    return found
