@@ -180,3 +180,49 @@ def test_several_processes_may_share_a_store(tmp_path: Path) -> None:
     rows = sqlite3.connect(tmp_path / "s")
     assert rows.execute("SELECT count(*) FROM answers").fetchone() == (2,)
     rows.close()
+
+
+def damaged(content: bytes, kind: str) -> bytes:
+    """A file as a cut copy or a bad disk leaves it."""
+    at = len(content) // 2
+    return {
+        "cut in its header": content[:50],
+        "cut in the middle": content[:at],
+        "cut near its end": content[:-100],
+        "zeros in the middle": content[:at] + bytes(2000) + content[at + 2000 :],
+        "noise at its head": b"\xff" * 40 + content[40:],
+        "noise in its pages": content[:4096] + b"\xa5" * (len(content) - 4096),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["cut in its header", "cut in the middle", "cut near its end", "zeros in the middle", "noise at its head",
+     "noise in its pages"],
+)  # fmt: skip
+def test_a_damaged_store_is_one_message_or_gives_the_answers_that_were_stored(kind: str, tmp_path: Path) -> None:
+    stories = [story(n) for n in range(60)]
+    first = StoredJudge(Counting(), store=tmp_path / "s")
+    said = first.grade(stories)
+    first.store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    first.store.connection.close()
+    (tmp_path / "s").write_bytes(damaged((tmp_path / "s").read_bytes(), kind))
+    try:
+        again = StoredJudge(Counting(), store=tmp_path / "s").grade(stories)
+    except UserError as error:
+        assert str(tmp_path / "s") in str(error)
+    else:
+        assert again == said
+
+
+def test_a_line_that_is_cut_while_an_answer_is_written_leaves_the_answers_before_it(tmp_path: Path) -> None:
+    """The log of what is not yet in the file may end in the middle of an answer."""
+    first = StoredJudge(Counting(), store=tmp_path / "s")
+    said = first.grade([story(n) for n in range(20)])
+    log = (tmp_path / "s-wal").read_bytes()
+    copy = tmp_path / "copy"
+    copy.write_bytes((tmp_path / "s").read_bytes())
+    (tmp_path / "copy-wal").write_bytes(log[: len(log) * 2 // 3])
+    judge = Counting()
+    assert StoredJudge(judge, store=copy).grade([story(n) for n in range(20)]) == said
+    assert 0 < len(judge.asked) < 20

@@ -11,13 +11,14 @@ import json
 import sqlite3
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tutelage.errors import UserError
-from tutelage.files import disk_errors
+from tutelage.files import as_user_error, disk_errors
 from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Resumes, Rollout, Tutor, Verdict
 from tutelage.judges.common.validity import invalid_reason
 
@@ -40,26 +41,39 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk_errors(path):
             # Autocommit: every statement below is a transaction of its own, on the disk when it returns.
-            self.connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            # Used by one thread alone; the garbage collector may close it in any.
+            self.connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             weakref.finalize(self, self.connection.close)
-            try:
+            with self._readable():
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = FULL")
                 self.connection.executescript(TABLES)
-            except sqlite3.DatabaseError as error:
-                raise UserError(
-                    f"{path} cannot be used as a store of answers ({error})", "A file that tutelage wrote, or none", ""
-                ) from error
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """A damaged or foreign file is a message. A full disk has one of its own (files.as_user_error)."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if as_user_error(error):
+                raise
+            raise UserError(
+                f"{self.path} cannot be used as a store of answers ({error})",
+                "A whole file that tutelage wrote, or none",
+                "Bring a copy back, or move the file away: what it holds is then asked again",
+            ) from error
 
     def known(self, reader: str) -> Mapping[str, Any] | None:
         """The identity under which a reader has answered so far; None where it has not."""
-        row = self.connection.execute("SELECT identity FROM readers WHERE fingerprint = ?", (reader,)).fetchone()
-        return json.loads(row[0]) if row else None
+        with self._readable():
+            row = self.connection.execute("SELECT identity FROM readers WHERE fingerprint = ?", (reader,)).fetchone()
+            return json.loads(row[0]) if row else None
 
     def introduce(self, reader: str, about: str, identity: Mapping[str, Any]) -> None:
         """Note who is going to answer, or refuse somebody else under the same fingerprint."""
         found = json.dumps(identity, sort_keys=True)
-        self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (reader, about, found))
+        with self._readable():
+            self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (reader, about, found))
         known = self.known(reader) or {}
         if json.loads(found) != known:
             differ = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
@@ -76,13 +90,14 @@ class Store:
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
             slots = ",".join("?" * len(some))
-            rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", some)
-            found.update((key, json.loads(record)) for key, record in rows)
+            with self._readable():
+                rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", some)
+                found.update((key, json.loads(record)) for key, record in rows)
         return found
 
     def write(self, reader: str, key: str, record: dict[str, Any]) -> None:
         """One answer, on the disk when this returns."""
-        with disk_errors(self.path):
+        with disk_errors(self.path), self._readable():
             self.connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, reader, json.dumps(record)))
 
 
