@@ -8,6 +8,7 @@ from tutelage.judges.common.prompts import Message
 
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
 OPTIONAL = ("temperature", "top_p", "seed")  # that some hosted servers refuse
+MODERATED = 403  # the status that other servers give such a request
 A = TypeVar("A")
 
 
@@ -33,7 +34,7 @@ class Chat:
             body |= {name: value for name, value in fields.items() if name not in self.left_out}
             body |= CONTINUE if messages[-1]["role"] == "assistant" else {}
             try:
-                return self.ask("/chat/completions", body, read)
+                return self.ask("/chat/completions", body, lambda reply: read(_unmoderated(reply)))
             except Refused as refused:
                 if not self._adapted(refused):
                     raise
@@ -65,6 +66,13 @@ class Chat:
         self.limit = str(facts.get("limit", "max_tokens"))
         self.left_out = {name for name in str(facts.get("left_out", "")).split(", ") if name}
         self.room = int(str(facts.get("thinks", "0")).split()[0])
+
+
+def _unmoderated(reply: Any) -> Any:
+    """The reply; or Refused where a filter has stopped it: what is there of it is no answer."""
+    if any(choice.get("finish_reason") == "content_filter" for choice in reply["choices"]):
+        raise Refused(MODERATED, "a content filter stopped the reply")
+    return reply
 
 
 def written(reply: Any) -> tuple[str, bool]:
