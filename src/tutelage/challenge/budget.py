@@ -4,7 +4,7 @@ Rules: BabyLM 2025 (Findings, section 2) and 2026 (guidelines). A word is a whit
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from tutelage.checked import restore
@@ -133,6 +133,13 @@ def challenge_milestones(track: str) -> list[int]:
     """
     words = [*range(1, 10), *range(10, 100, 10), 100]
     return [n * M for n in (words if track == "strict-small" else [*words, *range(200, 1001, 100)])]
+
+
+def wanted_milestones(wanted: str | Sequence[int], track: str) -> list[int]:
+    """The milestones that `save.milestones` asks for: "none", those of the "challenge", or numbers of words."""
+    if isinstance(wanted, str):
+        return challenge_milestones(track) if wanted == "challenge" else []
+    return list(wanted)
 
 
 def milestone_name(words: int) -> str:

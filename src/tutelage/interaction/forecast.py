@@ -49,10 +49,7 @@ class Forecast:
 
     def milestones(self) -> list[int]:
         """Words at which a model is kept, whether the run gets there or not."""
-        wanted = self.settings.save.milestones
-        if wanted == "challenge":
-            return budget.challenge_milestones(self.settings.track)
-        return [] if wanted == "none" else list(wanted)
+        return budget.wanted_milestones(self.settings.save.milestones, self.settings.track)
 
     def _most_words(self) -> tuple[int, int, int]:
         """Shown, written by the student, written by the tutor: the most that a round can come to.

@@ -28,10 +28,7 @@ class Forecast:
 
     def milestones(self) -> list[int]:
         """Words at which a model is kept, whether the run gets there or not."""
-        wanted = self.settings.save.milestones
-        if wanted == "challenge":
-            return budget.challenge_milestones(self.settings.track)
-        return [] if wanted == "none" else list(wanted)
+        return budget.wanted_milestones(self.settings.save.milestones, self.settings.track)
 
     def _milestones_reached(self) -> int:
         return len(budget.crossed(self.milestones(), 0, self.words(), ends=True))
