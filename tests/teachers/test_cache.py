@@ -117,7 +117,7 @@ def test_what_a_run_writes_through_is_byte_for_byte_what_prepare_writes(
     missing = stored.stored[0].store.missing().tolist()
     if missing:  # targets of the very last tokens, which no window of a student reads
         assert missing == [stored.index.units - 1]
-        stored.stored[0].ensure(np.array(missing))
+        stored.stored[0].make_missing(np.array(missing))
         here = targets_of(used)
     assert here == there
     assert stored.models == []

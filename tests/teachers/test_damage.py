@@ -26,7 +26,9 @@ def stored(corpus: Path, teacher_run: Path, tmp_path: Path) -> tuple[Path, Path]
 def use_all(corpus: Path, teacher: Path) -> None:
     """Read every row, as a run does that goes through the corpus."""
     [targets] = cache(corpus, teacher).stored
-    targets.ensure(np.arange(targets.index.units))
+    units = np.arange(targets.index.units)
+    targets.make_missing(units)
+    targets.store.check(units)
 
 
 def flipped(file: Path, place: float) -> None:

@@ -63,12 +63,3 @@ def leave_one_out(
     sums = torch.zeros_like(rewards_R).index_add(0, group_R, rewards_R)[group_R]
     others = torch.zeros_like(rewards_R).index_add(0, group_R, marked)[group_R] - marked
     return torch.where(marked_R & (others > 0), rewards_R - (sums - rewards_R) / others.clamp(min=1), 0.0)
-
-
-def explained_variance(values_RT: Float[Tensor, "R T"], returns_RT: Float[Tensor, "R T"], mask_RT: Masked) -> float:
-    """1 - var(returns - values) / var(returns): 1 for a value head that knows, 0 or less for one that does not."""
-    values, returns = values_RT[mask_RT].double(), returns_RT[mask_RT].double()
-    if len(returns) < 2:
-        return 0.0
-    spread = returns.var()
-    return float(1 - (returns - values).var() / spread) if spread > 0 else 0.0

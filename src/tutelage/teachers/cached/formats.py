@@ -5,26 +5,16 @@ Every row is a whole number of 4-byte words, so that a device gathers words and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from tutelage.models.precision import double, float64_device, running_sum
 
 Heads = Sequence[tuple[Tensor, Tensor]]  # (hidden [N, H], weight [V, H]) of each teacher
 LOGITS = 1 << 24  # numbers that may be held at once while drawing
-
-
-class Format(Protocol):
-    """bytes: of a row."""
-
-    @property
-    def bytes(self) -> int: ...
-
-    def pack(self, heads: Heads, first_row: int) -> UInt8[Tensor, "N bytes"]: ...
 
 
 def _words(n: int) -> int:

@@ -171,12 +171,8 @@ class StoredTargets:
         with torch.autocast(self._device.type, enabled=False):  # the student's must not round these numbers
             return self.form.pack(self._loaded().states(unit), first).cpu().numpy()
 
-    def ensure(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Compute and store those of the units that are missing, and check the others against their records."""
-        self._make_missing(units)
-        self.store.check(units)
-
-    def _make_missing(self, units: Int64[np.ndarray, " U"]) -> None:
+    def make_missing(self, units: Int64[np.ndarray, " U"]) -> None:
+        """Compute and store those of the units that are missing."""
         if self._form is None:
             self.begin()
         missing = self.store.missing(units).tolist()
@@ -193,7 +189,7 @@ class StoredTargets:
     def rows(self, positions: Int64[np.ndarray, " B"], length: int) -> UInt8[Tensor, "N bytes"]:
         """The rows of student windows, on the device."""
         first = self.index.first_rows(positions)
-        self._make_missing(self.index.units_of(first, length))
+        self.make_missing(self.index.units_of(first, length))
         return self._residency.rows(first, length)
 
     def expect(self, positions: Int64[np.ndarray, " B"], length: int) -> None:
