@@ -13,11 +13,14 @@ from tutelage.models.student import Student
 from tutelage.objectives.common.log_probs import log_probs_of
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.dpo import DPO
+from tutelage.objectives.orpo import ORPO
 from tutelage.objectives.ppo import PPO
 from tutelage.objectives.rloo import RLOO
+from tutelage.objectives.simper import SimPER
 from tutelage.objectives.simpo import SimPO
 
-OBJECTIVES = ("simpo", "dpo", "ppo", "rloo", "texts")
+PAIRWISE = {"simpo": SimPO, "dpo": DPO, "orpo": ORPO, "simper": SimPER}
+OBJECTIVES = (*PAIRWISE, "ppo", "rloo", "texts")
 ROWS = 8
 
 
@@ -32,11 +35,10 @@ def toy_interaction(name: str, dtype: Any) -> tuple[Student, Any, Batch]:
     replies = [text(1 + 5 * n % 7, 50 + n) for n in range(ROWS)]
     if name == "texts":
         return student, CrossEntropy(), text_batch(list(zip(prompts, replies)))
-    if name in ("simpo", "dpo"):
+    if name in PAIRWISE:
         batch = pair_batch(prompts, replies, [text(1 + 3 * n % 5, 90 + n) for n in range(ROWS)])
-        if name == "simpo":
-            return student, SimPO(), batch
-        return student, DPO(), DPO().with_reference(batch, reference, micro=3)
+        pairwise = PAIRWISE[name]()
+        return student, pairwise, pairwise.with_reference(batch, reference, micro=3) if name == "dpo" else batch
     objective = PPO() if name == "ppo" else RLOO()
     if objective.traits.value_head:
         student.add_value_head(0.1)

@@ -1,4 +1,4 @@
-"""SimPO and DPO: numbers worked by hand, autograd over whole logits, masks by length, nothing to learn."""
+"""SimPO, DPO, ORPO and SimPER: by hand, autograd over whole logits, masks by length, nothing to learn."""
 
 import math
 from dataclasses import replace
@@ -12,6 +12,8 @@ from toys import toy_student
 from tutelage.data.pairs import PairBatch, pair_batch
 from tutelage.objectives.common.preference import Pairs
 from tutelage.objectives.dpo import DPO
+from tutelage.objectives.orpo import ORPO, _log_odds
+from tutelage.objectives.simper import SimPER
 from tutelage.objectives.simpo import SimPO
 
 CHOSEN, REJECTED = [-1, -2, -0.5, -1.5], [-2, -3, -1]
@@ -56,6 +58,30 @@ def test_dpo_is_the_number_worked_by_hand():
     assert per_unit(loss, batch.counts)["dpo"] == pytest.approx(0.6587596, abs=1e-7)
 
 
+def test_orpo_is_the_number_worked_by_hand():
+    """Mean log-probabilities -1.25 and -2: log odds -0.913 and -1.855, as in log(e^-1.25 / (1 - e^-1.25))."""
+    batch, student = one_pair()
+    found = per_unit(ORPO(odds_weight=0.1)(student, batch), batch.counts)
+    odds = [math.log(p / (1 - p)) for p in (math.exp(-1.25), math.exp(-2))]
+    assert found["orpo"] == pytest.approx(math.log1p(math.exp(odds[1] - odds[0])), abs=1e-9)
+    assert found["orpo"] == pytest.approx(0.329147339, abs=1e-9)
+    assert found["lm"] == pytest.approx((1.2 + 0.8 + 1 + 2 + 0.5 + 1.5) / 6, abs=1e-9)
+
+
+def test_simper_is_the_number_worked_by_hand():
+    batch, student = one_pair()
+    found = per_unit(SimPER()(student, batch), batch.counts)
+    assert found["simper"] == pytest.approx(math.exp(-2) - math.exp(-1.25), abs=1e-9)
+    assert (found["won"], found["margin"]) == pytest.approx((1, math.exp(-1.25) - math.exp(-2)))
+
+
+def test_orpo_of_a_reply_that_is_certain_is_finite_with_its_gradient():
+    means = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    odds = _log_odds(means)
+    odds.sum().backward()
+    assert odds.isfinite().all() and means.grad.isfinite().all()
+
+
 def log_probs(student, prompt: list[int], reply: list[int]) -> torch.Tensor:
     """Of each token of one reply, from whole logits, without padding."""
     ids = torch.tensor([prompt + reply])
@@ -77,6 +103,27 @@ def test_simpo_and_its_gradient_are_those_of_autograd_over_each_sequence_alone()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("objective", [ORPO(odds_weight=0.3), SimPER()], ids=["orpo", "simper"])
+def test_orpo_and_simper_and_their_gradients_are_those_of_autograd_over_each_sequence_alone(objective):
+    ours, theirs = toy_student(dtype=torch.float64), toy_student(dtype=torch.float64)
+    batch = pairs()
+    loss = total(objective(ours, batch), batch.counts)
+    loss.backward()
+    better = torch.stack([log_probs(theirs, p, y).mean() for p, y in zip(PROMPTS, BETTER)]).exp()
+    worse = torch.stack([log_probs(theirs, p, y).mean() for p, y in zip(PROMPTS, WORSE)]).exp()
+    if isinstance(objective, SimPER):
+        expected = (worse - better).mean()
+    else:
+        lm = [-log_probs(theirs, p[:1], p[1:] + w).sum() for p, w in zip(PROMPTS, BETTER)]
+        ratio = better / (1 - better) / (worse / (1 - worse))
+        tokens = sum(len(p) + len(w) - 1 for p, w in zip(PROMPTS, BETTER))
+        expected = torch.stack(lm).sum() / tokens - 0.3 * F.logsigmoid(ratio.log()).mean()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-9, atol=1e-13)
 
 
 def test_dpo_and_its_gradient_are_those_of_autograd_over_each_sequence_alone():

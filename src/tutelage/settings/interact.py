@@ -106,7 +106,7 @@ class Objective(Named):
     room: ClassVar[str] = "objectives"
 
     name: str = "rloo"
-    """simpo and dpo learn from pairs, ppo and rloo from rewards; or the dotted path of your own module."""
+    """simpo, dpo, orpo and simper learn from pairs, ppo and rloo from rewards; or the dotted path of a module."""
 
 
 class Pairs(Section):
