@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow, app, numbers
+from tutelage.settings.limits import AT_ONCE, EVER, SIDE_BY_SIDE
 
 
 @app.command()
@@ -21,7 +22,9 @@ def prepare(
     tokenizer: Annotated[
         str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram: trained on the corpus")
     ] = "gpt2",
-    vocabulary: Annotated[int | None, typer.Option(help="Size of a tokenizer that is trained")] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=1, max=AT_ONCE, help="Size of a tokenizer that is trained")
+    ] = None,
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
         float | None,
@@ -38,7 +41,7 @@ def prepare(
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
     max_words: Annotated[
-        int | None, typer.Option(help="Train on so many words, drawn from all sources in proportion")
+        int | None, typer.Option(min=1, max=EVER, help="Train on so many words, drawn from all sources in proportion")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
@@ -116,7 +119,9 @@ def study(
     out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
     at_once: Annotated[
         int,
-        typer.Option(min=0, help="Jobs that run side by side; 0: one for each GPU, or one without a GPU"),
+        typer.Option(
+            min=0, max=SIDE_BY_SIDE, help="Jobs that run side by side; 0: one for each GPU, or one without a GPU"
+        ),
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, run nothing")] = False,
     only: Annotated[str, typer.Option(help="Run this one job of the plan, without the report")] = "",

@@ -7,6 +7,7 @@ import typer
 
 from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow, app, numbers
 from tutelage.errors import UserError
+from tutelage.settings.limits import AT_ONCE
 
 
 @app.command()
@@ -24,8 +25,12 @@ def evaluate(
     pairs: Annotated[Path | None, typer.Option(help="A folder of minimal pairs in BLiMP's format")] = None,
     text: Annotated[Path | None, typer.Option(help="A file or folder of text, for perplexity")] = None,
     split: Annotated[str, typer.Option(help="valid or train")] = "valid",
-    window: Annotated[int | None, typer.Option(help="Tokens in a window; a run's own, or 128, if not given")] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens a window slides; side by side if not given")] = None,
+    window: Annotated[
+        int | None, typer.Option(min=0, max=AT_ONCE, help="Tokens in a window; a run's own, or 128, if not given")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=0, max=AT_ONCE, help="Tokens a window slides; side by side if not given")
+    ] = None,
     official: Annotated[
         Path | None,
         typer.Option(help="The challenge's data: a folder with full_eval/ and fast_eval/; or TUTELAGE_EVAL"),
@@ -38,7 +43,9 @@ def evaluate(
     glue_parts: Annotated[
         str, typer.Option(help="Parts of GLUE, comma-separated: rte,wsc; all seven if not given")
     ] = "",
-    batch: Annotated[int | None, typer.Option(help="Sequences in a batch; chosen if not given")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=0, max=AT_ONCE, help="Sequences in a batch; chosen if not given")
+    ] = None,
     device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for results of models that are not runs")] = None,
     quiet: Quiet = False,
@@ -86,11 +93,13 @@ def evaluate(
 def sample(
     model: Annotated[str, typer.Argument(help="A run, a milestone, a folder, a GGUF file or a Hub name")],
     prompt: Annotated[list[str] | None, typer.Option(help="Beginning of the text. May be repeated")] = None,
-    n: Annotated[int, typer.Option(min=1, help="Texts for each prompt")] = 1,
-    max_new: Annotated[int, typer.Option(min=1, help="Most tokens in a text")] = 100,
+    n: Annotated[int, typer.Option(min=1, max=AT_ONCE, help="Texts for each prompt")] = 1,
+    max_new: Annotated[int, typer.Option(min=1, max=AT_ONCE, help="Most tokens in a text")] = 100,
     temperature: Annotated[float, typer.Option(min=0, help="0: always the most probable token")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Sample from the most probable tokens with this probability")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Sample from this many most probable tokens; 0: from all")] = 0,
+    top_k: Annotated[
+        int, typer.Option(min=0, max=AT_ONCE, help="Sample from this many most probable tokens; 0: from all")
+    ] = 0,
     seed: Seed = 1,
     device: Device = "auto",
 ) -> None:

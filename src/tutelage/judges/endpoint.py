@@ -39,17 +39,17 @@ class Settings(Section):
     """Least probability on the labels; a verdict with less is unscorable."""
     answers: Literal["auto", "token_ids", "top_logprobs", "plain_logprobs", "systemone", "constrained", "text"] = "auto"
     """The protocol by which scores are got; auto tries them in this order."""
-    concurrency: int = Field(default=64, ge=1)
+    concurrency: int = Field(default=64, ge=1, le=1024)
     """Requests under way at once."""
-    timeout: float = Field(default=60.0, gt=0)
+    timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds for a whole reply."""
-    retries: int = Field(default=6, ge=0)
+    retries: int = Field(default=6, ge=0, le=1000)
     """Retries of a failed request before the run stops."""
-    backoff: float = Field(default=0.5, ge=0)
+    backoff: float = Field(default=0.5, ge=0, le=86_400)
     """Seconds before the first retry; twice as many before each further one, up to 30."""
-    max_new: int = Field(default=256, ge=1)
+    max_new: int = Field(default=256, ge=1, le=1_048_576)
     """Longest correction, in the tutor's tokens."""
-    thinking: int = Field(default=2048, ge=0)
+    thinking: int = Field(default=2048, ge=0, le=1_048_576)
     """Tokens that a model which thinks before it answers in text may have for its thinking."""
     temperature: float = Field(default=1.0, ge=0)
     """Sampling temperature of a tutor."""

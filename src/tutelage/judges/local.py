@@ -37,11 +37,11 @@ class Settings(Section):
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision of the forward pass."""
-    batch: int = Field(default=16, ge=1)
+    batch: int = Field(default=16, ge=1, le=1_048_576)
     """Texts read at once."""
     share: bool = True
     """Compute the rubric once for all texts, and a text once for all its criteria."""
-    max_new: int = Field(default=256, ge=1)
+    max_new: int = Field(default=256, ge=1, le=1_048_576)
     """Longest correction, in the tutor's tokens."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of a tutor."""

@@ -28,7 +28,7 @@ class Settings(Section):
 
     model: str = ""
     """A run, a folder, a GGUF file or a Hub name."""
-    max_new: int = Field(default=40, ge=1)
+    max_new: int = Field(default=40, ge=1, le=1_048_576)
     """Longest text, in the tutor's tokens."""
     temperature: float = Field(default=1.0, ge=0)
     """0 always takes the likeliest token."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -21,6 +20,7 @@ from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
+from tutelage.models.sizes import DAMAGED, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
@@ -155,9 +155,11 @@ def _resize(model: Any, rows: int) -> None:
 
 def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pad_to: int = 1) -> Student:
     """Random weights in a shape: a function of the configuration and the seed alone."""
+    config = with_dropout(config, dropout)
+    require_buildable(config, "The student")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(with_dropout(config, dropout), attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     return Student(model.float(), pad_to=pad_to)
 
 
@@ -179,6 +181,7 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
         )
     config = _from_hub(AutoConfig, place, name)
     _require_causal(name, config)
+    require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
     model = _from_hub(
@@ -246,10 +249,6 @@ def _model_of_run(run: Path) -> str:
     )
 
 
-# What transformers and its libraries raise where a model's files are not what they should be.
-DAMAGED = (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, SafetensorError)
-
-
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
     local = Path(place).is_dir()
@@ -257,7 +256,7 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)
     except DAMAGED as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if not local:
             where = (
                 f"it is not in the Hub's local cache, and {unreachable}" if unreachable else f"the Hub says: {reason}"

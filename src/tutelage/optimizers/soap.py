@@ -12,9 +12,9 @@ from tutelage.settings.train import Optimizer as Recipe
 class Settings(Section):
     """How often and up to which size SOAP preconditions."""
 
-    frequency: int = Field(default=10, ge=1)
+    frequency: int = Field(default=10, ge=1, le=1_048_576)
     """Steps between updates of the eigenbases of the preconditioners."""
-    largest: int = Field(default=10_000, ge=1)
+    largest: int = Field(default=10_000, ge=1, le=1_048_576)
     """Sides of a matrix that are longer, a vocabulary for instance, are not preconditioned."""
 
 

@@ -8,6 +8,7 @@ from tutelage.challenge.budget import TRACKS
 from tutelage.recipe import Named, Section
 from tutelage.settings import train as settings
 from tutelage.settings.fields import Place, Seed
+from tutelage.settings.limits import AT_ONCE, EVER
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 
@@ -34,15 +35,15 @@ class Prompts(Section):
     """Fixed prompts that are never trained on; empty: new continuations of `texts`."""
     split: Literal["valid", "train"] = "valid"
     """The split that beginnings are taken from; `valid` is never trained on."""
-    tokens: int = Field(default=16, ge=1)
+    tokens: int = Field(default=16, ge=1, le=AT_ONCE)
     """Tokens in a beginning from the corpus."""
-    apart: int = Field(default=64, ge=1)
+    apart: int = Field(default=64, ge=1, le=EVER)
     """Tokens from one beginning in the corpus to the next."""
     begin: Literal["sentence", "anywhere"] = "sentence"
     """sentence: a beginning from the corpus starts at the next start of a sentence; anywhere: where it was drawn."""
-    each: int = Field(default=64, ge=1)
+    each: int = Field(default=64, ge=1, le=AT_ONCE)
     """Prompts in a round."""
-    held_out: int = Field(default=32, ge=1)
+    held_out: int = Field(default=32, ge=1, le=AT_ONCE)
     """Prompts from the corpus or a file that are held out for evaluation."""
 
     @model_validator(mode="after")
@@ -57,19 +58,19 @@ class Prompts(Section):
 class Sample(Section):
     """Sampling of the student's texts."""
 
-    n: int = Field(default=4, ge=1)
+    n: int = Field(default=4, ge=1, le=AT_ONCE)
     """Texts for each prompt."""
-    max_new: int = Field(default=90, ge=1)
+    max_new: int = Field(default=90, ge=1, le=AT_ONCE)
     """Most tokens in a text."""
-    min_new: int = Field(default=1, ge=1)
+    min_new: int = Field(default=1, ge=1, le=AT_ONCE)
     """Fewest tokens in a text."""
     temperature: float = Field(default=1.0, gt=0)
     """Logits are divided by it before sampling."""
-    top_k: int = Field(default=0, ge=0)
+    top_k: int = Field(default=0, ge=0, le=AT_ONCE)
     """Sample from this many most probable tokens; 0: from all. Rewards need 0."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sample from the most probable tokens that have this probability together. Rewards need 1."""
-    batch: int = Field(default=256, ge=1)
+    batch: int = Field(default=256, ge=1, le=AT_ONCE)
     """Texts that are sampled at once."""
 
 
@@ -141,24 +142,24 @@ class Reward(Section):
     """Penalty for each nat of KL to the reference model, token by token."""
     kl_target: float = Field(default=0.0, ge=0)
     """Nats in a text at which an adaptive `kl` holds the KL; 0: `kl` stays as it is."""
-    kl_horizon: int = Field(default=10_000, ge=1)
+    kl_horizon: int = Field(default=10_000, ge=1, le=EVER)
     """Texts over which an adaptive `kl` changes."""
 
 
 class Train(Section):
     """Updates of a round."""
 
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=1, le=EVER)
     """Passes over the pairs or texts of a round."""
-    lm_epochs: int = Field(default=0, ge=0)
+    lm_epochs: int = Field(default=0, ge=0, le=EVER)
     """Passes of next-token prediction over the chosen texts of a round's pairs, before the other passes."""
-    batch: int = Field(default=0, ge=0)
+    batch: int = Field(default=0, ge=0, le=AT_ONCE)
     """Pairs or texts in an update; 0: the whole round."""
     lm_weight: float = Field(default=0.0, ge=0)
     """For objectives that learn from rewards: weight of next-token prediction on windows of the corpus."""
-    lm_batch: int = Field(default=32, ge=1)
+    lm_batch: int = Field(default=32, ge=1, le=AT_ONCE)
     """Windows of the corpus in an update, where lm_weight is not 0."""
-    micro_batch: int = Field(default=32, ge=1)
+    micro_batch: int = Field(default=32, ge=1, le=AT_ONCE)
     """Pairs or texts in a forward pass. It changes results by rounding only."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Precision of the forward pass; weights and moments are fp32. auto: bf16 where the hardware has it, else fp32;
@@ -172,11 +173,11 @@ class Train(Section):
 class Watch(Section):
     """Evaluations during the run."""
 
-    held_out: int = Field(default=1, ge=0)
+    held_out: int = Field(default=1, ge=0, le=EVER)
     """Rounds between evaluations on the held-out prompts; 0: only before the first and after the last."""
-    probe: int = Field(default=0, ge=0)
+    probe: int = Field(default=0, ge=0, le=EVER)
     """Rounds between evaluations of validation loss and minimal pairs; 0: only before the first and after the last."""
-    windows: int = Field(default=0, ge=0)
+    windows: int = Field(default=0, ge=0, le=EVER)
     """Validation windows that are read, evenly spaced; 0: all."""
     max_kl: float = Field(default=0.0, ge=0)
     """Stop when the KL of texts to the reference model exceeds this many nats; 0: never."""
@@ -185,7 +186,7 @@ class Watch(Section):
 class Save(settings.Save):
     """Checkpoints and milestones."""
 
-    every: int = Field(default=0, ge=0)
+    every: int = Field(default=0, ge=0, le=EVER)
     """Updates between checkpoints; 0: one at the end of each round."""
 
 
@@ -202,7 +203,7 @@ class Interaction(Section):
     """Where the run is written; empty is runs/<recipe>-s<seed>."""
     track: Literal["none", *TRACKS] = "none"  # type: ignore[valid-type]
     """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
-    rounds: int = Field(default=20, ge=1)
+    rounds: int = Field(default=20, ge=1, le=EVER)
     """Rounds of sampling, scoring and updates."""
     store: Place = ""
     """The file with the verdicts and corrections; empty is verdicts.sqlite in the run. Runs may share it."""

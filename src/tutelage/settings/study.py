@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tutelage.recipe import Section
 from tutelage.settings.fields import Place, Seed
+from tutelage.settings.limits import AT_ONCE
 
 Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
 
@@ -93,9 +94,9 @@ class Evaluation(Section):
     """The prepared folder for perplexity; empty is each run's own."""
     pairs: str = ""
     """A folder of minimal pairs."""
-    window: int = Field(128, ge=2)
+    window: int = Field(128, ge=2, le=AT_ONCE)
     """Tokens in a window for perplexity."""
-    stride: int = Field(0, ge=0)
+    stride: int = Field(0, ge=0, le=AT_ONCE)
     """Tokens by which a window slides; 0: windows side by side."""
     official: str = ""
     """The folder that holds the challenge's full_eval/ and fast_eval/; empty is what TUTELAGE_EVAL names."""
@@ -112,9 +113,9 @@ class Samples(Section):
 
     prompts: tuple[str, ...] = ()
     """Prompts."""
-    n: int = Field(2, ge=1)
+    n: int = Field(2, ge=1, le=AT_ONCE)
     """Texts for each prompt."""
-    max_new: int = Field(60, ge=1)
+    max_new: int = Field(60, ge=1, le=AT_ONCE)
     """Most tokens in a text."""
     temperature: float = Field(1.0, ge=0)
     """Logits are divided by it; 0: always the most probable token."""

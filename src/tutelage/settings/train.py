@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from tutelage.challenge.budget import ALONE
 from tutelage.recipe import Named, Section, require_function
 from tutelage.settings.fields import Place, Places, Seed
+from tutelage.settings.limits import AT_ONCE, EVER
 
 SCHEDULES = ("cosine", "linear", "constant", "trapezoid")
 
@@ -25,14 +26,14 @@ class Data(Section):
 
     path: Place = "data/babylm"
     """A folder made by `tutelage prepare`. `data=PATH` sets it."""
-    window: int = Field(default=128, ge=2)
+    window: int = Field(default=128, ge=2, le=AT_ONCE)
     """Tokens in a window. Training windows start at random offsets, validation windows at fixed ones."""
     targets: Literal["all", "inside"] = "all"
     """`all`: every token of a window is a target, and one token more is read; `inside`: window - 1 are targets."""
     offsets: Literal["none", "epoch", "window"] = "window"
     """Where training windows start: none, at fixed places; epoch, shifted by one random offset in each epoch; window,
     each shifted by its own."""
-    phases: int = Field(default=0, ge=0)
+    phases: int = Field(default=0, ge=0, le=AT_ONCE)
     """K > 0: only the K offsets that are multiples of window / K, for targets stored by phase. 0: every offset."""
 
     @model_validator(mode="after")
@@ -59,7 +60,7 @@ class Student(Section):
     """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, where the architecture has them."""
-    pad_vocabulary: int = Field(default=64, ge=1)
+    pad_vocabulary: int = Field(default=64, ge=1, le=AT_ONCE)
     """In memory the vocabulary is padded to a multiple of this, for speed; saved models have the tokenizer's."""
 
     @model_validator(mode="after")
@@ -124,7 +125,7 @@ class Optimizer(Named):
     schedule: Annotated[str, AfterValidator(_known_schedule)] = "cosine"
     """After the warm-up, down to final_lr: cosine; linear; constant, not at all; trapezoid, flat and then linear. Or
     the dotted path of a function of (settings, step, steps) that gives the share of the highest learning rate."""
-    warmup: int = Field(default=0, ge=0)
+    warmup: int = Field(default=0, ge=0, le=EVER)
     """Steps over which the learning rate rises linearly from 0."""
     final_lr: float = Field(default=0.0, ge=0, le=1)
     """Learning rate at the last step, as a share of the highest."""
@@ -143,13 +144,13 @@ class Optimizer(Named):
 class Train(Section):
     """Length, batch size, precision and device."""
 
-    epochs: float = Field(default=4, gt=0)
+    epochs: float = Field(default=4, gt=0, le=EVER)
     """Passes over the training windows."""
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=EVER)
     """Optimizer steps, in place of epochs."""
-    batch: int = Field(default=128, ge=1)
+    batch: int = Field(default=128, ge=1, le=AT_ONCE)
     """Windows in a step, over all processes and micro-batches."""
-    micro_batch: int = Field(default=0, ge=0)
+    micro_batch: int = Field(default=0, ge=0, le=AT_ONCE)
     """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled. auto: bf16 where the
@@ -167,22 +168,22 @@ class Train(Section):
 class Valid(Section):
     """Validation."""
 
-    every: int = Field(default=0, ge=0)
+    every: int = Field(default=0, ge=0, le=EVER)
     """Steps between validations; 0 is once an epoch. The last step is always validated."""
     keep: Literal["best", "last"] = "best"
     """The model that the run ends with: best, of the lowest validation loss; or last."""
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=0, ge=0, le=EVER)
     """Stop after this many validations without an improvement; 0: never."""
-    windows: int = Field(default=0, ge=0)
+    windows: int = Field(default=0, ge=0, le=EVER)
     """Validation windows that are read, evenly spaced; 0: all."""
 
 
 class Save(Section):
     """Checkpoints and milestones."""
 
-    every: int = Field(default=0, ge=0)
+    every: int = Field(default=0, ge=0, le=EVER)
     """Steps between checkpoints; 0: one at each validation."""
-    keep: int = Field(default=2, ge=1)
+    keep: int = Field(default=2, ge=1, le=EVER)
     """Checkpoints kept; older ones are deleted."""
     milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
     """Models saved by words of training: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
@@ -191,7 +192,7 @@ class Save(Section):
 class Log(Section):
     """Logging."""
 
-    every: int = Field(default=10, ge=1)
+    every: int = Field(default=10, ge=1, le=EVER)
     """Steps between lines of metrics.jsonl."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run (extra `tensorboard`)."""

@@ -28,9 +28,9 @@ class Settings(Section):
     """Numbers of the teacher's forward pass."""
     context: Literal["sliding", "phases"] = "sliding"
     """`sliding`: one target a token, from overlapping windows. `phases`: from the student's own, with data.phases."""
-    window: int = Field(default=0, ge=0)
+    window: int = Field(default=0, ge=0, le=1_048_576)
     """Tokens of a teacher window; 0 is data.window."""
-    stride: int = Field(default=0, ge=0)
+    stride: int = Field(default=0, ge=0, le=1_048_576)
     """Tokens from one teacher window to the next; 0 is half a window, and what data.phases says for `phases`."""
     temperature: float = Field(default=2.0, gt=0)
     """At which `sparse` ids are drawn; it must be the objective's."""

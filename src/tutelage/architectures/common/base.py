@@ -28,6 +28,7 @@ def hub_config(
     model_type: str, settings: Mapping[str, Any], *, vocab: int, eos: int | None, **fields: Any
 ) -> PretrainedConfig:
     """The configuration of a model type that transformers knows. fields: what `settings` may replace."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     from tutelage.errors import UserError
@@ -39,7 +40,17 @@ def hub_config(
             "",
         )
     ids = {"vocab_size": vocab, "bos_token_id": eos, "eos_token_id": eos, "pad_token_id": None}
-    return AutoConfig.for_model(model_type, **(ids | fields | dict(settings)))
+    if fixed := set(settings) & {*ids, "model_type"}:
+        raise UserError(
+            f"student.config sets {', '.join(sorted(fixed))}",
+            "Sizes of the model; its ids are those of the corpus's tokenizer, its type is that of student.shape",
+            "Leave it out",
+        )
+    try:
+        return AutoConfig.for_model(model_type, **(ids | fields | dict(settings)))
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"student.config is no configuration of a {model_type}: {reason}") from error
 
 
 def longest(window: int) -> int:

@@ -1,0 +1,56 @@
+"""Whether a configuration can become a model on this machine, asked before memory is taken for it."""
+
+from typing import Any
+
+import psutil
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, PretrainedConfig
+
+from tutelage.errors import UserError
+from tutelage.files import gigabytes
+
+MOST_LAYERS = 1024
+MOST = 2**24
+"""The largest width, number of heads or positions: above that of any model."""
+SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
+# What transformers and its libraries raise where a configuration or a file of a model is not what it should be.
+DAMAGED = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, SafetensorError)
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line: transformers writes pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def require_sensible(config: Any, where: str) -> None:
+    """Raise UserError where a size is no number from 1 to what any model has. where: begins the message.
+
+    A billion layers would be built one by one, for hours.
+    """
+    for name in SIZES:
+        size = getattr(config, name, 1)
+        most = MOST_LAYERS if name == "num_hidden_layers" else MOST
+        if size is not None and not (isinstance(size, int) and 1 <= size <= most):
+            field = config.attribute_map.get(name, name)
+            raise UserError(f"{where}: {field} is {size!r}", f"A whole number from 1 to {most:,}")
+
+
+def require_buildable(config: PretrainedConfig, where: str) -> None:
+    """Raise UserError where no model can be made of a configuration, or none that fits into this machine's memory."""
+    require_sensible(config, where)
+    try:
+        with torch.device("meta"):  # shapes without memory
+            model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    except DAMAGED as error:
+        raise UserError(
+            f"{where}: a {config.model_type} of this configuration cannot be built: {first_line(error)}",
+            "Sizes that fit each other, such as a width that the number of heads divides",
+        ) from error
+    size, there = sum(p.numel() for p in model.parameters()) * 4, psutil.virtual_memory().total
+    if size > there:
+        raise UserError(
+            f"{where}: the weights alone take {gigabytes(size)}, and this machine has {gigabytes(there)} of memory",
+            "A model that fits",
+            "Choose a smaller shape, or smaller numbers in student.config",
+        )
