@@ -1,4 +1,4 @@
-"""Writes recipes.md from the shipped recipes and the settings' own explanations: `make docs`."""
+"""Writes recipes.md from the shipped recipes and the docstrings of the settings: `make docs`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import tomli_w
 from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
 from tutelage.settings.interact import Interaction
 from tutelage.settings.shown import SCHEMAS
-from tutelage.settings.study import Beside, Evaluation, Page, Prepare, Run, Samples, Study
+from tutelage.settings.study import Evaluation, OtherModel, Page, Prepare, Run, Samples, Study
 from tutelage.settings.train import Training
 
 PAGE = Path(__file__).parent / "recipes.md"
@@ -24,7 +24,7 @@ recipe it changes:
 
 ```toml
 base = "student_kd"
-about = "The same student, more of the teacher."
+about = "The same student, and more weight on the teacher."
 
 [objective]
 alpha = 0.25
@@ -61,7 +61,7 @@ def page() -> str:
     parts.append("## Settings of a study\n")
     parts += _tables(Study)
     for heading, schema in (
-        ("prepare.NAME", Prepare), ("run.NAME", Run), ("model.NAME", Beside), ("evaluate", Evaluation),
+        ("prepare.NAME", Prepare), ("run.NAME", Run), ("model.NAME", OtherModel), ("evaluate", Evaluation),
         ("sample", Samples), ("report", Page),
     ):  # fmt: skip
         parts.append(f"### `[{heading}]`\n\n{_rows(schema)}")

@@ -62,7 +62,7 @@ def test_a_label_that_the_tokenizer_does_not_spell_is_one_message():
     def merging(text: str) -> list[int]:
         return [hash(text) % 1000]  # one token for the whole: nothing stands behind the answer's beginning
 
-    with pytest.raises(UserError, match="does not spell the label"):
+    with pytest.raises(UserError, match="merges the label"):
         spelling_of(merging, "Score:", ["0", "1"])
 
 

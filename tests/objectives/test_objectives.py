@@ -148,7 +148,7 @@ def test_draws_at_another_temperature_are_refused():
     with pytest.raises(UserError) as refused:
         Distillation(teacher=Draws(double(1), temperature=2.0), temperature=3.0)(double(0), toy_batches()(0))
     assert str(refused.value).startswith(
-        "The teacher's targets were drawn at temperature 2, and objective.temperature is 3"
+        "The teacher's targets were sampled at temperature 2, and objective.temperature is 3"
     )
     assert "objective.temperature=2" in str(refused.value)
 

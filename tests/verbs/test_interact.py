@@ -108,7 +108,7 @@ def test_texts_that_could_not_end_early_have_a_kl_that_is_never_negative_by_much
 
 
 def test_drop_out_is_found_out_before_the_first_update(plain, writer, tmp_path):
-    with pytest.raises(UserError, match=r"nats a token from the reference.*student\.dropout=0"):
+    with pytest.raises(UserError, match=r"nats per token.*student\.dropout=0"):
         interact("rloo_toy", [*small(plain, writer, tmp_path / "run"), "student.dropout=0.2"], quiet=True)
 
 

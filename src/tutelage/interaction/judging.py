@@ -13,7 +13,7 @@ from tutelage.interaction.state import Costs
 from tutelage.judges import judge_of, open_judge, open_tutor, tutor_of
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.runs.provenance import provenance_of
-from tutelage.settings.interact import Interaction, Reader
+from tutelage.settings.interact import Annotator, Interaction
 from tutelage.training import parallel
 
 A = TypeVar("A")
@@ -68,7 +68,7 @@ class Judging:
     def _reader(self, who: str) -> Any:
         """The judge or tutor of that role. A finished round opens none."""
         if who not in self._open:
-            settings: Reader = getattr(self.recipe, who)
+            settings: Annotator = getattr(self.recipe, who)
             make = open_tutor if who == "tutor" else open_judge
             self.store.parent.mkdir(parents=True, exist_ok=True)
             self._open[who] = make(settings.name, store=self.store, replay=self.recipe.replay, **settings.settings())

@@ -1,4 +1,4 @@
-"""Judges score what the student writes; tutors write it better. One module a plug-in."""
+"""Judges score texts of the student; tutors correct them. Each module is a plug-in."""
 
 from tutelage.judges.common.open import judge_of, open_judge, open_tutor, tutor_of
 

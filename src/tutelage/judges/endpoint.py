@@ -1,4 +1,4 @@
-"""A model behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, transformers serve, or hosted."""
+"""A model behind a server with an OpenAI-compatible API: vLLM, llama.cpp, transformers serve, or hosted."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,26 +21,26 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """Where the server is, what it is asked, and how much at once."""
+    """The server, the rubric, and the requests."""
 
     url: str = "http://localhost:8000/v1"
-    """Its address; several of the same kind, separated by commas, share the load."""
+    """Its address; several addresses of one kind of server, separated by commas, share the load."""
     model: str = ""
-    """As the server calls it; empty is the only one that it serves."""
+    """The model's name on the server; empty: the only model that it serves."""
     key_from: str = ""
     """The environment variable that holds the server's key: TUTELAGE_... or JUDGE_..., others need --allow-key."""
     rubric: str = ""
-    """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
+    """once_upon, story, marks_0_10, or a .toml file; empty: `story`, for a tutor `correction`."""
     labels: Literal["numbers", "letters"] = "numbers"
-    """What scores are called. Letters are one token each in every model; 10 is two in some."""
+    """The labels of scores. A letter is one token for every model; 10 is two for some."""
     examples: bool = True
-    """Show the rubric's worked examples. Small models need them; a large one may do without and be faster."""
+    """Show the rubric's worked examples. Small models need them; a large model may be faster without."""
     least_mass: float = Field(default=0.5, ge=0, le=1)
-    """Least probability on the labels; a verdict with less is unscorable."""
+    """Least probability of all labels together; a verdict with less is unscorable."""
     answers: Literal["auto", "token_ids", "top_logprobs", "plain_logprobs", "systemone", "constrained", "text"] = "auto"
-    """The protocol by which scores are got; auto tries them in this order."""
+    """The protocol of requests for scores; auto tries them in this order."""
     concurrency: int = Field(default=64, ge=1, le=1024)
-    """Requests under way at once."""
+    """Concurrent requests."""
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds for a whole reply."""
     retries: int = Field(default=6, ge=0, le=1000)
@@ -48,17 +48,17 @@ class Settings(Section):
     backoff: float = Field(default=0.5, ge=0, le=86_400)
     """Seconds before the first retry; twice as many before each further one, up to 30."""
     max_new: int = Field(default=256, ge=1, le=1_048_576)
-    """Longest correction, in the tutor's tokens."""
+    """Most tokens in a correction."""
     thinking: int = Field(default=2048, ge=0, le=1_048_576)
-    """Tokens that a model which thinks before it answers in text may have for its thinking."""
+    """Tokens that a reasoning model may spend on thinking before it answers in text."""
     temperature: float = Field(default=1.0, ge=0)
     """Sampling temperature of a tutor."""
     top_p: float = Field(default=0.8, gt=0, le=1)
-    """A tutor samples from the most probable tokens that hold this share."""
+    """A tutor samples from the most probable tokens that have this probability together."""
 
 
 class Endpoint:
-    """Scores by a rubric, or corrects by instructions; both through the same servers."""
+    """A judge with a rubric, or a tutor with instructions, behind one or more servers."""
 
     roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
 
@@ -76,12 +76,12 @@ class Endpoint:
 
     @cached_property
     def rubric(self) -> Rubric | Instructions:
-        """The file of what is asked: scores or corrections."""
+        """The rubric of a judge, or the instructions of a tutor."""
         return load(self.settings.rubric or "story", examples=self.settings.examples)
 
     @property
     def fingerprint(self) -> str:
-        """Of model, wording and settings that decide an answer; not of the server's address."""
+        """A hash of the model's name, the rubric and the settings that decide an answer, not of the address."""
         chosen = self.settings
         how = (
             {"labels": chosen.labels, "answers": chosen.answers, "least_mass": chosen.least_mass}
@@ -92,7 +92,7 @@ class Endpoint:
 
     @property
     def models(self) -> Sequence[str]:
-        """The one that is asked."""
+        """The model that answers."""
         return (self.settings.model or "the unnamed model of endpoint",)
 
     @property
@@ -102,11 +102,11 @@ class Endpoint:
         return f"{self.settings.model or 'the model'} at {self.settings.url} {does} {self.settings.rubric or 'story'}"
 
     def restore(self, identity: Mapping[str, Any]) -> None:
-        """Ask by the protocol of a stored identity."""
+        """Use the protocol of a stored identity."""
         self._known = identity
 
     def identity(self) -> Mapping[str, Any]:
-        """The model that is served, the server's version, the protocol, and each protocol that it refused with why."""
+        """The served model, the server's version, the protocol, and every refused protocol with the reason."""
         return self._reached
 
     @cached_property
@@ -153,7 +153,7 @@ class Endpoint:
         served = {name for url in self.servers.urls for name in self._served(url)}
         if len(served) != 1:
             raise UserError(
-                f"{self.settings.url} serves {', '.join(sorted(served)) or 'no model that it names'}",
+                f"{self.settings.url} serves {', '.join(sorted(served)) or 'no model with a name'}",
                 "One model",
                 "Name it: judge.model=NAME",
             )
@@ -166,7 +166,7 @@ class Endpoint:
         return self._facts(url, "/models", names, root=False) or []
 
     def _version(self, url: str) -> str:
-        """vLLM tells its version, llama.cpp its build."""
+        """The version of vLLM, or the build of llama.cpp."""
         version = self._facts(url, "/version", lambda reply: str(reply["version"]), root=True)
         return version or self._facts(url, "/props", lambda reply: f"llama.cpp {reply['build_info']}", root=True) or ""
 
@@ -176,21 +176,21 @@ class Endpoint:
         except Refused as refused:
             if refused.status == 401:
                 raise UserError(
-                    f"{url} does not let us in (status 401)",
+                    f"{url} refuses the key (status 401)",
                     "A key that the server accepts",
                     "Set the environment variable that judge.key_from names",
                 ) from refused
             return None
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """A verdict for each, many requests at once."""
+        """A verdict for each rollout, by concurrent requests."""
         if not isinstance(self.rubric, Rubric):
-            raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
+            raise UserError(f"The rubric {self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
         asker = self._probed.asker
         return self.servers.each(rollouts, _timed(lambda rollout: of_this_text(asker, rollout)), on_answer)
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
-        """A correction for each."""
+        """A correction for each rollout."""
         if not isinstance(self.rubric, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for scores", "Instructions with [[turns]]", "")
         return self.servers.each(rollouts, _timed(self._writer.correction), on_answer)
@@ -198,7 +198,7 @@ class Endpoint:
 
 def _timed(ask: Callable[[Rollout], Any]) -> Callable[[Rollout], Any]:
     def timed(rollout: Rollout) -> Any:
-        began = time.perf_counter()
-        return replace(ask(rollout), seconds=round(time.perf_counter() - began, 4))
+        begun = time.perf_counter()
+        return replace(ask(rollout), seconds=round(time.perf_counter() - begun, 4))
 
     return timed

@@ -1,5 +1,4 @@
-"""A chat model in this process: scores from the probabilities of the labels, in one prefill and no decoding;
-corrections by sampling."""
+"""A chat model in this process. It scores by the probabilities of labels in one prefill, and corrects by sampling."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -21,36 +20,36 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """The model, and what it is asked."""
+    """The model, the rubric, and how both are used."""
 
     model: str
     """A chat model: a folder, a GGUF file or a Hub name."""
     rubric: str = ""
-    """once_upon, story, marks_0_10, or a .toml file; empty is `story`, and `correction` for a tutor."""
+    """once_upon, story, marks_0_10, or a .toml file; empty: `story`, for a tutor `correction`."""
     labels: Literal["numbers", "letters"] = "numbers"
-    """What scores are called."""
+    """The labels of scores."""
     examples: bool = True
-    """Show the rubric's worked examples. Small models need them; a large one may do without and be faster."""
+    """Show the rubric's worked examples. Small models need them; a large model may be faster without."""
     least_mass: float = Field(default=0.5, ge=0, le=1)
-    """Least probability on the labels; a verdict with less is unscorable."""
+    """Least probability of all labels together; a verdict with less is unscorable."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision of the forward pass."""
     batch: int = Field(default=16, ge=1, le=1_048_576)
-    """Texts read at once."""
+    """Texts in a batch."""
     share: bool = True
-    """Compute the rubric once for all texts, and a text once for all its criteria."""
+    """Compute the keys and values of the rubric once for all texts, and those of a text once for all criteria."""
     max_new: int = Field(default=256, ge=1, le=1_048_576)
-    """Longest correction, in the tutor's tokens."""
+    """Most tokens in a correction."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of a tutor."""
     top_p: float = Field(default=0.8, gt=0, le=1)
-    """A tutor samples from the most probable tokens that hold this share."""
+    """A tutor samples from the most probable tokens that have this probability together."""
 
 
 class Local:
-    """Scores by a rubric, or corrects by instructions. The model is loaded at the first request."""
+    """A judge with a rubric, or a tutor with instructions. The model is loaded at the first request."""
 
     roles = {"judge": {"rubric": "story"}, "tutor": {"rubric": "correction"}}
 
@@ -59,12 +58,12 @@ class Local:
 
     @cached_property
     def rubric(self) -> Rubric | Instructions:
-        """The file of what is asked: scores or corrections."""
+        """The rubric of a judge, or the instructions of a tutor."""
         return load(self.settings.rubric or "story", examples=self.settings.examples)
 
     @property
     def fingerprint(self) -> str:
-        """Of model, wording and what decides an answer."""
+        """A hash of the model's name, the rubric and the settings that decide an answer."""
         chosen = self.settings
         how = (
             [chosen.labels, chosen.least_mass]
@@ -75,7 +74,7 @@ class Local:
 
     @property
     def models(self) -> Sequence[str]:
-        """The one that is asked."""
+        """The model that answers."""
         return (self.settings.model,)
 
     @property
@@ -85,34 +84,34 @@ class Local:
         return f"{called(self.settings.model)} in this process {does} {self.settings.rubric or 'story'}"
 
     def identity(self) -> Mapping[str, Any]:
-        """The weights."""
+        """The hash of the weights."""
         from tutelage.models.student import fingerprint_of
 
         return {"weights": fingerprint_of(self.settings.model)}
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """A verdict for each; texts of like length are read together."""
+        """A verdict for each rollout. Texts of similar length share a batch."""
         if not isinstance(self.rubric, Rubric):
-            raise UserError(f"{self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
+            raise UserError(f"The rubric {self.settings.rubric} asks for corrections", "A rubric with [[criteria]]", "")
         questions = [self._questions(rollout) for rollout in rollouts]
-        order = sorted(range(len(rollouts)), key=lambda place: len(questions[place][0]))
+        order = sorted(range(len(rollouts)), key=lambda index: len(questions[index][0]))
         verdicts: dict[int, Verdict] = {}
         for start in range(0, len(order), self.settings.batch):
-            places = order[start : start + self.settings.batch]
-            for place, verdict in zip(places, self._verdicts([questions[place] for place in places])):
-                verdicts[place] = verdict
-                on_answer(place, verdict)
-        return [verdicts[place] for place in range(len(rollouts))]
+            batch = order[start : start + self.settings.batch]
+            for index, verdict in zip(batch, self._verdicts([questions[index] for index in batch])):
+                verdicts[index] = verdict
+                on_answer(index, verdict)
+        return [verdicts[index] for index in range(len(rollouts))]
 
     def _verdicts(self, questions: list[list[list[int]]]) -> list[Verdict]:
         from tutelage.models.precision import double
 
         assert isinstance(self.rubric, Rubric)
         labels, verdicts, nodes = self.settings.labels, [], self._spelling.nodes
-        for of_story in double(self.prefill.logs(questions, self._opening)).exp():
+        for of_text in double(self.prefill.log_probs(questions, self._opening)).exp():
             by_criterion = {}
-            for place, criterion in enumerate(self.rubric.criteria):
-                after = dict(zip(nodes, of_story[place * len(nodes) : (place + 1) * len(nodes)]))
+            for index, criterion in enumerate(self.rubric.criteria):
+                after = dict(zip(nodes, of_text[index * len(nodes) : (index + 1) * len(nodes)]))
                 found = self._spelling.probabilities(after, self._digits)
                 names = labels_of(criterion, labels)
                 by_criterion[criterion.name] = criterion_score(criterion, labels, {name: found[name] for name in names})
@@ -121,7 +120,7 @@ class Local:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's own, with the template of its chat."""
+        """The model's tokenizer, which must have a chat template."""
         from tutelage.models.student import load_tokenizer_of
 
         tokenizer = load_tokenizer_of(self.settings.model)
@@ -143,7 +142,7 @@ class Local:
 
     @cached_property
     def prefill(self) -> Any:
-        """Reads questions, and counts the tokens that it read."""
+        """Runs prefills, and counts their tokens."""
         from tutelage.judges.common.prefill import Prefill
 
         return Prefill(self.model, pad=self._pad, share=self.settings.share)
@@ -158,14 +157,14 @@ class Local:
     @cached_property
     def _spelling(self) -> Spelling:
         assert isinstance(self.rubric, Rubric)
-        labels = {label for one in self.rubric.criteria for label in labels_of(one, self.settings.labels)}
+        labels = {label for criterion in self.rubric.criteria for label in labels_of(criterion, self.settings.labels)}
         return spelling_of(self._encode, self.rubric.answer, sorted(labels))
 
     @cached_property
     def _digits(self) -> list[int]:
-        """Tokens with which a number goes on."""
+        """Tokens that begin with a digit, so that they continue a number."""
         tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
-        return [place for place, token in enumerate(tokens) if token and token[0] in "0123456789"]
+        return [index for index, token in enumerate(tokens) if token and token[0] in "0123456789"]
 
     @cached_property
     def _escape(self) -> Escape:
@@ -173,7 +172,7 @@ class Local:
 
     @cached_property
     def _opening(self) -> list[int]:
-        """What the questions about two unlike texts begin with: the rubric, whatever the tokenizer does at its end."""
+        """The common prefix of the questions about two unlike texts: the rubric, however the tokenizer ends it."""
         one, other = (
             self._questions(Rollout(prompt=text, text=text, ended=True)) for text in ("A cat sat.", "It rained.")
         )
@@ -182,7 +181,7 @@ class Local:
         return rows[0][:length]
 
     def _questions(self, rollout: Rollout) -> list[list[int]]:
-        """Ids of each criterion's conversation, once for each place that has to be read for its labels."""
+        """Ids of each criterion's conversation, once for each node where probabilities of the next token are needed."""
         assert isinstance(self.rubric, Rubric)
         spelling = self._spelling
         space = spelling.before[-1:] if spelling.space else ()
@@ -197,7 +196,7 @@ class Local:
         return self._encode(text)
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
-        """A correction for each, its chance a function of the text."""
+        """A correction for each rollout. Its random numbers depend on the text only."""
         if not isinstance(self.rubric, Instructions):
             raise UserError(f"{self.settings.rubric or 'story'} asks for scores", "Instructions with [[turns]]", "")
         corrections: list[Correction] = []
@@ -212,7 +211,7 @@ class Local:
 
         assert isinstance(self.rubric, Instructions)
         chosen = self.settings
-        written = sample(
+        samples = sample(
             self.model,
             [self._ids(turns(self.rubric, rollout, self._escape)) for rollout in rollouts],
             max_new=chosen.max_new,
@@ -222,5 +221,5 @@ class Local:
             eos=self.tokenizer.eos_token_id,
             batch=chosen.batch,
         )
-        texts = [self.tokenizer.decode(one.ids, skip_special_tokens=True) for one in written]
-        return [correction_of(r, text, ended=one.ended) for r, text, one in zip(rollouts, texts, written)]
+        texts = [self.tokenizer.decode(sampled.ids, skip_special_tokens=True) for sampled in samples]
+        return [correction_of(r, text, ended=sampled.ended) for r, text, sampled in zip(rollouts, texts, samples)]

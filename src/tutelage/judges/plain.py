@@ -1,7 +1,6 @@
-"""A tutor that is a plain language model without a chat template: it continues the prompt and never sees the
-student's text.
+"""A tutor for toy studies: a language model without a chat template, which continues the prompt.
 
-Toy studies use it in place of a tutor that corrects. Its text is sampled, so nothing but words reaches the student.
+It never sees the student's text. Its continuation is sampled, so the student learns from its words only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,18 +23,18 @@ AT_ONCE = 64
 
 
 class Settings(Section):
-    """Who writes, and how."""
+    """The model, and sampling."""
 
     model: str = ""
     """A run, a folder, a GGUF file or a Hub name."""
     max_new: int = Field(default=40, ge=1, le=1_048_576)
-    """Longest text, in the tutor's tokens."""
+    """Most tokens in a text."""
     temperature: float = Field(default=1.0, ge=0)
-    """0 always takes the likeliest token."""
+    """Logits are divided by it; 0: always the most probable token."""
     top_p: float = Field(default=0.9, gt=0, le=1)
-    """Draw from the likeliest tokens that hold this share."""
+    """Sample from the most probable tokens that have this probability together."""
     seed: int = Field(default=1, ge=0)
-    """Decides the texts."""
+    """The seed of sampling."""
 
 
 class Plain:
@@ -50,21 +49,21 @@ class Plain:
 
     @property
     def fingerprint(self) -> str:
-        """Of the settings; the weights behind the name are in the identity."""
+        """A hash of the settings. The hash of the weights is in the identity."""
         return fingerprint(["plain", self.settings.model_dump()])
 
     @property
     def models(self) -> Sequence[str]:
-        """The one that writes."""
+        """The model that writes."""
         return (self.settings.model,)
 
     @property
     def about(self) -> str:
-        """Shown wherever its texts are."""
-        return f"continuations by {called(self.settings.model)}, which does not see what the student wrote"
+        """One line about the tutor."""
+        return f"continuations by {called(self.settings.model)}, which does not see the student's text"
 
     def identity(self) -> Mapping[str, Any]:
-        """The weights."""
+        """The hash of the weights."""
         return {"weights": fingerprint_of(self.settings.model)}
 
     @cached_property
@@ -72,12 +71,12 @@ class Plain:
         return load_model(self.settings.model), load_tokenizer_of(self.settings.model)
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
-        """A continuation of each prompt. Its noise is a function of the seed, the prompt and the student's text."""
+        """A continuation of each prompt. Random numbers depend on the seed, the prompt and the student's text only."""
         (model, tokenizer), settings, corrections = self._loaded, self.settings, []
         for start in range(0, len(rollouts), AT_ONCE):
-            some = rollouts[start : start + AT_ONCE]
-            prompts = [beginning(one.prompt, tokenizer) for one in some]
-            drawn = sample(
+            batch = rollouts[start : start + AT_ONCE]
+            prompts = [beginning(rollout.prompt, tokenizer) for rollout in batch]
+            samples = sample(
                 model,
                 prompts,
                 max_new=settings.max_new,
@@ -86,10 +85,10 @@ class Plain:
                 top_p=settings.top_p,
                 eos=tokenizer.eos_token_id,
                 seed=settings.seed,
-                numbers=[crc32(f"{one.prompt}\n{one.text}".encode()) for one in some],
+                numbers=[crc32(f"{rollout.prompt}\n{rollout.text}".encode()) for rollout in batch],
             )
-            for place, one in enumerate(drawn, start):
-                text = text_behind(prompts[one.prompt], one.ids, tokenizer)
-                corrections.append(Correction(text=text, ended=one.ended))
-                on_answer(place, corrections[-1])
+            for index, sampled in enumerate(samples, start):
+                text = text_behind(prompts[sampled.prompt], sampled.ids, tokenizer)
+                corrections.append(Correction(text=text, ended=sampled.ended))
+                on_answer(index, corrections[-1])
         return corrections

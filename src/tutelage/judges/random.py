@@ -1,4 +1,4 @@
-"""Scores that are a function of the seed and the text, and of nothing that can be learned: the control."""
+"""Random scores, as a control: they depend on the seed and the text, and on no quality of the text."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -12,30 +12,32 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """Which scores."""
+    """The seed."""
 
     seed: int = Field(default=1, ge=0)
-    """Decides the scores."""
+    """The seed of the scores."""
 
 
 class RandomScores:
-    """Asks no model. What rises under it rises by itself."""
+    """A judge without a model. A metric that improves under it does not improve because of a judge."""
 
     roles = {"judge": {}}
     models = ()
-    about = "random scores: no judge at all, a control"
+    about = "random scores: a control without a judge"
 
     def __init__(self, **settings: Any) -> None:
         self.seed = Settings(**settings).seed
         self.fingerprint = fingerprint(["random", self.seed])
 
     def identity(self) -> Mapping[str, Any]:
-        """None."""
+        """Empty: there is no model."""
         return {}
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """One number for each text."""
+        """A random score for each text."""
         return [
-            weighted({"chance": CriterionScore(score=Random(f"{self.seed}\n{one.prompt}\n{one.text}").random())})
-            for one in rollouts
+            weighted(
+                {"chance": CriterionScore(score=Random(f"{self.seed}\n{rollout.prompt}\n{rollout.text}").random())}
+            )
+            for rollout in rollouts
         ]

@@ -1,4 +1,4 @@
-"""Scores by rule, with no model: repetition, copying, whole sentences; on the nursery also grammar and consistency."""
+"""A judge without a model. Rules: repetition, copying, whole sentences; for nursery text also grammar, consistency."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -13,16 +13,16 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """Which rules."""
+    """The rules."""
 
     language: Literal["any", "nursery"] = "any"
-    """`nursery` adds the rules of the generated corpus: its grammar, and whether a story contradicts itself."""
+    """`nursery` adds rules for the generated corpus: its grammar, and consistency of a story."""
     criteria: str = Field(default="", pattern=r"^[a-z_]*(,[a-z_]+)*$")
-    """Use only these: repetition, copying, shape, grammar, consistency; separated by commas, empty is all there are."""
+    """Names of rules, with commas: repetition, copying, shape, grammar, consistency; empty: all of the language."""
 
 
 class Rules:
-    """Measures by rule, with no model; the score is the mean of the rules."""
+    """Scores by rules. The score is their mean."""
 
     roles = {"judge": {}}
     models = ()
@@ -33,26 +33,26 @@ class Rules:
         names = chosen.criteria.split(",") if chosen.criteria else list(known)
         if unknown := [name for name in names if name not in known]:
             raise UserError(
-                f"There is no rule {', '.join(unknown)} for {chosen.language} text", f"Of {', '.join(known)}", ""
+                f"There is no rule {', '.join(unknown)} for {chosen.language} text", f"Some of {', '.join(known)}", ""
             )
         self.rules = {name: known[name] for name in names}
 
     @property
     def fingerprint(self) -> str:
-        """Of the rules; the number changes when what they count does."""
+        """A hash of the rules. The number in it is raised when a rule changes."""
         return fingerprint(["rules", 1, sorted(self.rules)])
 
     @property
     def about(self) -> str:
-        """Shown wherever these scores are."""
+        """The names of the rules."""
         return f"rules, no model: {', '.join(self.rules)}"
 
     def identity(self) -> Mapping[str, Any]:
-        """None."""
+        """Empty: there is no model."""
         return {}
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """One verdict for each."""
+        """A verdict for each rollout."""
         return [
             weighted({name: CriterionScore(score=rule(rollout)) for name, rule in self.rules.items()})
             for rollout in rollouts

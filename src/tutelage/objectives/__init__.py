@@ -1,1 +1,1 @@
-"""What a step makes small: one file an objective, each a pure function of (student, batch)."""
+"""Objectives: one file each, a pure function of (student, batch) to a loss."""

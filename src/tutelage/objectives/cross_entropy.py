@@ -8,7 +8,7 @@ from tutelage.objectives.common.base import Loss, Objective, Term, Traits
 
 
 class CrossEntropy(Objective):
-    """-log p(next token), in nats, summed over the tokens to be learnt."""
+    """-log p(next token) in nats, summed over the target tokens."""
 
     traits = Traits(recordable=True)
 

@@ -1,4 +1,4 @@
-"""Learn from a teacher's whole distribution as well as from the text."""
+"""Knowledge distillation: cross-entropy on the text, and KL to the distribution of a teacher."""
 
 from typing import Any, Literal
 
@@ -17,20 +17,21 @@ class Settings(Section):
     """Weights and temperature."""
 
     alpha: float = Field(default=0.5, ge=0, le=1)
-    """Share of the cross-entropy; 1 - alpha is the teacher's."""
+    """Weight of the cross-entropy; the KL to the teacher has weight 1 - alpha."""
     temperature: float = Field(default=2.0, gt=0)
-    """Both distributions are softened by it; the KL is scaled by its square, so that its gradient keeps its size."""
+    """Logits of both models are divided by it; the KL is multiplied by its square to keep the size of its gradient."""
     kl_reduction: Literal["token", "sequence"] = "token"
-    """The KL per token, or per window as in BabyLlama's code: there it weighs as much more as a window has targets."""
+    """token: mean KL per token; sequence: per window, as in BabyLlama's code, larger by the window's length."""
 
 
 class Distillation(HasTeacher):
     """alpha CE + (1 - alpha) T^2 KL(teacher_T || student_T).
 
-    The KL is summed over the tokens to be learnt and divided by their number (kl_reduction = token) or by the number of
-    windows (sequence). Zero KL when student and teacher agree. Hinton et al. 2015, https://arxiv.org/abs/1503.02531;
-    several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019. A teacher may give draws
-    from its distribution, at this temperature, in place of all of it; the KL is then an unbiased estimate.
+    The KL is summed over the target tokens and divided by their number (kl_reduction = token) or by the number of
+    windows (sequence). It is 0 if student and teacher agree. Hinton et al. 2015, https://arxiv.org/abs/1503.02531;
+    several teachers are averaged as logits, as in BabyLlama, https://arxiv.org/abs/2308.02019. A teacher may give
+    samples of its distribution at this temperature instead of the whole distribution; the KL is then an unbiased
+    estimate.
     """
 
     traits = Traits(teacher=True, recordable=True)
@@ -44,7 +45,7 @@ class Distillation(HasTeacher):
         unit = "tokens" if settings.kl_reduction == "token" else "sequences"
         targets = self.teacher.targets(batch)
         hidden_BTH = student.backbone(batch.ids)
-        # The head keeps one gradient, so it is told beforehand how the loop will weigh the two sums.
+        # The head keeps one gradient for both sums, so it needs the weights that the loop will give them.
         kl_weight = (1 - settings.alpha) * batch.totals["tokens"] / max(batch.totals[unit], 1)
         ce, kl = linear_losses(
             hidden_BTH.flatten(0, 1),
@@ -62,9 +63,9 @@ class Distillation(HasTeacher):
 def _drawn(sampled: Sampled, temperature: float) -> tuple[Tensor, Tensor]:
     if sampled.temperature != temperature:
         raise UserError(
-            f"The teacher's targets were drawn at temperature {sampled.temperature:g}, "
+            f"The teacher's targets were sampled at temperature {sampled.temperature:g}, "
             f"and objective.temperature is {temperature:g}",
-            "One temperature for both: draws at one say nothing about another",
+            "One temperature for both: samples at one temperature give no estimate at another",
             f"Set objective.temperature={sampled.temperature:g}, or prepare targets with temperature={temperature:g}",
         )
     return sampled.ids, sampled.entropy

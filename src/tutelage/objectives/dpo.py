@@ -1,4 +1,4 @@
-"""Prefer the better of two replies by how much more probable it has become than under a reference."""
+"""Direct preference optimization: learns from pairs, with a reference model."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,17 +15,17 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """How far from the reference."""
+    """Scale of the reward."""
 
     beta: float = Field(default=0.1, gt=0)
-    """Scales log(student / reference) of a reply to its reward: the larger, the nearer the student stays."""
+    """A reply's reward is beta · log(student / reference). A larger beta keeps the student nearer the reference."""
 
 
 class DPO(NeedsReference):
-    """-log sigmoid(r_chosen - r_rejected) a pair, r = beta · log(student / reference) summed over the reply's tokens.
+    """-log sigmoid(r_chosen - r_rejected) per pair; r = beta · log(student / reference), summed over tokens.
 
-    log 2 where the student is the reference. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, eq. 7. The batch
-    holds the log-probs of the reference model: `with_reference` computes them once for all steps.
+    The loss is log 2 if student and reference are equal. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, eq.
+    7. The batch holds the log-probs of the reference model: `with_reference` computes them once for all steps.
     """
 
     traits = Traits(learns_from="pairs", reference=True)
@@ -41,7 +41,7 @@ class DPO(NeedsReference):
         return Loss({"dpo": pairs.term(-logsigmoid(ahead_P)), **pairs.logged(rewards_P2)})
 
     def with_reference(self, batch: PairBatch, reference: Any, *, micro: int) -> PairBatch:
-        """The batch with the reference's log-prob of each reply. The reference is used in the mode that it is in."""
+        """The batch with the reference's log-prob of each reply. The mode of the reference is not changed."""
 
         def sums(part: PairBatch) -> tuple[Tensor]:
             return (Pairs(reference, part).sums,)

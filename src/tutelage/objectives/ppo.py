@@ -1,4 +1,4 @@
-"""Learn from marks with a value head that says what to expect: proximal policy optimisation, token by token."""
+"""Proximal policy optimization: learns from rewards, with a value head and one advantage per token."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,29 +18,29 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """How far a step may go, and how rewards are spread over the tokens."""
+    """Clipping, and the estimation of advantages."""
 
     temperature: float = Field(default=1.0, gt=0)
-    """The sampler's: log-probabilities are of the distribution that wrote the text."""
+    """The sampling temperature: log-probs are those of the distribution that the texts were sampled from."""
     clip: float = Field(default=0.2, gt=0)
-    """A token's ratio to the old policy earns nothing beyond 1 ± this."""
+    """The probability ratio of a token to the old policy is clipped to 1 ± clip."""
     value_clip: float = Field(default=0.2, gt=0)
-    """A value that moves further than this from the old one is not followed."""
+    """A value is clipped to the old value ± value_clip."""
     value_weight: float = Field(default=0.1, ge=0)
-    """Share of the value head's loss."""
+    """Weight of the value loss."""
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount a token."""
+    """Discount per token."""
     lam: float = Field(default=0.95, ge=0, le=1)
-    """How far an advantage looks ahead before it trusts the value head: 0 one token, 1 to the end."""
+    """Lambda of generalized advantage estimation: 0 uses one-step returns, 1 whole returns."""
     whiten: bool = True
-    """Advantages of a batch of rollouts get mean 0 and variance 1."""
+    """Scale the advantages of a round to mean 0 and variance 1."""
 
 
 class PPO(LearnsFromRewards):
-    """Clipped policy loss and value_weight · ½·clipped squared error of the value head, both per token of a reply.
+    """Clipped policy loss + value_weight · ½ · clipped squared error of the value head, both per token of a reply.
 
     Schulman et al. 2017, https://arxiv.org/abs/1707.06347, as for language models in Ziegler et al. 2019,
-    https://arxiv.org/abs/1909.08593. Of weight 0: see clipped_policy. The student needs a value head.
+    https://arxiv.org/abs/1909.08593. Terms that are only logged: see clipped_policy.
     """
 
     traits = Traits(learns_from="rewards", value_head=True)
@@ -57,7 +57,7 @@ class PPO(LearnsFromRewards):
         *,
         kl_weight: float,
     ) -> RolloutBatch:
-        """The whole batch with what its steps need. A score of NaN: nobody could mark it, nothing is learnt of it."""
+        """The batch with advantages, returns and old values. A reply with score NaN has no verdict and is left out."""
         assert student.values is not None, "PPO needs a student with a value head"
         settings, batch = self.settings, batch.only(~scores_R.isnan())
         mask_RT, old_RT = batch.targets != IGNORED, student.log_probs
@@ -78,7 +78,9 @@ class PPO(LearnsFromRewards):
         )
 
     def __call__(self, student: Any, batch: RolloutBatch) -> Loss:
-        assert batch.old_log_probs is not None and batch.advantages is not None, "a batch that PPO has not prepared"
+        assert batch.old_log_probs is not None and batch.advantages is not None, (
+            "a batch without advantages: see PPO.prepared"
+        )
         settings, counted_RT = self.settings, batch.targets != IGNORED
         logp_RT, hidden_RTH = log_probs_at(
             student,
@@ -98,7 +100,9 @@ class PPO(LearnsFromRewards):
         return Loss(terms)
 
     def _value_loss(self, values_RT: Float[Tensor, "R T"], batch: RolloutBatch) -> Tensor:
-        assert batch.returns is not None and batch.old_values is not None, "a batch that PPO has not prepared"
+        assert batch.returns is not None and batch.old_values is not None, (
+            "a batch without advantages: see PPO.prepared"
+        )
         clip, counted_RT = self.settings.value_clip, batch.targets != IGNORED
         near_RT = batch.old_values + (values_RT - batch.old_values).clamp(-clip, clip)
         worse_RT = torch.maximum((values_RT - batch.returns).square(), (near_RT - batch.returns).square())

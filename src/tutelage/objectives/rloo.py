@@ -1,4 +1,4 @@
-"""Learn from marks by comparing several replies to the same prompt: REINFORCE with a leave-one-out baseline."""
+"""REINFORCE with a leave-one-out baseline: learns from rewards of several replies to the same prompt."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,21 +18,22 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """How far a step may go."""
+    """Clipping and scaling."""
 
     temperature: float = Field(default=1.0, gt=0)
-    """The sampler's: log-probabilities are of the distribution that wrote the text."""
+    """The sampling temperature: log-probs are those of the distribution that the texts were sampled from."""
     clip: float = Field(default=0.2, gt=0)
-    """A reply's ratio to the old policy earns nothing beyond 1 ± this."""
+    """The probability ratio of a reply to the old policy is clipped to 1 ± clip."""
     whiten: bool = False
-    """Advantages of a batch of rollouts get mean 0 and variance 1."""
+    """Scale the advantages of a round to mean 0 and variance 1."""
 
 
 class RLOO(LearnsFromRewards):
-    """Clipped policy loss a reply, its advantage being its reward less the mean of its siblings' rewards.
+    """Clipped policy loss per reply. Its advantage is its reward minus the mean reward of the prompt's other replies.
 
-    A reward is the score less kl_weight · KL to the reference. No value head, no guess: needs two or more replies a
-    prompt. Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740. Of weight 0: see clipped_policy, per reply.
+    A reward is the score minus kl_weight · KL to the reference. There is no value head; a prompt needs two or more
+    replies. Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740. Terms that are only logged: see
+    clipped_policy.
     """
 
     traits = Traits(learns_from="rewards", siblings=True)
@@ -49,17 +50,19 @@ class RLOO(LearnsFromRewards):
         *,
         kl_weight: float,
     ) -> RolloutBatch:
-        """The whole batch with what its steps need. A score of NaN: nobody could mark it, nothing is learnt of it."""
-        marked_R, mask_RT = ~scores_R.isnan(), batch.targets != IGNORED
+        """The batch with advantages. A reply with score NaN has no verdict and is left out."""
+        scored_R, mask_RT = ~scores_R.isnan(), batch.targets != IGNORED
         kl_R, _ = kl_estimates(student.log_probs.double(), reference.log_probs.double(), mask_RT)
-        advantages_R = leave_one_out(scores_R.double() - kl_weight * kl_R, batch.prompts, marked_R)
+        advantages_R = leave_one_out(scores_R.double() - kl_weight * kl_R, batch.prompts, scored_R)
         if self.settings.whiten:
-            advantages_R = whitened(advantages_R, marked_R)
+            advantages_R = whitened(advantages_R, scored_R)
         old_RT = student.log_probs
-        return replace(batch.only(marked_R), old_log_probs=old_RT, advantages=advantages_R.to(old_RT.dtype))
+        return replace(batch.only(scored_R), old_log_probs=old_RT, advantages=advantages_R.to(old_RT.dtype))
 
     def __call__(self, student: Any, batch: RolloutBatch) -> Loss:
-        assert batch.old_log_probs is not None and batch.advantages is not None, "a batch that RLOO has not prepared"
+        assert batch.old_log_probs is not None and batch.advantages is not None, (
+            "a batch without advantages: see RLOO.prepared"
+        )
         mask_RT = batch.targets != IGNORED
         number = int(batch.learnt.sum())
         logp_RT, _ = log_probs_at(

@@ -1,4 +1,4 @@
-"""Prefer the better of two replies by its mean log-probability a token, without a reference model."""
+"""Simple preference optimization: learns from pairs by mean log-prob per token, without a reference model."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """How strongly, by how much, and how much plain text beside it."""
+    """Scale and margin of the reward, and the weight of next-token prediction."""
 
     beta: float = Field(default=2.0, gt=0)
-    """Scales the mean log-probability of a reply to its reward."""
+    """A reply's reward is beta · its mean log-prob per token."""
     gamma_beta_ratio: float = Field(default=0.5, ge=0)
-    """By how much the chosen reply is to be ahead, in units of beta: gamma is beta times this (TRL names gamma)."""
+    """The margin between the rewards as a multiple of beta: gamma = beta · gamma_beta_ratio (TRL names gamma)."""
     lm_weight: float = Field(default=0.2, ge=0)
-    """Share of next-token prediction on the chosen text, its prompt included, per token. 0: none."""
+    """Weight of next-token prediction on prompt and chosen reply, per token; 0: none."""
 
 
 class SimPO(Objective):
-    """-log sigmoid(r_chosen - r_rejected - gamma) a pair, r = beta · mean log-probability; + lm_weight · CE a token.
+    """-log sigmoid(r_chosen - r_rejected - gamma) per pair, r = beta · mean log-prob; + lm_weight · CE per token.
 
-    log(1 + e^gamma) for equal replies; no gradient once a pair is far past the margin. Meng et al. 2024,
-    https://arxiv.org/abs/2405.14734, eq. 6. The text term is the challenge's official baseline's: without it both
-    replies may become improbable together. Logged: the margin and the share won, of rewards, gamma apart.
+    The loss of equal replies is log(1 + e^gamma). The gradient vanishes once a pair is far past the margin. Meng et
+    al. 2024, https://arxiv.org/abs/2405.14734, eq. 6. The CE term is that of the challenge's official baseline:
+    without it both replies may become improbable together. Logged margins and wins do not contain gamma.
     """
 
     traits = Traits(learns_from="pairs")

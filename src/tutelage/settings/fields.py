@@ -9,7 +9,7 @@ LARGEST = 2**63 - 1
 
 
 def expanded(path: str) -> str:
-    """A path with `~` as the home folder; text that is no such path is left alone. ValueError for `~nobody`."""
+    """A path with `~` expanded to the home folder; other text is unchanged. ValueError for `~nobody`."""
     if not path.startswith("~"):
         return path
     try:
@@ -36,6 +36,6 @@ def _exists(path: str) -> bool:
 Place = Annotated[str, AfterValidator(expanded)]
 """A file or a folder, or a name on the Hub; `~` is the home folder."""
 Places = Annotated[tuple[Place, ...], BeforeValidator(names)]
-"""Several of them; `a,b` is two, unless there is a folder `a,b`."""
+"""Several of them; `a,b` is two names, unless there is a folder `a,b`."""
 Seed = Annotated[int, Field(ge=0, le=LARGEST)]
-"""Decides everything that is drawn."""
+"""The seed of all random numbers."""

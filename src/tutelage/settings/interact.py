@@ -21,7 +21,7 @@ class Student(settings.Student):
 
 
 class Prompts(Section):
-    """The prompts that the student continues."""
+    """Prompts that the student continues."""
 
     bare: ClassVar[str] = "source"
 
@@ -74,8 +74,8 @@ class Sample(Section):
     """Texts that are sampled at once."""
 
 
-class Reader(Named):
-    """A judge or tutor that may be left out."""
+class Annotator(Named):
+    """A judge or a tutor. It may be left out."""
 
     bare: ClassVar[str] = "name"
     room: ClassVar[str] = "judges"
@@ -84,20 +84,19 @@ class Reader(Named):
     """A module of judges/, or the dotted path of your own module; empty: none."""
 
 
-class Judge(Reader):
+class Judge(Annotator):
     """The judge that scores the student's texts."""
 
     name: str = "rules"
     """endpoint (a server), local (a model here), rules (no model), random (a control), or a dotted path."""
 
 
-class HeldOutJudge(Reader):
-    """A second judge, whose scores are never trained on. An alarm is logged when scores of the first rise while its own
-    fall."""
+class HeldOutJudge(Annotator):
+    """A second judge, whose scores are never trained on. An alarm is logged if they fall while the judge's rise."""
 
 
-class Tutor(Reader):
-    """The tutor that corrects the student's texts. With one, pairs are made of its corrections."""
+class Tutor(Annotator):
+    """The tutor that corrects the student's texts. With a tutor, a pair is its correction and the student's text."""
 
 
 class Objective(Named):
@@ -111,14 +110,14 @@ class Objective(Named):
 
 
 class Pairs(Section):
-    """How pairs are made of scores: the best text of a prompt against the worst."""
+    """How pairs are made from scores: the best text of a prompt against the worst."""
 
     margin: float = Field(default=0.1, ge=0, le=1)
-    """Smallest difference of their scores."""
+    """Smallest difference of the two scores."""
     length_gap: float = Field(default=0.5, ge=0, le=1)
-    """Largest difference of their lengths, as a share of the longer one."""
+    """Largest difference of the two lengths, as a share of the longer one."""
     alike: float = Field(default=0.8, ge=0, le=1)
-    """Largest share of their words, in order, that they may have in common."""
+    """Largest share of words, in order, that the two texts may have in common."""
 
 
 class Reward(Section):
@@ -131,7 +130,7 @@ class Reward(Section):
     words: tuple[int, int] = (90, 100_000)
     """Fewest and most words of a text whose length counts as 1."""
     repetition: float = 0.0
-    """Weight of minus the share of a text's three-word sequences that are repetitions."""
+    """Weight of minus the share of a text's trigrams that are repetitions."""
     copying: float = 0.0
     """Weight of -1 for a text that copies its prompt."""
     duplicates: float = 0.0
@@ -158,7 +157,7 @@ class Train(Section):
     lm_weight: float = Field(default=0.0, ge=0)
     """For objectives that learn from rewards: weight of next-token prediction on windows of the corpus."""
     lm_batch: int = Field(default=32, ge=1, le=AT_ONCE)
-    """Windows of the corpus in an update, where lm_weight is not 0."""
+    """Windows of the corpus in an update, if lm_weight is not 0."""
     micro_batch: int = Field(default=32, ge=1, le=AT_ONCE)
     """Pairs or texts in a forward pass. It changes results by rounding only."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
@@ -200,17 +199,17 @@ class Interaction(Section):
     seed: Seed = 1
     """Decides prompts, texts, order and dropout."""
     run: Place = ""
-    """Where the run is written; empty is runs/<recipe>-s<seed>."""
+    """Where the run is written; empty: runs/<recipe>-s<seed>."""
     track: Literal["none", *TRACKS] = "none"  # type: ignore[valid-type]
     """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
     rounds: int = Field(default=20, ge=1, le=EVER)
     """Rounds of sampling, scoring and updates."""
     store: Place = ""
-    """The file with the verdicts and corrections; empty is verdicts.sqlite in the run. Runs may share it."""
+    """The file with the verdicts and corrections; empty: verdicts.sqlite in the run. Runs may share it."""
     replay: bool = False
     """Use stored verdicts and corrections only; a missing one is an error."""
     faithful: bool = False
-    """Reproduce known faults of a published baseline; docs/interaction.md lists them."""
+    """Reproduce known errors of a published baseline; docs/interaction.md lists them."""
     data: settings.Data = settings.Data()
     student: Student = Student()
     prompts: Prompts = Prompts()
@@ -228,9 +227,9 @@ class Interaction(Section):
     log: settings.Log = settings.Log()
 
     @model_validator(mode="after")
-    def _student_is_said(self) -> "Interaction":
+    def _student_is_given(self) -> "Interaction":
         if bool(self.student.shape) == bool(self.student.weights):
             raise ValueError("student needs either a shape (random weights) or weights (a run, folder or Hub name)")
         if not self.judge.name:
-            raise ValueError("judge.name is empty; even with a tutor, marks show what the corrections are worth")
+            raise ValueError("judge.name is empty; a run with a tutor needs a judge too: its scores are the evaluation")
         return self

@@ -1,4 +1,4 @@
-"""The judge of an evaluation as it is named on the command line or in a study. Imports no torch."""
+"""The judge of an evaluation, as the command line or a study names it. Imports no torch."""
 
 import ast
 import importlib.util
@@ -11,18 +11,18 @@ from pydantic import model_validator
 
 from tutelage.errors import UserError
 from tutelage.recipe import Section, given, module_path, modules, validated
-from tutelage.settings.interact import Reader
+from tutelage.settings.interact import Annotator
 
-DECLARATION = "USES_JUDGE"  # a task's module says `USES_JUDGE = True` where a judge may score what the model writes
+DECLARATION = "USES_JUDGE"  # a task's module says `USES_JUDGE = True` if a judge may score its texts
 
 
-class Marked(Section):
-    """The settings that may stand between the models of `tutelage evaluate`."""
+class JudgeOption(Section):
+    """The settings that `tutelage evaluate` accepts among its models."""
 
-    judge: Reader = Reader()
+    judge: Annotator = Annotator()
 
     @model_validator(mode="after")
-    def _has_a_name(self) -> "Marked":
+    def _has_a_name(self) -> "JudgeOption":
         if self.judge.model_extra and not self.judge.name:
             raise ValueError(f"judge.{next(iter(self.judge.model_extra))} is set, and no judge is named (judge=rules)")
         return self
@@ -31,30 +31,30 @@ class Marked(Section):
 def judge_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
     """The models among the arguments, and the judge that arguments such as `judge=rules` name."""
     settings = [a for a in arguments if re.match(r"[a-z_.]+=", a) and not Path(a).exists()]
-    reader = given(Marked, settings, "evaluate").judge
-    judge = {"name": reader.name, **(reader.model_extra or {})} if reader.name else None
-    return [a for a in arguments if a not in settings], judge
+    judge = given(JudgeOption, settings, "evaluate").judge
+    named = {"name": judge.name, **(judge.model_extra or {})} if judge.name else None
+    return [a for a in arguments if a not in settings], named
 
 
-def judge_settings(judge: Mapping[str, Any], where: str = "evaluate") -> Reader:
-    """A judge's name and settings, checked. where: begins the message of an error."""
-    return validated(Marked, {"judge": dict(judge)}, where).judge
+def judge_settings(judge: Mapping[str, Any], where: str = "evaluate") -> Annotator:
+    """A judge's name and settings, validated. where: the first words of an error message."""
+    return validated(JudgeOption, {"judge": dict(judge)}, where).judge
 
 
 def require_judged(tasks: Sequence[str]) -> None:
-    """Refuse a judge that no task would use."""
+    """Refuse a judge that no task uses."""
     if not any(uses_judge(task) for task in tasks):
         known = [name for name in modules("evaluation.tasks") if uses_judge(name)]
         have = "have" if len(tasks) > 1 else "has"
         raise UserError(
-            f"A judge is named, and {', '.join(tasks)} {have} nothing to be scored by it",
-            f"A task that has: {', '.join(known)}, or one of your own whose module says {DECLARATION} = True",
+            f"A judge is named, and {', '.join(tasks)} {have} no texts for a judge to score",
+            f"A task with such texts: {', '.join(known)}, or one of your own whose module says {DECLARATION} = True",
             f"Add --tasks {known[0]}, or leave the judge out",
         )
 
 
 def uses_judge(task: str) -> bool:
-    """Whether a task's module declares that it uses a judge. Read from its source, which is not run."""
+    """Whether a task's module declares that it uses a judge. Its source is parsed, not run."""
     if task == "official":
         return False
     spec = importlib.util.find_spec(module_path("evaluation.tasks", task))

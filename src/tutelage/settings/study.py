@@ -14,7 +14,7 @@ Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isins
 
 Grid = Annotated[dict[str, list[Any]], BeforeValidator(lambda v: flattened(v) if isinstance(v, Mapping) else v)]
 OWN = ("run", "seed")
-"""Settings of a run that the study sets itself: where it lies decides what is done."""
+"""Settings of a run that the study sets itself: the folder of a run decides what is left to do."""
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -31,7 +31,7 @@ class Prepare(Section):
     sources: tuple[str, ...]
     """Files, folders, Hub data sets, nursery:words=N; `@data` is the folder that the override data=FOLDER names."""
     out: Place = ""
-    """Where it is written, below the working folder; empty is data/<study>/<name>."""
+    """Where it is written, below the working folder; empty: data/<study>/<name>."""
     tokenizer: str = "gpt2"
     """gpt2, bpe, unigram, a folder, a Hub name, or `@name` to share the tokenizer of another prepared folder."""
     vocabulary: int | None = None
@@ -39,14 +39,14 @@ class Prepare(Section):
     valid: tuple[str, ...] = ()
     """Sources of the validation split."""
     valid_share: float | None = Field(None, ge=0, lt=1)
-    """Share of the documents that are drawn for validation, where `valid` is empty."""
+    """Share of the documents that are drawn for validation, if `valid` is empty."""
     seed: Seed = 1
     """Decides which documents are drawn for validation."""
     documents: str | None = None
     """What a document of a text file is; see `tutelage prepare --help`."""
 
     @model_validator(mode="after")
-    def _lies_below_the_working_folder(self) -> "Prepare":
+    def _is_below_the_working_folder(self) -> "Prepare":
         if self.out and not Path(self.out).resolve().is_relative_to(Path.cwd()):
             raise ValueError(f"out is {self.out!r}, which is outside the working folder")
         return self
@@ -58,7 +58,7 @@ class Run(Section):
     recipe: str
     """The recipe, shipped or the path of a .toml."""
     about: str = ""
-    """What this system is; in place of the recipe's own sentence."""
+    """What this system is; it replaces the recipe's own sentence."""
     seeds: Literal["all", "first"] | tuple[Seed, ...] = "all"
     """The study's seeds, only the first of them, or these."""
     set: dict[str, Any] = Field(default_factory=dict)
@@ -66,17 +66,17 @@ class Run(Section):
     grid: Grid = Field(default_factory=dict)
     """Settings to try: dotted key = values. Every combination is a system of its own."""
     shown: bool = True
-    """Evaluate it and show it in the report; false for a run that others only start from."""
+    """Evaluate it and show it in the report; false for a run that only gives other runs their weights."""
 
     @model_validator(mode="after")
-    def _leaves_place_and_seed_to_the_study(self) -> "Run":
+    def _leaves_folder_and_seed_to_the_study(self) -> "Run":
         for key in (*self.set, *self.grid):
             if key in OWN:
                 raise ValueError(f"{key} cannot be set: the study decides it, with `seeds` and the names of its runs")
         return self
 
 
-class Beside(Section):
+class OtherModel(Section):
     """A model to evaluate beside the runs."""
 
     name: str
@@ -91,7 +91,7 @@ class Evaluation(Section):
     tasks: tuple[str, ...] = ("perplexity",)
     """Names of tasks, dotted paths of your own, or `official`."""
     data: str = ""
-    """The prepared folder for perplexity; empty is each run's own."""
+    """The prepared folder for perplexity; empty: the folder of each run."""
     pairs: str = ""
     """A folder of minimal pairs."""
     window: int = Field(128, ge=2, le=AT_ONCE)
@@ -99,7 +99,7 @@ class Evaluation(Section):
     stride: int = Field(0, ge=0, le=AT_ONCE)
     """Tokens by which a window slides; 0: windows side by side."""
     official: str = ""
-    """The folder that holds the challenge's full_eval/ and fast_eval/; empty is what TUTELAGE_EVAL names."""
+    """The folder that holds the challenge's full_eval/ and fast_eval/; empty: the folder that TUTELAGE_EVAL names."""
     profile: Literal["2025", "2026"] = "2026"
     """The year whose procedure the challenge's tasks follow."""
     fast: bool = False
@@ -129,7 +129,7 @@ class Page(Section):
     """The report at the end."""
 
     title: str = ""
-    """Its title; empty is the study's name."""
+    """Its title; empty: the study's name."""
 
 
 class Study(Section):
@@ -140,9 +140,9 @@ class Study(Section):
     verb: Literal["study"] = "study"
     """The verb that runs the recipe."""
     seeds: tuple[Seed, ...] = Field((1,), min_length=1)
-    """Seeds of the runs, where --seeds names none."""
+    """Seeds of the runs, unless --seeds names others."""
     data: Place = ""
-    """A folder of your own: texts, which take the place of `@data`, or one that `tutelage prepare` made."""
+    """A folder of your own: texts, which replace `@data`, or a folder made by `tutelage prepare`."""
     prepare: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Corpora, by name."""
     run: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -59,7 +59,7 @@ class Student(Section):
     config: dict[str, int | float | str | bool] = {}
     """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Dropout of embeddings, attention and residuals, where the architecture has them."""
+    """Dropout of embeddings, attention and residuals, if the architecture has them."""
     pad_vocabulary: int = Field(default=64, ge=1, le=AT_ONCE)
     """In memory the vocabulary is padded to a multiple of this, for speed; saved models have the tokenizer's."""
 
@@ -71,7 +71,7 @@ class Student(Section):
 
 
 class Teacher(Named):
-    """The teacher, for objectives that have one."""
+    """The teacher, for objectives that need one."""
 
     bare: ClassVar[str] = "models"
     room: ClassVar[str] = "teachers"
@@ -118,19 +118,19 @@ class Optimizer(Named):
     muon_lr: float = Field(default=0.02, gt=0)
     """Highest learning rate of the matrices that Muon updates."""
     groups: tuple[OptimizerGroup, ...] = ()
-    """Parameters with settings of their own, by patterns of names; the first pattern that matches decides."""
+    """Settings for groups of parameters, by patterns of names; the first matching pattern decides."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of an exponential moving average (EMA) of the weights, a step; 0: none. The average is validated, kept as
-    the run's model and its milestones, and so exported and submitted. Early steps decay faster: (1 + n) / (10 + n)."""
+    """Decay per step of an exponential moving average (EMA) of the weights; 0: no average. The average is validated and
+    saved as the run's model and milestones. In early steps the decay is smaller: (1 + n) / (10 + n)."""
     schedule: Annotated[str, AfterValidator(_known_schedule)] = "cosine"
-    """After the warm-up, down to final_lr: cosine; linear; constant, not at all; trapezoid, flat and then linear. Or
-    the dotted path of a function of (settings, step, steps) that gives the share of the highest learning rate."""
+    """Decay to final_lr after the warm-up: cosine; linear; constant, none; trapezoid, constant and then linear; or the
+    dotted path of a function of (settings, step, steps) that returns the learning rate as a share of the highest."""
     warmup: int = Field(default=0, ge=0, le=EVER)
     """Steps over which the learning rate rises linearly from 0."""
     final_lr: float = Field(default=0.0, ge=0, le=1)
     """Learning rate at the last step, as a share of the highest."""
     decay: float = Field(default=0.2, ge=0, le=1)
-    """Share of the steps over which the trapezoid falls."""
+    """Share of the steps in which the trapezoid decays."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay of matrices; biases, norms and other vectors have none."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -169,9 +169,9 @@ class Valid(Section):
     """Validation."""
 
     every: int = Field(default=0, ge=0, le=EVER)
-    """Steps between validations; 0 is once an epoch. The last step is always validated."""
+    """Steps between validations; 0: once per epoch. The last step is always validated."""
     keep: Literal["best", "last"] = "best"
-    """The model that the run ends with: best, of the lowest validation loss; or last."""
+    """The model that the run ends with: best, the one with the lowest validation loss; or last."""
     patience: int = Field(default=0, ge=0, le=EVER)
     """Stop after this many validations without an improvement; 0: never."""
     windows: int = Field(default=0, ge=0, le=EVER)
@@ -210,7 +210,7 @@ class Training(Section):
     seed: Seed = 1
     """Decides random weights, order, offsets and dropout."""
     run: Place = ""
-    """Where the run is written; empty is runs/<recipe>-s<seed>."""
+    """Where the run is written; empty: runs/<recipe>-s<seed>."""
     track: Literal["none", *ALONE] = "none"  # type: ignore[valid-type]
     """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
     data: Data = Data()
@@ -224,7 +224,7 @@ class Training(Section):
     log: Log = Log()
 
     @model_validator(mode="after")
-    def _student_is_said(self) -> "Training":
+    def _student_is_given(self) -> "Training":
         if bool(self.student.shape) == bool(self.student.weights):
             raise ValueError("student needs either a shape (random weights) or weights (a run, folder or Hub name)")
         return self

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tutelage.errors import UserError
 from tutelage.recipe import Section, did_you_mean, read, validated
 from tutelage.settings.judge import judge_settings, require_judged
-from tutelage.settings.study import Beside, Prepare, Run, Study
+from tutelage.settings.study import OtherModel, Prepare, Run, Study
 from tutelage.studies.jobs import Job, Plan
 from tutelage.studies.points import Point, points_of
 
@@ -36,7 +36,7 @@ def plan(name: str, *, seeds: list[int] | None, out: Path, overrides: list[str],
         data=data / label,
         prepare=_tables(Prepare, study.prepare, f"study {label}, prepare"),
         run=_tables(Run, study.run, f"study {label}, run"),
-        model=_tables(Beside, study.model, f"study {label}, model"),
+        model=_tables(OtherModel, study.model, f"study {label}, model"),
     ).plan()
 
 
@@ -65,7 +65,7 @@ class _Planner:
     data: Path
     prepare: dict[str, Prepare]
     run: dict[str, Run]
-    model: dict[str, Beside]
+    model: dict[str, OtherModel]
     points: list[Point] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
 

@@ -1,1 +1,1 @@
-"""What judges and tutors share: types, rubrics, the store of verdicts, how a server is asked."""
+"""Shared parts of judges and tutors: types, rubrics, the store of answers, requests to servers."""

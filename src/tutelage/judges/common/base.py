@@ -1,6 +1,6 @@
-"""The contracts of judges and tutors, and the values that they exchange with a run.
+"""The contracts of judges and tutors, and the types of their requests and answers.
 
-Three kinds of failure stay apart, and none of them becomes a score by accident:
+There are three kinds of failure. None of them becomes a score by accident:
 
 invalid      the text fails a rule (empty, too short, copied); score 0, and no judge is asked
 unscorable   the judge's answer cannot be read; no score: left out of losses, baselines and pairs, and counted
@@ -21,7 +21,7 @@ Role = Literal["judge", "tutor"]
 class Rollout:
     """A student's continuation of a prompt, as text without special tokens.
 
-    ended: the student ended it; otherwise it was cut at the length limit, and the judge's prompt says so
+    ended: the student ended it; otherwise it was cut at the length limit, and the prompt of the judge says so
     """
 
     prompt: str
@@ -34,10 +34,10 @@ class CriterionScore:
     """The score under one criterion.
 
     score:         [0, 1]
-    weight:        its share of the verdict's score; 0 is reported only
-    probabilities: of each label, summing to 1; empty where the criterion is measured by rule
-    mass:          probability of all labels under the judge's whole distribution; None where the server does not say
-    missing:       upper bound of the probability of labels that the server did not list
+    weight:        its weight in the verdict's score; 0: it is reported only
+    probabilities: of each label, summing to 1; empty for a criterion without a model
+    mass:          probability of all labels together in the judge's distribution; None if the server does not report it
+    missing:       upper bound of the probability of labels that the server does not list
     """
 
     score: float
@@ -76,10 +76,10 @@ class Verdict:
 class Correction:
     """A tutor's version of the student's continuation.
 
-    text:   the continuation with its leading space, so that prompt + text is the whole; None where the reply is not
-            a continuation, and `reason` says why
+    text:   the continuation with its leading space, so that prompt + text is the whole; None if the reply is not a
+            continuation, and `reason` says why
     ended:  the tutor ended it; otherwise it was cut at the length limit
-    said:   the whole reply, where it is not used
+    said:   the whole reply, if it is not used
     """
 
     text: str | None
@@ -102,8 +102,8 @@ def unscorable(reason: str, *, by_criterion: Mapping[str, CriterionScore] | None
     return Verdict(status="unscorable", score=None, reason=reason, by_criterion=by_criterion or {}, said=said)
 
 
-def ignore_answer(place: int, answer: Any) -> None:
-    """The `on_answer` of a caller that waits for the whole list."""
+def ignore_answer(index: int, answer: Any) -> None:
+    """An `on_answer` that does nothing, for callers that wait for the whole list."""
 
 
 OnAnswer = Callable[[int, Any], None]
@@ -112,12 +112,12 @@ OnAnswer = Callable[[int, Any], None]
 class Annotator(Protocol):
     """What judges and tutors have in common. A plug-in is a class that is constructed with its settings.
 
-    roles:       what the class can be opened as -> settings that stand for empty ones in that role
-    fingerprint: hash of everything that decides an answer: model, rubric, settings. Known without a model or a server
-                 at hand, so that stored answers can be read where there is neither.
-    about:       one line for people, shown wherever its answers are
-    models:      language models whose output reaches the student (runs, folders, Hub names); empty where there is none.
-                 The provenance of a run is taken from here.
+    roles:       role in which the class can be opened -> defaults for settings that are empty in that role
+    fingerprint: hash of everything that decides an answer: model, rubric, settings. It is known without a model or a
+                 server, so that stored answers can be read without them.
+    about:       one line for people, shown beside its answers
+    models:      language models that influence the student (runs, folders, Hub names); empty if there is none. The
+                 provenance of a run is derived from it.
     """
 
     roles: ClassVar[Mapping[Role, Mapping[str, Any]]]
@@ -132,20 +132,20 @@ class Annotator(Protocol):
     def models(self) -> Sequence[str]: ...
 
     def identity(self) -> Mapping[str, Any]:
-        """Facts found at first contact: version, weights, protocol. A change under one fingerprint is an error."""
+        """Facts found at the first request: version, weights, protocol. A change under one fingerprint is an error."""
         ...
 
 
 class Judge(Annotator, Protocol):
-    """Gives scores."""
+    """Scores texts."""
 
     def grade(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Verdict]:
-        """A verdict for each rollout, in order. `on_answer(index, verdict)` is called as soon as one is there."""
+        """A verdict for each rollout, in order. `on_answer(index, verdict)` is called as each one arrives."""
         ...
 
 
 class Tutor(Annotator, Protocol):
-    """Writes what the student should have written."""
+    """Corrects texts."""
 
     def correct(self, rollouts: Sequence[Rollout], on_answer: OnAnswer = ignore_answer) -> list[Correction]:
         """A correction for each rollout, in order; `on_answer` as with a judge."""
@@ -154,12 +154,12 @@ class Tutor(Annotator, Protocol):
 
 @runtime_checkable
 class Resumes(Annotator, Protocol):
-    """An annotator that finds out at first contact how it is to be asked, and can be held to what was found before."""
+    """An annotator that chooses a protocol at its first request, and can be restored to an earlier choice."""
 
     def restore(self, identity: Mapping[str, Any]) -> None:
-        """Use the protocol of a stored identity; fail, rather than choose another, where it no longer works."""
+        """Use the protocol of a stored identity; fail, rather than choose another, if it no longer works."""
         ...
 
 
 class Unavailable(UserError):
-    """The judge does not answer, and retries did not help. Never a score: the answers so far are stored."""
+    """The judge does not answer, and retries did not help. The answers so far are stored."""

@@ -1,4 +1,4 @@
-"""Chat completions in a server's dialect: how it limits a reply, which parameters it takes, where its text lies."""
+"""Chat completions in a server's dialect: the name of the length limit, accepted parameters, the reply format."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ from tutelage.judges.common.http import Refused, Servers
 from tutelage.judges.common.prompts import Message
 
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
-OPTIONAL = ("temperature", "top_p", "seed")  # that some hosted servers refuse
+OPTIONAL = ("temperature", "top_p", "seed")  # some hosted servers refuse these
 MODERATED = 403  # the status that other servers give such a request
 A = TypeVar("A")
 
@@ -15,7 +15,7 @@ A = TypeVar("A")
 class Chat:
     """Requests to /chat/completions. While `url` is set, that server is being probed.
 
-    room: tokens that a reply may have beyond the answer, for a model that thinks first
+    room: extra tokens of a reply in which a reasoning model thinks before it answers
     """
 
     def __init__(self, servers: Servers, model: str) -> None:
@@ -28,7 +28,7 @@ class Chat:
     def complete(
         self, messages: Sequence[Message], read: Callable[[Any], A], *, tokens: int, think: bool = False, **fields: Any
     ) -> A:
-        """What `read` makes of a completion of at most so many tokens."""
+        """`read` applied to the reply to a chat completion. tokens: most tokens of the answer"""
         while True:
             body = {"model": self.model, "messages": list(messages), self.limit: tokens + (self.room if think else 0)}
             body |= {name: value for name, value in fields.items() if name not in self.left_out}
@@ -40,11 +40,11 @@ class Chat:
                     raise
 
     def ask(self, path: str, body: dict[str, Any] | None, read: Callable[[Any], A], *, root: bool = False) -> A:
-        """Any other request."""
+        """`read` applied to the reply to another request."""
         return self.servers.ask(path, body, read, url=self.url, root=root, trying=bool(self.url))
 
     def _adapted(self, refused: Refused) -> bool:
-        """Whether the refusal names a parameter that can be said otherwise or left out. In the probe only."""
+        """Whether the refusal names a parameter that can be renamed or left out. While probing only."""
         if not self.url or refused.status not in (400, 422):
             return False
         if "max_completion_tokens" in refused.said and self.limit == "max_tokens":
@@ -56,13 +56,13 @@ class Chat:
 
     @property
     def dialect(self) -> dict[str, str]:
-        """What differs from the usual request, for the identity."""
+        """Differences from the standard request, for the identity."""
         facts = {} if self.limit == "max_tokens" else {"limit": self.limit}
         facts |= {"left_out": ", ".join(sorted(self.left_out))} if self.left_out else {}
         return facts | ({"thinks": f"{self.room} tokens"} if self.room else {})
 
     def restore(self, facts: dict[str, Any]) -> None:
-        """The dialect of an identity."""
+        """Restore the dialect of an identity."""
         self.limit = str(facts.get("limit", "max_tokens"))
         self.left_out = {name for name in str(facts.get("left_out", "")).split(", ") if name}
         self.room = int(str(facts.get("thinks", "0")).split()[0])
@@ -89,7 +89,7 @@ def written(reply: Any) -> tuple[str, bool]:
 
 
 def thinks(reply: Any) -> bool:
-    """Whether a reply was spent on thinking: a field or a part of its own for it, or nothing but a limit reached."""
+    """Whether a reply contains thinking: as a separate field or part, or as an empty reply that reached the limit."""
     choice = reply["choices"][0]
     message = choice["message"]
     content = message.get("content")

@@ -1,4 +1,4 @@
-"""Texts of our own with spoiled copies of them: whether a judge tells them apart at all."""
+"""Sample texts and spoiled copies of them, to check that a judge can tell them apart."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -18,7 +18,7 @@ SAMPLES = tuple(Rollout(prompt=OPENING, text=f" {text}", ended=True) for text in
 
 
 def spoiled(rollout: Rollout) -> Rollout:
-    """The words in another order, with a third of them said again and again."""
+    """A third of the words, shuffled and repeated three times."""
     words = rollout.text.split()
     Random(rollout.text).shuffle(words)
     third = words[: len(words) // 3]
@@ -26,12 +26,12 @@ def spoiled(rollout: Rollout) -> Rollout:
 
 
 def auc(good: Sequence[float], bad: Sequence[float]) -> float:
-    """Chance that a good text scores higher than a bad one, ties counted half.
+    """The probability that a good text scores higher than a bad one; ties count half.
 
     >>> auc([0.9, 0.5], [0.5, 0.1])
     0.875
     """
-    wins = sum((one > other) + 0.5 * (one == other) for one in good for other in bad)
+    wins = sum((high > low) + 0.5 * (high == low) for high in good for low in bad)
     return wins / (len(good) * len(bad))
 
 
@@ -39,4 +39,4 @@ def separation(score: Callable[[Rollout], float | None]) -> float:
     """The AUC of a judge on the samples; a text without a score counts as the lowest."""
     good = [score(sample) for sample in SAMPLES]
     bad = [score(spoiled(sample)) for sample in SAMPLES]
-    return auc([-1.0 if one is None else one for one in good], [-1.0 if one is None else one for one in bad])
+    return auc(*([-1.0 if value is None else value for value in values] for values in (good, bad)))

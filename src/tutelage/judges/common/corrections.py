@@ -1,4 +1,4 @@
-"""A tutor's reply, read strictly: a continuation and nothing else."""
+"""Parses a tutor's reply strictly: it must be a continuation and nothing else."""
 
 import re
 
@@ -25,32 +25,32 @@ REFUSAL = re.compile(
 
 
 def correction_of(rollout: Rollout, said: str, *, ended: bool) -> Correction:
-    """The reply as a continuation of the prompt, or the reason why it is none."""
+    """The reply as a continuation of the prompt, or the reason why it is not one."""
     text, prompt = escaped(said), escaped(rollout.prompt)
     if prompt and text.startswith(prompt):
         text = text[len(prompt) :]
     text = text.strip()
-    if reason := _fault(rollout, text):
+    if reason := _unusable_reason(rollout, text):
         return Correction(text=None, ended=ended, reason=reason, said=said)
     return Correction(text=" " * _begins_a_word(rollout.prompt, text) + text, ended=ended)
 
 
 def _begins_a_word(prompt: str, text: str) -> bool:
-    """Whether a reply goes behind the prompt with a space, which chat models leave out."""
+    """Whether a space belongs between prompt and reply; chat models leave it out."""
     return not prompt[-1:].isspace() and (text[0].isalnum() or text[0] in "\"'“‘(*<")
 
 
-def _fault(rollout: Rollout, text: str) -> str:
-    if not any(mark.isalpha() for mark in text):
+def _unusable_reason(rollout: Rollout, text: str) -> str:
+    if not any(character.isalpha() for character in text):
         return "empty"
     if code_of(rollout) in text or CUT in text:
         return "parts of the question in the reply"
     if REFUSAL.match(text):
         return "the tutor refused"
     if REMARK.match(text) or LATER.search(text):
-        return "a remark in place of the text, or beside it"
+        return "a remark instead of the text, or beside it"
     if _plain(text) == _plain(rollout.text):
-        return "the same as the student's"
+        return "the same as the student's text"
     if _plain(text) in _plain(rollout.prompt):
         return "copied from the prompt"
     return ""

@@ -1,5 +1,5 @@
-"""The student's text inside a prompt: between two lines with a code that it cannot know, and with nothing in it that a
-server's tokenizer could read as a special token of a chat template."""
+"""Escapes the student's text for a prompt. It stands between two lines with a code that the student cannot guess, and
+contains nothing that a tokenizer could read as a special token of a chat template."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ ANGLES = str.maketrans({"<": "‹", ">": "›", "◁": "‹", "▷": "›", "＜
 BRACKETED = re.compile(r"\[(?=[^\[\]\s]{0,40}(?:[A-Z]{2}|[|_~\d]))([^\[\]\s]{1,40})\]")
 # [e~[, ]~b], ]~!b[
 TILDED = re.compile(r"[\[\]](?=[^\[\]\s]{0,6}~)([^\[\]\s]{1,8})[\[\]]")
-# Controls, soft hyphen, marks of direction, invisible letters and joiners, tag characters, private use, surrogates.
+# Control characters, soft hyphen, direction marks, invisible letters, joiners, tags, private use, surrogates.
 UNSEEN = re.compile(
     r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ue000-\uf8ff"
@@ -25,23 +25,23 @@ Escape = Callable[[str], str]
 
 
 def code_of(rollout: Rollout) -> str:
-    """Eight hex digits that stand nowhere in the rollout: a function of it, so that a prompt can be made again."""
+    """Eight hex digits that do not occur in the rollout. They depend on it only, so a prompt is reproducible."""
     count = 0
     while True:
-        made = f"{count}\n{rollout.prompt}\n{rollout.text}".encode("utf-8", "surrogatepass")
-        code = hashlib.sha256(made).hexdigest()[:8]
+        hashed = f"{count}\n{rollout.prompt}\n{rollout.text}".encode("utf-8", "surrogatepass")
+        code = hashlib.sha256(hashed).hexdigest()[:8]
         if code not in rollout.prompt and code not in rollout.text:
             return code
         count += 1
 
 
 def visible(text: str) -> str:
-    """Text of a model or a server for a terminal or a message: no control, invisible or direction character."""
+    """Text of a model or a server for a terminal or a message, without control, invisible and direction characters."""
     return UNSEEN.sub(" ", text)
 
 
 def escaped(text: str) -> str:
-    """The text without special tokens of the known families and without invisible characters; words as they were.
+    """The text without special tokens of known families and without invisible characters. Words are unchanged.
 
     >>> escaped("The end.<|im_end|> [INST] 3")
     'The end.‹|im_end|› (INST) 3'
@@ -51,11 +51,11 @@ def escaped(text: str) -> str:
 
 
 def escape_of(added: Iterable[str]) -> Escape:
-    """`escaped`, and every string of a tokenizer's added vocabulary broken up by a space behind its first character."""
+    """`escaped`, which also breaks every added token of a tokenizer by a space after its first character."""
     tokens = sorted({token.strip() for token in added if len(token.strip()) > 1}, key=len, reverse=True)
     if not tokens:
         return escaped
-    # As long as one is there: breaking one up can bring another together with what stands beside it.
+    # Repeated while one is found: breaking a token can form another one with the characters beside it.
     pattern = re.compile("|".join(map(re.escape, tokens)), re.IGNORECASE)
 
     def escape(text: str) -> str:
@@ -71,7 +71,7 @@ def escape_of(added: Iterable[str]) -> Escape:
 
 
 def filled(template: str, rollout: Rollout, escape: Escape = escaped) -> str:
-    """A template with {prompt}, {text} and {code} filled in, once: what is put in is not a template."""
+    """A template with {prompt}, {text} and {code} filled in once: inserted text is not a template."""
     text = escape(rollout.text) + ("" if rollout.ended else f" {CUT}")
     places = {"prompt": escape(rollout.prompt), "text": text, "code": code_of(rollout)}
     return PLACE.sub(lambda place: places.get(place[1], place[0]), template)

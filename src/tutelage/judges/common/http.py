@@ -1,4 +1,4 @@
-"""Requests to servers: several share the load, passing failures are retried, and the key is shown nowhere."""
+"""Requests to servers: several servers share the load, temporary failures are retried, the key is never shown."""
 
 import json
 import random
@@ -18,19 +18,19 @@ from tutelage.judges.common.keys import Redaction, key_in
 from tutelage.judges.common.transport import Broken, Transport
 
 LONGEST_PAUSE = 30.0
-RETRIED = {408, 425, 429}  # and everything from 500 on, apart from ...
-NEVER = {501, 505, 506, 510, 511}  # ... "not implemented" and its like
+RETRIED = {408, 425, 429}  # these statuses are retried, and 500 and above except for:
+NEVER = {501, 505, 506, 510, 511}  # "not implemented" and similar
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-PROBES = 3  # times that a reply must lack what a protocol needs before the server counts as not having it
-SHOWN = 200  # characters of a server's words in a message
+PROBES = 3  # unreadable replies after which a server counts as not supporting a protocol
+SHOWN = 200  # characters of a server's reply in a message
 A = TypeVar("A")
 B = TypeVar("B")
 
 
 class Refused(Exception):
-    """The server will not answer this request: a status from 300 to 499, or 501, or a reply of another shape.
+    """The server refuses this request: a status from 300 to 499, or 501, or a reply of another form.
 
-    said: the server's words, without the key, up to 2,000 characters
+    said: the server's reply without the key, up to 2,000 characters
     """
 
     def __init__(self, status: int, said: str) -> None:
@@ -39,17 +39,17 @@ class Refused(Exception):
 
 
 class Failed(Unavailable):
-    """A server did not answer after all retries. status: of its last reply; 0 where there was none."""
+    """A server did not answer after all retries. status: of its last reply; 0 if there was none"""
 
     status = 0
 
 
 class _Stopped(Exception):
-    """Another request has failed for good; this one need not be tried again."""
+    """Another request has failed finally, so this one is not retried."""
 
 
 class _Again(Exception):
-    """Worth another try. wait: seconds that the server asked for."""
+    """A temporary failure. wait: seconds that the server asks to wait"""
 
     def __init__(self, reason: str, status: int = 0, wait: float = 0.0) -> None:
         self.reason, self.status, self.wait = reason, status, wait
@@ -59,8 +59,8 @@ class _Again(Exception):
 class Servers:
     """Addresses that serve one model.
 
-    timeout: seconds for a whole reply; retries: after a failed request; backoff: seconds before the first retry,
-    doubled before each further one, a random half of it left out so that requests do not come back all at once
+    timeout: seconds for a whole reply; retries: of a failed request; backoff: seconds before the first retry, doubled
+    before each further one, and shortened by up to half at random so that requests do not return all at once
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Servers:
     ) -> None:
         self.urls = [_checked(url) for url in urls]
         if not self.urls:
-            raise UserError("No address of a server was named", "judge.url=http://localhost:8000/v1", "")
+            raise UserError("No address of a server is given", "judge.url=http://localhost:8000/v1", "")
         self._key = key_in(key_from)
         self.redacted = Redaction(self._key)
         _warn_of_plain_http(self.urls, bool(self._key))
@@ -88,12 +88,13 @@ class Servers:
         root: bool = False,
         trying: bool = False,
     ) -> A:
-        """What `read` makes of the reply to a request. url: one server in place of any. root: without the /v1.
+        """`read` applied to the reply to a request.
 
-        A reply that cannot be read is the server's failure, not the text's: it is asked for again. While `trying` what
-        a server can do, one that stays unreadable means that it cannot do this: Refused.
+        url: one server instead of any; root: leave out the /v1; trying: the request probes whether a server supports
+        something. An unreadable reply is a failure of the server, not of the text, so the request is repeated. If it
+        stays unreadable while `trying`, the server does not support this: Refused.
         """
-        tried, failure, unreadable = "", _Again("not asked"), 0
+        tried, failure, unreadable = "", _Again("no request was sent"), 0
         for attempt in range(self.retries + 1 + (PROBES - 1) * trying):
             if attempt and self._stop.wait(max(self._pause(attempt), failure.wait)):
                 raise _Stopped
@@ -107,42 +108,42 @@ class Servers:
             except MALFORMED as error:
                 unreadable += 1
                 if trying and unreadable >= PROBES:
-                    raise Refused(200, f"its reply lacks what is needed ({type(error).__name__})") from error
+                    raise Refused(200, f"its reply lacks the needed fields ({type(error).__name__})") from error
                 failure = _Again(f"its reply cannot be read ({type(error).__name__} in {path})")
                 if not trying and attempt >= self.retries:
                     break
         failed = Failed(
             f"{tried} did not answer in {self.retries + 1} attempts: {failure.reason}",
-            "A server that answers; no score was invented, and the answers so far are stored",
-            "Look at the server, then run the same command again; it resumes where it stopped",
+            "A server that answers; the answers so far are stored",
+            "Check the server, then run the same command again; it resumes where it stopped",
         )
         failed.status = failure.status
         raise failed
 
     def each(self, items: Sequence[A], ask: Callable[[A], B], on_answer: Callable[[int, B], None]) -> list[B]:
-        """`ask` of every item, many at once; `on_answer` is called by one thread, as answers arrive."""
+        """`ask` applied to every item, concurrently. One thread calls `on_answer` as answers arrive."""
         answers: dict[int, B] = {}
 
         def take(future: Future[B]) -> None:
-            place = places[future]
-            if place not in answers:
-                answers[place] = future.result()
-                on_answer(place, answers[place])
+            index = indices[future]
+            if index not in answers:
+                answers[index] = future.result()
+                on_answer(index, answers[index])
 
         self._stop.clear()
         with ThreadPoolExecutor(self.concurrency) as pool:
-            places = {pool.submit(ask, item): place for place, item in enumerate(items)}
+            indices = {pool.submit(ask, item): index for index, item in enumerate(items)}
             try:
-                for future in as_completed(places):
+                for future in as_completed(indices):
                     take(future)
             except BaseException:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
-                for future in places:  # what came in meanwhile has been paid for
+                for future in indices:  # keep answers that arrived meanwhile
                     if not future.cancelled() and future.exception() is None:
                         take(future)
                 raise
-        return [answers[place] for place in range(len(items))]
+        return [answers[index] for index in range(len(items))]
 
     def _once(self, url: str, path: str, body: dict[str, Any] | None, root: bool) -> Any:
         address = (url.removesuffix("/v1") if root else url) + path
@@ -161,7 +162,7 @@ class Servers:
         raise _Again(f"status {reply.status}: {said[:SHOWN]}", reply.status, reply.retry_after)
 
     def _words(self, text: str) -> str:
-        """A server's words for a message: the key hidden before anything is cut, and nothing that moves the cursor."""
+        """A server's reply for a message. The key is redacted before a cut; control characters are removed."""
         return visible(self.redacted(text))
 
     def _connected(self) -> Transport:
@@ -172,7 +173,7 @@ class Servers:
             return self._transport
 
     def _least_busy(self, but: str) -> str:
-        """The server with the fewest requests under way; not the one that has just failed, if there is another."""
+        """The server with the fewest requests in flight; not the one that just failed, if there is another."""
         with self._lock:
             others = [url for url in self.urls if url != but] or self.urls
             return min(others, key=lambda url: self._busy[url])
@@ -186,7 +187,7 @@ class Servers:
 
 
 def _checked(url: str) -> str:
-    """An address without a password in it: addresses are written to recipes, logs and reports."""
+    """The address, which must not contain a password: addresses appear in recipes, logs and reports."""
     url = url.strip()
     if "@" in url or "?" in url or "#" in url:
         raise UserError(
@@ -200,12 +201,16 @@ def _checked(url: str) -> str:
     except ValueError:
         valid = False
     if not valid or not url.isprintable():
-        raise UserError(f"{visible(url)[:SHOWN]!r} is no address of a server", "Such as http://localhost:8000/v1", "")
+        raise UserError(
+            f"{visible(url)[:SHOWN]!r} is not the address of a server",
+            "An address such as http://localhost:8000/v1",
+            "",
+        )
     return url.rstrip("/")
 
 
 def _warn_of_plain_http(urls: Sequence[str], has_key: bool) -> None:
-    what = "the key and the texts travel" if has_key else "the texts travel"
+    what = "the key and the texts are sent" if has_key else "the texts are sent"
     for url in urls:
         if url.startswith("http://") and not _on_this_machine(urlsplit(url).hostname or ""):
             print(f"tutelage: {url} is plain http on another machine: {what} unencrypted.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The server's key: where it may come from, and how it is kept out of everything that is written or shown."""
+"""The server's key: the environment variables that may hold it, and its redaction from files and messages."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ from tutelage.errors import UserError
 
 PREFIXES = ("TUTELAGE_", "JUDGE_")
 ALLOWED = (
-    "TUTELAGE_ALLOW_KEYS"  # names that `--allow-key` added; an environment variable, so that child processes see it
+    "TUTELAGE_ALLOW_KEYS"  # names that `--allow-key` adds; an environment variable, so that child processes see it
 )
 LONG = 12  # characters of a key; what is shorter may be a word, and is hidden as it is written alone
 JOINED = r"[\w.~+/=%-]*"  # the rest of a key that was cut
@@ -20,7 +20,7 @@ SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def allow_keys(names: Iterable[str]) -> None:
-    """Let recipes name these environment variables as keys, in this process and those that it starts."""
+    """Allow recipes to name these environment variables as keys, in this process and its child processes."""
     os.environ[ALLOWED] = ",".join(sorted({*_allowed(), *names}))
 
 
@@ -29,35 +29,35 @@ def _allowed() -> set[str]:
 
 
 def key_in(variable: str) -> str:
-    """The key in an environment variable. A recipe may come from a stranger, so it cannot name any of them."""
+    """The key in an environment variable. A recipe may be a stranger's, so it cannot name an arbitrary variable."""
     if not variable:
         return ""
-    # The value is not repeated: somebody may have put the key itself here.
+    # The value is not shown: it may be the key itself.
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
         raise UserError("judge.key_from is not the name of an environment variable", "A name, such as JUDGE_KEY", "")
     if not variable.startswith(PREFIXES) and variable not in _allowed():
         raise UserError(
             f"judge.key_from names {variable}, and a recipe may send only keys of variables that begin with "
             f"{' or '.join(PREFIXES)}",
-            "A variable of such a name, or one that you allow",
+            "A variable with such a name, or one that you allow",
             f"Add --allow-key {variable} to the command if the server at judge.url may have this key",
         )
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UserError(
-            "The environment variable that judge.key_from names is not set", "The server's key in it", "export it first"
+            "The environment variable that judge.key_from names is not set", "The server's key in it", "Export it first"
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UserError(
-            f"The key in {variable} has a space, a line break or another character that no key has inside it",
+            f"The key in {variable} contains a space, a line break or another character that no key has",
             "One line of visible ASCII characters",
-            "Set the variable anew",
+            "Set the variable again",
         )
     return key
 
 
 class Redaction:
-    """Hides a key in every form in which a server or a library may repeat it, and half of one that was cut."""
+    """Hides a key in every form in which a server or a library may repeat it, also a truncated one."""
 
     def __init__(self, key: str) -> None:
         forms, half = [_spelled(key)], max(LONG, -(-len(key) // 2))
@@ -69,7 +69,7 @@ class Redaction:
         self._pattern = re.compile("|".join(forms), re.IGNORECASE if len(key) >= LONG else 0) if key else None
 
     def __call__(self, text: str) -> str:
-        """The text without the key, and without halves of characters that no file can hold."""
+        """The text without the key, and without lone surrogates, which no file can hold."""
         text = SURROGATES.sub("\ufffd", text)
         return self._pattern.sub("***", text) if self._pattern else text
 

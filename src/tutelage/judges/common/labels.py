@@ -1,9 +1,9 @@
-"""Where a label stands behind the answer's beginning, which tokens spell it, and its probability.
+"""The tokens that spell a label after the beginning of the answer, and the probability of a label.
 
-Tokenizers say ` 3` behind `Score:` in four ways: one token with the space in it; a space, then a digit (Llama 3, Qwen,
-SmolLM); digits one by one, so that 10 is two tokens; letters. Where the space is a token of its own, it is put into the
-prompt: the label is the next token behind it. The probability of a label of two tokens is a product, and `1` keeps only
-the part that does not go on to `10` or another number.
+Tokenizers spell ` 3` after `Score:` in different ways: as one token that includes the space; as a space and a digit
+(Llama 3, Qwen, SmolLM); digit by digit, so that 10 is two tokens. If the space is a separate token, it becomes part of
+the prompt, and the label is the next token. The probability of a label of two tokens is a product; the probability of
+`1` excludes the part that continues to `10` or another number.
 """
 
 import math
@@ -19,10 +19,10 @@ SPACES = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "\t": " "})
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How a tokenizer spells labels behind the answer's beginning.
+    """How a tokenizer spells labels after the beginning of the answer.
 
-    before: ids of the answer's beginning, with the space where that is a token of its own
-    paths:  label -> the ways to spell it, each one or more ids behind `before`
+    before: ids of the beginning of the answer, with the space if that is a separate token
+    paths:  label -> its spellings, each one or more ids after `before`
     space:  whether `before` ends in such a space
     """
 
@@ -32,7 +32,7 @@ class Spelling:
 
     @property
     def nodes(self) -> list[tuple[int, ...]]:
-        """What has to be read before the last token of a label of several: the empty path, and `1` of `10`."""
+        """Every proper prefix of a spelling: the empty path and, where 10 is two tokens, `1`."""
         return sorted({path[:end] for paths in self.paths.values() for path in paths for end in range(len(path))})
 
     @property
@@ -41,7 +41,7 @@ class Spelling:
         return sorted({token for paths in self.paths.values() for path in paths for token in path})
 
     def probabilities(self, after: Mapping[tuple[int, ...], Any], digits: Sequence[int]) -> dict[str, float]:
-        """label -> probability. after: node -> probabilities of all tokens; digits: tokens that go on with a number."""
+        """label -> probability. after: node -> probabilities of all tokens; digits: tokens that continue a number"""
 
         def of(path: tuple[int, ...]) -> float:
             p = math.prod(float(after[path[:end]][path[end]]) for end in range(len(path)))
@@ -53,23 +53,23 @@ class Spelling:
 
 
 def spelling_of(encode: Encode, answer: str, labels: Sequence[str]) -> Spelling:
-    """How `encode` (without special tokens) spells each label behind `answer`, with and without a space before it."""
+    """How `encode` (without special tokens) spells each label after `answer`, with and without a space between."""
     before = encode(answer)
-    spaced = {label: _behind(before, encode(f"{answer} {label}")) for label in labels}
+    spaced = {label: _after(before, encode(f"{answer} {label}")) for label in labels}
     first = {path[0] for path in spaced.values() if len(path) > 1}
-    # A space of its own: all labels begin with one token that spells none of them.
+    # A separate space: all labels begin with the same token, and none consists of it.
     if len(first) == 1 and all(len(path) > 1 for path in spaced.values()):
         [space] = first
         return _checked(Spelling((*before, space), {label: (path[1:],) for label, path in spaced.items()}, True))
     paths = {}
     for label in labels:
-        ways = {spaced[label], _behind(before, encode(answer + label))} - {()}
+        ways = {spaced[label], _after(before, encode(answer + label))} - {()}
         shortest = min(map(len, ways), default=0)
         paths[label] = tuple(sorted(path for path in ways if len(path) == shortest))
     return _checked(Spelling(tuple(before), paths, False))
 
 
-def _behind(before: Sequence[int], whole: Sequence[int]) -> tuple[int, ...]:
+def _after(before: Sequence[int], whole: Sequence[int]) -> tuple[int, ...]:
     return tuple(whole[len(before) :]) if list(whole[: len(before)]) == list(before) else ()
 
 
@@ -77,24 +77,24 @@ def _checked(spelling: Spelling) -> Spelling:
     for label, paths in spelling.paths.items():
         if not paths or any(len(path) > len(label) for path in paths):
             raise UserError(
-                f"The tokenizer of this model does not spell the label {label} in tokens of its own",
-                "Labels whose probability can be read",
+                f"The tokenizer of this model merges the label {label} with the text before it",
+                "Labels with tokens of their own, so that they have a probability",
                 "Set judge.labels=letters, or change `answer` in the rubric",
             )
     return spelling
 
 
 def spelled(token: str) -> str:
-    """A listed token as text, spaces as spaces."""
+    """A listed token as text, with plain spaces."""
     return token.translate(SPACES)
 
 
 def label_probabilities(
     after: Callable[[str], Mapping[str, float]], labels: Sequence[str]
 ) -> tuple[dict[str, float], float]:
-    """label -> probability, of the labels that are listed; and a bound of what any label that is not can have.
+    """label -> probability, for the listed labels; and an upper bound for a label that is not listed.
 
-    after: what was said behind the place of the label (`""`, `"1"`) -> token as text -> probability
+    after: text from the position of the label on (`""`, `"1"`) -> token as text -> probability
     """
     first = after("")
     found: dict[str, float] = {}
@@ -114,9 +114,9 @@ def label_probabilities(
 
 
 def listed(reply: Any, position: int = 0) -> dict[str, float]:
-    """token as text -> probability, at a position of a reply of /chat/completions.
+    """token as text -> probability, at one position of a reply of /chat/completions.
 
-    Tokens of one spelling are summed; an entry that is there twice (some servers list the sampled token again) is not.
+    Tokens with the same text are summed; a repeated entry (some servers list the sampled token twice) counts once.
     """
     entries = reply["choices"][0]["logprobs"]["content"][position]["top_logprobs"]
     seen: dict[Any, tuple[str, float]] = {}

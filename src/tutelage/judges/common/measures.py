@@ -1,6 +1,6 @@
-"""What `rules` measures: each a share of the text's own pieces, so that a longer text scores no more and no less.
+"""The rules of the judge `rules`. Each is a share of parts of the text, so that a score does not depend on length.
 
-Rules do not read: a text can be without fault here and say nothing. They show whether a method moves the student
+Rules do not understand a text: it can have the score 1 and no content. They show whether a method moves the student
 towards what is rewarded.
 """
 
@@ -14,11 +14,11 @@ WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 BOUNDARY = re.compile(r"(?<=[.!?])[\"')]*\s+|\n+")
 ENDED = re.compile(r"[.!?][\"')]*$")
 BEGUN = re.compile(r"(?:.*(?:[.!?][\"')]*(?:\s|$)|\n|= = =))?(.*)", re.DOTALL)
-SHORTEST, LONGEST = 2, 40  # words of a sentence that is counted as one
+SHORTEST, LONGEST = 2, 40  # words of an acceptable sentence
 
 
 def repetition(rollout: Rollout) -> float:
-    """Share of the text's trigrams that are new in it.
+    """Share of the text's trigrams that are distinct.
 
     >>> repetition(Rollout(prompt="", text="no no no no no", ended=True))
     0.3333333333333333
@@ -28,13 +28,13 @@ def repetition(rollout: Rollout) -> float:
 
 
 def copying(rollout: Rollout) -> float:
-    """Share of the text's runs of four words that do not stand in the prompt."""
+    """Share of the text's four-word sequences that are not in the prompt."""
     source = set(_grams(rollout.prompt, 4))
     return _share(gram not in source for gram in _grams(rollout.text, 4))
 
 
 def shape(rollout: Rollout) -> float:
-    """Share of sentences that begin with a capital, come to an end and are neither a word nor a page long."""
+    """Share of sentences that begin with a capital letter, have an end mark, and have 2 to 40 words."""
     return _share(map(_whole, _finished(rollout)))
 
 
@@ -44,7 +44,7 @@ def grammar(rollout: Rollout) -> float:
 
 
 def consistency(rollout: Rollout) -> float:
-    """0 where the story contradicts itself or its opening. Saying nothing that could be wrong is no fault."""
+    """0 if the story contradicts itself or its prompt, else 1: a story without any checkable claim has 1."""
     return 0.0 if nursery.consistent(rollout.prompt + rollout.text) is False else 1.0
 
 
@@ -57,24 +57,24 @@ def _grams(text: str, n: int) -> list[tuple[str, ...]]:
     return list(zip(*(words[k:] for k in range(n))))
 
 
-def _share(held: Iterable[bool]) -> float:
-    """0 for nothing: an empty text has no merit."""
-    found = list(held)
-    return sum(found) / len(found) if found else 0.0
+def _share(checks: Iterable[bool]) -> float:
+    """The share that holds; 0 for an empty text."""
+    results = list(checks)
+    return sum(results) / len(results) if results else 0.0
 
 
 def _from_last_sentence(rollout: Rollout) -> str:
-    """The text, with what the prompt left unfinished before it."""
+    """The text, preceded by the unfinished sentence of the prompt."""
     begun = BEGUN.fullmatch(rollout.prompt)
     assert begun
     return begun[1] + rollout.text
 
 
 def _finished(rollout: Rollout) -> list[str]:
-    """The sentences; the last one not where the length limit cut it, unless it is the only one."""
-    found = [one for one in BOUNDARY.split(_from_last_sentence(rollout).strip()) if one]
-    cut = not rollout.ended and len(found) > 1 and not ENDED.search(found[-1])
-    return found[:-1] if cut else found
+    """The sentences, without a last one that the length limit cut, unless it is the only one."""
+    sentences = [part for part in BOUNDARY.split(_from_last_sentence(rollout).strip()) if part]
+    cut = not rollout.ended and len(sentences) > 1 and not ENDED.search(sentences[-1])
+    return sentences[:-1] if cut else sentences
 
 
 def _whole(sentence: str) -> bool:

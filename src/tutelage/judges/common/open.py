@@ -1,4 +1,4 @@
-"""From a name and settings to a judge or a tutor, with or without a store of its answers."""
+"""Opens judges and tutors by name and settings, with or without a store of answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ NOT_IN_ROLE = {"judge": "gives no scores", "tutor": "gives scores and writes no 
 
 
 def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredJudge:
-    """The judge `name` (a module of judges/ or a dotted path), its verdicts kept in the file `store`.
+    """The judge `name` (a module of judges/ or a dotted path), with its verdicts stored in the file `store`.
 
     replay: read stored verdicts only; a missing one is an error
     """
@@ -21,29 +21,29 @@ def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings
 
 
 def judge_with_stores(name: str, **settings: Any) -> Callable[[Path], StoredJudge]:
-    """Opens one judge with its verdicts in any of several files. The judge, perhaps a large model, is made once."""
-    made: list[Any] = []
+    """A function that opens one judge with any of several stores. The judge, perhaps a large model, is loaded once."""
+    opened: list[Any] = []
 
     def at(store: Path) -> StoredJudge:
-        if not made:
-            made.append(judge_of(name, settings))
-        return StoredJudge(made[0], store=store)
+        if not opened:
+            opened.append(judge_of(name, settings))
+        return StoredJudge(opened[0], store=store)
 
     return at
 
 
 def open_tutor(name: str, *, store: str | Path, replay: bool = False, **settings: Any) -> StoredTutor:
-    """The tutor `name`, its corrections kept in the file `store`."""
+    """The tutor `name`, with its corrections stored in the file `store`."""
     return StoredTutor(tutor_of(name, settings), store=Path(store), replay=replay)
 
 
 def judge_of(name: str, settings: dict[str, Any]) -> Judge:
-    """The judge without a store."""
+    """A judge without a store."""
     return _constructed(name, "judge", settings)
 
 
 def tutor_of(name: str, settings: dict[str, Any]) -> Tutor:
-    """The tutor without a store."""
+    """A tutor without a store."""
     return _constructed(name, "tutor", settings)
 
 
@@ -58,6 +58,8 @@ def _constructed(name: str, role: Role, settings: dict[str, Any]) -> Any:
             "docs/judges.md has an example",
         ) from error
     if role not in roles:
-        raise UserError(f"{name} {NOT_IN_ROLE[role]}", f"A {role}: endpoint, local, or one of your own", "")
+        raise UserError(
+            f"{name} {NOT_IN_ROLE[role]}", f"A {role}: endpoint, local, or the dotted path of your own module", ""
+        )
     defaults = {key: value for key, value in roles[role].items() if not settings.get(key)}
     return kind(**{**settings, **defaults})

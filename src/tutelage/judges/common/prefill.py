@@ -1,7 +1,7 @@
-"""Label probabilities of many questions from one model here, computing what they share once.
+"""Log-probs of the next token after many questions, with shared prefixes computed once.
 
-The rubric is the same for all questions: its keys and values are computed once and kept. A story is the same for all of
-its criteria: computed once for each. What is left is a criterion's few tokens. B stories, C criteria.
+The rubric is common to all questions: its keys and values are computed once and cached. A text is common to all of its
+criteria: its keys and values are computed once per text. Only a few tokens per criterion remain. B texts, C criteria.
 """
 
 import copy
@@ -17,50 +17,50 @@ Ids = list[int]
 
 
 class Prefill:
-    """tokens: that went through the model; alone: that would have, had every question been read from its beginning."""
+    """tokens: tokens of all forward passes; alone: tokens that they would have without shared prefixes"""
 
     def __init__(self, model: Any, *, pad: int, share: bool = True) -> None:
         self.model, self.pad, self.share = model, pad, share
         self.tokens = self.alone = 0
-        self._kept: tuple[tuple[int, ...], Any] | None = None
+        self._cached: tuple[tuple[int, ...], Any] | None = None
 
     @torch.inference_mode()
-    def logs(self, questions: Sequence[Sequence[Ids]], opening: Ids) -> Float[Tensor, "B C V"]:
-        """Log-probabilities of the token that follows each question. opening: what all begin with."""
-        self.alone += sum(len(one) for of_story in questions for one in of_story)
+    def log_probs(self, questions: Sequence[Sequence[Ids]], opening: Ids) -> Float[Tensor, "B C V"]:
+        """Log-probs of the token after each question. opening: the common prefix of all questions"""
+        self.alone += sum(len(ids) for of_text in questions for ids in of_text)
         if not self.share:
-            rows = [one for of_story in questions for one in of_story]
+            rows = [ids for of_text in questions for ids in of_text]
             last = self._through(rows, DynamicCache(), torch.zeros(len(rows), 0, dtype=torch.long))[0]
             return last.unflatten(0, (len(questions), -1))
         start = len(opening)
-        stories = [max(_common(of_story), start) for of_story in questions]
+        ends = [max(_common(of_text), start) for of_text in questions]
         cache = copy.deepcopy(self._opening(opening))
         cache.batch_repeat_interleave(len(questions))
         seen = torch.ones(len(questions), start, dtype=torch.long)
-        told = [of_story[0][start:end] for of_story, end in zip(questions, stories)]
-        if any(told):
-            seen = self._through(told, cache, seen)[1]
-        length, found = cache.get_seq_length(), []
+        texts = [of_text[0][start:end] for of_text, end in zip(questions, ends)]
+        if any(texts):
+            seen = self._through(texts, cache, seen)[1]
+        length, log_probs = cache.get_seq_length(), []
         for criterion in range(len(questions[0])):
-            asked = [of_story[criterion][end:] for of_story, end in zip(questions, stories)]
-            found.append(self._through(asked, cache, seen)[0])
+            tails = [of_text[criterion][end:] for of_text, end in zip(questions, ends)]
+            log_probs.append(self._through(tails, cache, seen)[0])
             cache.crop(length - cache.get_seq_length())
-        return torch.stack(found, 1)
+        return torch.stack(log_probs, 1)
 
     def _opening(self, ids: Ids) -> Any:
-        """Keys and values of the opening, computed when it is new."""
-        if self._kept is None or self._kept[0] != tuple(ids):
+        """Keys and values of the opening, cached until it changes."""
+        if self._cached is None or self._cached[0] != tuple(ids):
             cache = DynamicCache()
             self._through([ids], cache, torch.zeros(1, 0, dtype=torch.long))
-            self._kept = tuple(ids), cache
-        return self._kept[1]
+            self._cached = tuple(ids), cache
+        return self._cached[1]
 
     def _through(
         self, rows: list[Ids], cache: Any, seen: Int64[Tensor, "B T"]
     ) -> tuple[Float[Tensor, "B V"], Int64[Tensor, "B U"]]:
-        """Rows of ids behind what the cache holds: log-probabilities after the last id, and what is to be seen now.
+        """A forward pass over rows of ids after the cache: log-probs after the last id, and the new attention mask.
 
-        Short rows are padded on their left, so that the last place is everybody's last, and padding is seen by nobody.
+        Short rows are padded on the left, so that the last column is the last token of every row. Padding is masked.
         """
         width = max(map(len, rows))
         ids = torch.tensor([[self.pad] * (width - len(row)) + row for row in rows])
@@ -81,6 +81,6 @@ class Prefill:
 
 
 def _common(rows: Sequence[Ids]) -> int:
-    """Ids that all rows begin with; each keeps at least one of its own."""
+    """The length of the common prefix of all rows; it leaves at least one id of each."""
     shortest = min(map(len, rows)) - 1
     return next((i for i in range(shortest) if len({row[i] for row in rows}) > 1), shortest)

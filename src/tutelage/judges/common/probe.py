@@ -1,4 +1,4 @@
-"""What a server can do: tried, not guessed; what is refused is kept with its reason, and a resumed run keeps it all."""
+"""Finds by trial which protocol a server supports. Refusals are stored with reasons; a resumed run keeps the choice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,26 +15,27 @@ from tutelage.judges.common.protocols import FORMS, PROTOCOLS, Asker, Name, Plac
 from tutelage.judges.common.rubric import labels_of
 from tutelage.judges.common.written import BEGINS
 
-LEAST_AUC = 0.75  # a constrained judge tells real from spoiled samples at least so well: a grammar takes a score from
-# a model that has none to give
-OF_A_TEXT = {400, 403, 413, 422, 451}  # statuses that may be about one text: too long, or moderated
+# Least AUC of a constrained judge on real and spoiled samples: a grammar gets a score even from a model that cannot
+# judge.
+LEAST_AUC = 0.75
+OF_A_TEXT = {400, 403, 413, 422, 451}  # statuses that may concern one text only: too long, or moderated
 PLACES: dict[bool | None, tuple[Place, ...]] = {
-    True: ("space", "", "written"),  # the tokenizer has the space as a token of its own
+    True: ("space", "", "written"),  # the tokenizer has a separate token for the space
     False: ("", "written"),
-    None: ("", "space", "written"),  # no tokenizer to ask
+    None: ("", "space", "written"),  # the server does not tokenize
 }
 
 
 @dataclass(slots=True)
 class Probe:
-    """Finds the protocol of an asker's servers. thinking: tokens that a model which thinks first may have for it."""
+    """Finds the protocol of an asker's servers. thinking: tokens that a reasoning model may spend on thinking"""
 
     asker: Asker
     thinking: int
     refused: dict[str, str] = field(default_factory=dict)
 
     def find(self, wanted: Name | Literal["auto"]) -> None:
-        """Try the protocols in order; all servers must have the same."""
+        """Try the protocols in order. All servers must end up with the same one."""
         chat, states = self.asker.chat, {}
         for url in chat.servers.urls:
             chat.url = url
@@ -46,14 +47,14 @@ class Probe:
         if len({tuple(sorted(facts.items())) for facts in states.values()}) > 1:
             shown = ", ".join(f"{url} {facts['answers']}" for url, facts in states.items())
             raise UserError(
-                f"The servers answer in different ways: {shown}",
-                "Servers of one kind: scores got in different ways cannot be compared",
-                "Set judge.answers to a protocol that all of them have",
+                f"The servers support different protocols: {shown}",
+                "Servers of one kind: scores of different protocols cannot be compared",
+                "Set judge.answers to a protocol that all of them support",
             )
 
     @property
     def facts(self) -> dict[str, str]:
-        """How the judge is asked, for the identity."""
+        """The protocol and its variants, for the identity."""
         asker = self.asker
         facts = {"answers": asker.protocol, **asker.chat.dialect}
         if asker.protocol.endswith(("_ids", "_logprobs")) and asker.place:
@@ -61,7 +62,7 @@ class Probe:
         return facts | ({"form": asker.form} if asker.protocol == "constrained" else {})
 
     def restore(self, facts: Mapping[str, Any]) -> None:
-        """Ask as a stored identity says, or fail."""
+        """Use the protocol of a stored identity, or fail."""
         asker = self.asker
         asker.protocol, asker.place = facts["answers"], facts.get("place", "")
         asker.form = facts.get("form", asker.form)
@@ -87,11 +88,11 @@ class Probe:
         raise UserError(
             f"{url} gives no scores ({'; '.join(f'{name}: {reason}' for name, reason in refused.items())})",
             "A chat model that follows the rubric, behind an OpenAI-compatible API",
-            "Look at the server's log and at the address, which ends in /v1 for most servers",
+            "Check the server's log and the address, which ends in /v1 for most servers",
         )
 
     def _refusal(self, name: Name) -> str:
-        """Why a server cannot be asked by a protocol; empty if it can."""
+        """Why a server does not support a protocol; empty if it does."""
         self.asker.protocol = name
         try:
             if name in ("constrained", "text"):
@@ -99,47 +100,47 @@ class Probe:
             if name == "constrained":
                 return self._unconstrained()
             if name in ("text", "systemone"):
-                self.asker.verdict(SAMPLES[0])  # a model that writes something else now and then is counted as it goes
+                self.asker.verdict(SAMPLES[0])  # occasional replies without scores are counted during the run
                 return ""
             return self._unlisted(name)
         except Refused as refused:
             if refused.status == 401 or (refused.status == 403 and "key" in refused.said.lower()):
                 raise UserError(
-                    f"{self.asker.chat.url} does not let us in (status {refused.status})",
+                    f"{self.asker.chat.url} refuses the key (status {refused.status})",
                     "A key that the server accepts",
                     "Set the environment variable that judge.key_from names",
                 ) from refused
             return str(refused)
         except Failed as failed:
-            # Some servers answer a parameter that they do not know with 500. Other failures pass, and are no answer.
+            # Some servers answer an unknown parameter with status 500. Other failures are temporary and say nothing.
             if failed.status == 500 and name != "text" and self._answers_plainly():
-                return "status 500, while a plain request is answered"
+                return "status 500, although a plain request is answered"
             raise
 
     def _unlisted(self, name: Name) -> str:
-        """Why the labels' probabilities cannot be read."""
+        """Why the probabilities of labels are not available; empty if they are."""
         asker, spelling = self.asker, self._tokenizer()
         if name == "token_ids" and spelling is None:
-            return "no tokenizer to be asked"
-        many = any(len(one.levels) > 10 for one in asker.rubric.criteria) and asker.labels == "numbers"
+            return "the server does not tokenize"
+        many = any(len(criterion.levels) > 10 for criterion in asker.rubric.criteria) and asker.labels == "numbers"
         if name == "plain_logprobs" and many:
-            return "10 may be two tokens, and no answer can be prefilled; judge.labels=letters are one each"
+            return "10 may be two tokens, and no answer can be prefilled; judge.labels=letters has one token per label"
         masses: dict[Place, float] = {}
         for place in ("", "written") if name == "plain_logprobs" else PLACES[spelling]:
             asker.place = place
             verdicts = [asker.verdict(sample) for sample in SAMPLES[:3]]
             scores = [score for verdict in verdicts for score in verdict.by_criterion.values()]
             if name == "token_ids" and any(score.missing for score in scores):
-                return "lists other tokens than those asked for"
+                return "lists other tokens than the requested ones"
             if any(verdict.status == "scored" for verdict in verdicts):
                 return ""
             masses[place] = sum(score.mass or 0.0 for score in scores) / len(scores)
-        return f"only {max(masses.values()):.2f} of the probability lies on the labels"
+        return f"only {max(masses.values()):.2f} of the probability is on the labels"
 
     def _tokenizer(self) -> bool | None:
-        """Whether the server's tokenizer has the space before a label as a token of its own; None without one."""
+        """Whether the server's tokenizer has a separate token for the space before a label; None if unknown."""
         asker = self.asker
-        labels = sorted({label for one in asker.rubric.criteria for label in labels_of(one, asker.labels)})
+        labels = sorted({label for criterion in asker.rubric.criteria for label in labels_of(criterion, asker.labels)})
         try:
             spelling = spelling_of(self._encode, asker.rubric.answer, labels)
         except (Refused, UserError, Failed):
@@ -148,7 +149,7 @@ class Probe:
         return spelling.space
 
     def _encode(self, text: str) -> list[int]:
-        """The server's tokens of a text: vLLM reads `prompt`, llama.cpp `content`."""
+        """The server's tokens of a text. vLLM expects `prompt`, llama.cpp `content`."""
         body = {"model": self.asker.chat.model, "prompt": text, "content": text}
         body |= {"add_special_tokens": False, "add_special": False}
         return self.asker.chat.ask(
@@ -156,7 +157,7 @@ class Probe:
         )
 
     def _unconstrained(self) -> str:
-        """Why replies cannot be constrained, or are not worth it."""
+        """Why constrained replies are not available or not meaningful; empty if they are."""
         asker, reasons = self.asker, []
         for form in FORMS:
             asker.form = form
@@ -170,7 +171,9 @@ class Probe:
             auc = separation(lambda sample: asker.verdict(sample).score)
             if auc >= LEAST_AUC:
                 return ""
-            return f"{form}: real and spoiled samples get like scores (AUC {auc:.2f}, at least {LEAST_AUC} is needed)"
+            return (
+                f"{form}: real and spoiled samples get similar scores (AUC {auc:.2f}, at least {LEAST_AUC} is needed)"
+            )
         return ", ".join(reasons)
 
     def _find_room(self) -> None:
@@ -187,7 +190,7 @@ class Probe:
 
 
 def find_room(chat: Chat, messages: list[Message], tokens: int, thinking: int) -> None:
-    """Give a model that thinks before it answers room for it."""
+    """Allow extra tokens for a reasoning model."""
     chat.room = 0
     if messages[-1]["role"] != "assistant":
         chat.room = thinking if chat.complete(messages, _begins_to_think, tokens=tokens, temperature=0) else 0
@@ -198,7 +201,7 @@ def _begins_to_think(reply: Any) -> bool:
 
 
 def of_this_text(asker: Asker, rollout: Rollout) -> Verdict:
-    """A verdict in a run. A refusal is the text's own only if the server still takes a sample."""
+    """A verdict on a text of a run. A refusal concerns this text only if the server still accepts a sample."""
     try:
         return asker.verdict(rollout)
     except Refused as refused:
@@ -212,9 +215,9 @@ def of_this_text(asker: Asker, rollout: Rollout) -> Verdict:
 
 
 def changed(refused: Refused) -> Unavailable:
-    """The message for a server that no longer answers as it did."""
+    """The error of a server that no longer answers as before."""
     return Unavailable(
-        f"A server that has answered before now refuses: {refused}",
-        "The server, and its key, as they were when the run began",
-        "Look at the server, then run the same command again; it resumes where it stopped",
+        f"A server that answered before now refuses: {refused}",
+        "The server and its key as they were when the run began",
+        "Check the server, then run the same command again; it resumes where it stopped",
     )

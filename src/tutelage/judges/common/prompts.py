@@ -1,7 +1,7 @@
 """Conversations with a judge or a tutor. Fixed text first, the student's text last.
 
-That order lets a server, or a model here, reuse what it computed for the rubric and its examples, and all of a text's
-questions share the text.
+With this order a server, or a model in this process, can reuse the keys and values of the rubric and its examples, and
+all questions about a text share those of the text.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from tutelage.judges.common.rubric import Criterion, Example, Instructions, Labe
 
 
 class Message(TypedDict):
-    """A turn of a conversation. One of the assistant's at the end is to be continued."""
+    """A turn of a conversation. If the last turn is the assistant's, the model continues it."""
 
     role: str
     content: str
 
 
 def opening(rubric: Rubric, labels: Labels) -> str:
-    """What is the same for every rollout and every criterion."""
+    """The part that is the same for every rollout and every criterion."""
     parts = [rubric.instructions.strip()]
     for criterion in rubric.criteria:
         levels = [f"{label}: {level}" for label, level in zip(labels_of(criterion, labels), criterion.levels)]
@@ -29,16 +29,16 @@ def opening(rubric: Rubric, labels: Labels) -> str:
 
 
 def material(rubric: Rubric, rollout: Rollout, escape: Escape = escaped) -> str:
-    """The student's text in its place."""
+    """The template `material` with the student's text."""
     return filled(rubric.material.strip(), rollout, escape)
 
 
 def conversations(
     rubric: Rubric, rollout: Rollout, labels: Labels, *, prefill: bool = True, escape: Escape = escaped
 ) -> Iterator[list[Message]]:
-    """One for each criterion; the judge's next token is the label.
+    """A conversation for each criterion. The judge's next token is the label.
 
-    prefill: the last message is the beginning of the answer; without it, the answer is the label alone
+    prefill: the last message is the beginning of the answer; without it the answer consists of the label
     """
     begun = f"{rubric.answer} " if prefill else ""
     before: list[Message] = []
@@ -55,7 +55,7 @@ def conversations(
 
 
 def whole_conversation(rubric: Rubric, rollout: Rollout, labels: Labels) -> list[Message]:
-    """One for all criteria, of a judge that writes its scores."""
+    """One conversation for all criteria, for a judge that writes its scores."""
     count = len(rubric.criteria)
     noun = {"numbers": "number", "letters": "letter"}[labels] + ("" if count == 1 else "s")
     question = rubric.questions.replace("{names}", ", ".join(criterion.name for criterion in rubric.criteria))
@@ -63,13 +63,15 @@ def whole_conversation(rubric: Rubric, rollout: Rollout, labels: Labels) -> list
     before: list[Message] = []
     for example in rubric.examples:
         before.append({"role": "user", "content": f"{material(rubric, _rollout_of(example))}\n\n{question}"})
-        answer = " ".join(labels_of(one, labels)[level] for one, level in zip(rubric.criteria, example.scores))
+        answer = " ".join(
+            labels_of(criterion, labels)[level] for criterion, level in zip(rubric.criteria, example.scores)
+        )
         before.append({"role": "assistant", "content": answer})
     return _opened(rubric, labels, before, f"{material(rubric, rollout)}\n\n{question}")
 
 
 def turns(instructions: Instructions, rollout: Rollout, escape: Escape = escaped) -> list[Message]:
-    """A tutor's conversation, turns of one role merged."""
+    """A tutor's conversation. Consecutive turns of one role are merged."""
     merged: list[Message] = []
     for turn in instructions.turns:
         content = filled(turn.text.strip(), rollout, escape)
@@ -81,15 +83,15 @@ def turns(instructions: Instructions, rollout: Rollout, escape: Escape = escaped
 
 
 def _opened(rubric: Rubric, labels: Labels, before: list[Message], last: str) -> list[Message]:
-    """The rubric in front of the first message: many chat templates take no system message."""
+    """The rubric before the first message: many chat templates accept no system message."""
     messages: list[Message] = [*before, {"role": "user", "content": last}]
     first = messages[0]
     return [{"role": "user", "content": f"{opening(rubric, labels)}\n\n{first['content']}"}, *messages[1:]]
 
 
 def _question(rubric: Rubric, criterion: Criterion, labels: Labels) -> str:
-    asked = rubric.question.replace("{name}", criterion.name).replace("{question}", criterion.question)
-    return asked.replace("{labels}", f"one of {', '.join(labels_of(criterion, labels))}")
+    question = rubric.question.replace("{name}", criterion.name).replace("{question}", criterion.question)
+    return question.replace("{labels}", f"one of {', '.join(labels_of(criterion, labels))}")
 
 
 def _rollout_of(example: Example) -> Rollout:

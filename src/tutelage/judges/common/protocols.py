@@ -1,10 +1,10 @@
-"""The ways to get a verdict from a server, best first. `probe` finds out which of them a server has.
+"""Protocols by which a server gives verdicts, the best first. `probe` finds the best one that a server supports.
 
 token_ids         probabilities of exactly the labels' tokens (vLLM)
-top_logprobs      the 20 most probable tokens behind a prefilled answer (vLLM, llama.cpp)
+top_logprobs      the 20 most probable tokens after a prefilled answer (vLLM, llama.cpp)
 plain_logprobs    the same without a prefilled answer (hosted servers)
 systemone         typed score questions, all criteria in one request (transformers serve)
-constrained       a reply that the server forces into the form of scores (JSON schema, grammar, regular expression)
+constrained       a reply that the server constrains to scores (JSON schema, grammar, regular expression)
 text              scores that the model writes
 """
 
@@ -32,12 +32,12 @@ REMINDER = "Write the scores alone, in one line: no words, no names of criteria.
 
 
 class Asker:
-    """Asks for verdicts by one protocol.
+    """Requests verdicts by one protocol.
 
-    place: where the label stands: directly behind the answer's beginning (""), behind a space that is put there
-           ("space"), or behind one that the model writes first ("written")
-    ids:   of the labels' tokens, for token_ids
-    form:  how a reply is constrained
+    place: the position of the label: directly after the beginning of the answer (""), after a space that the prompt
+           ends with ("space"), or after a space that the model writes first ("written")
+    ids:   ids of the labels' tokens, for token_ids
+    form:  the kind of constraint
     """
 
     def __init__(self, chat: Chat, rubric: Rubric, labels: Labels, least_mass: float) -> None:
@@ -49,7 +49,7 @@ class Asker:
         self.ids: list[int] = []
 
     def verdict(self, rollout: Rollout) -> Verdict:
-        """The judge's answer, or http.Refused."""
+        """The judge's answer; raises http.Refused."""
         if self.protocol == "systemone":
             verdict = self._by_questions(rollout)
         elif self.protocol == "constrained":
@@ -77,24 +77,25 @@ class Asker:
             found, bound = label_probabilities(after, names)
             missing = (len(names) - len(found)) * bound
             if self.protocol == "token_ids" and len(read[""]) > len(self.ids) + 1:
-                missing = 1.0  # a list that was not asked for: the next one may lack a label
+                missing = 1.0  # not the list that was requested: the next one may lack a label
             by_criterion[criterion.name] = criterion_score(criterion, self.labels, found, missing)
         return verdict_of(by_criterion, self.least_mass)
 
     def _next(self, messages: list[Message], said: str) -> dict[str, float]:
-        """Probabilities of the token behind the answer's beginning and `said`."""
+        """Probabilities of the token after the beginning of the answer and `said`."""
         fields: dict[str, Any] = {"temperature": 0, "logprobs": True}
         fields |= {"logprob_token_ids": self.ids} if self.protocol == "token_ids" else {"top_logprobs": TOP}
         if messages[-1]["role"] == "assistant" and (said or self.place == "space"):
             messages = [*messages[:-1], {"role": "assistant", "content": f"{self.rubric.answer} {said}"}]
         blank = self.place == "written" and not said
-        return self.chat.complete(messages, _behind_blank if blank else listed, tokens=1 + blank, **fields)
+        return self.chat.complete(messages, _after_blank if blank else listed, tokens=1 + blank, **fields)
 
     def _by_questions(self, rollout: Rollout) -> Verdict:
         criteria = self.rubric.criteria
         state = f"{self.rubric.instructions.strip()}\n\n{material(self.rubric, rollout)}"
         questions = {
-            one.name: {"type": "score", "instructions": one.question, "criteria": list(one.levels)} for one in criteria
+            criterion.name: {"type": "score", "instructions": criterion.question, "criteria": list(criterion.levels)}
+            for criterion in criteria
         }
         body = {"model": self.chat.model, "state": state, "questions": questions}
         return weighted(self.chat.ask("/systemone", body, lambda reply: _answered(self.rubric, reply)))
@@ -114,14 +115,18 @@ class Asker:
         return verdict_from_text(self.rubric, self.labels, labels)
 
     def _by_text(self, rollout: Rollout) -> Verdict:
-        """Scores as they are written: once the most probable reply, once a drawn one, once with a reminder."""
+        """Scores parsed from a written reply: first the greedy one, then a sampled one, then one with a reminder."""
         messages = whole_conversation(self.rubric, rollout, self.labels)
         last: Message = {"role": "user", "content": f"{messages[-1]['content']}\n{REMINDER}"}
         seed, verdict = seed_of(rollout), None
         tokens = 12 * len(self.rubric.criteria) + 12
-        for asked, temperature, new in ((messages, 0.0, 0), (messages, 0.3, 1), ([*messages[:-1], last], 0.3, 2)):
-            fields = {"temperature": temperature, "seed": seed + new}
-            said, _ = self.chat.complete(asked, written, tokens=tokens, think=True, **fields)
+        for conversation, temperature, attempt in (
+            (messages, 0.0, 0),
+            (messages, 0.3, 1),
+            ([*messages[:-1], last], 0.3, 2),
+        ):
+            fields = {"temperature": temperature, "seed": seed + attempt}
+            said, _ = self.chat.complete(conversation, written, tokens=tokens, think=True, **fields)
             verdict = verdict_from_text(self.rubric, self.labels, said)
             if verdict.status == "scored":
                 break
@@ -130,12 +135,12 @@ class Asker:
 
 
 def seed_of(rollout: Rollout) -> int:
-    """A server's seed, a function of the text."""
+    """A seed for the server, computed from the rollout."""
     return int(code_of(rollout), 16) & 0x3FFFFFFF
 
 
 def constraint(rubric: Rubric, labels: Labels, form: Form) -> dict[str, Any]:
-    """Fields of a request that force the reply into a form, in each server's own way."""
+    """Fields of a request that constrain the reply, in the syntax of each kind of server."""
     if form == "json_schema":
         fields = {one.name: {"type": "string", "enum": labels_of(one, labels)} for one in rubric.criteria}
         schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
@@ -148,7 +153,7 @@ def constraint(rubric: Rubric, labels: Labels, form: Form) -> dict[str, Any]:
 
 
 def conforming(rubric: Rubric, labels: Labels, form: Form, said: str) -> str | None:
-    """The labels of a constrained reply in a line; None where the server did not constrain it."""
+    """The labels of a constrained reply, in one line; None if the server did not constrain it."""
     said = (without_thinking(said) or "").strip()
     if form == "json_schema":
         try:
@@ -163,15 +168,15 @@ def conforming(rubric: Rubric, labels: Labels, form: Form, said: str) -> str | N
     return " ".join(values) if fits else None
 
 
-def _behind_blank(reply: Any) -> dict[str, float]:
-    """Probabilities behind the space that the model writes first, or at the first place where it writes none."""
+def _after_blank(reply: Any) -> dict[str, float]:
+    """Probabilities after the space that the model writes first, or at the first token if it writes none."""
     written_first = reply["choices"][0]["logprobs"]["content"]
     blank = not written_first[0]["token"].strip("▁Ġ \n\t") and len(written_first) > 1
     return listed(reply, int(blank))
 
 
 def _answered(rubric: Rubric, reply: Any) -> dict[str, CriterionScore]:
-    """The probabilities of the levels; the server does not say how much of the whole they are."""
+    """Probabilities of the levels. The server does not report their total mass."""
     return dict(_levels(rubric, reply["answers"]))
 
 

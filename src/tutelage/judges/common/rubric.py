@@ -1,4 +1,4 @@
-"""The files that say what a judge or a tutor is asked: criteria, levels, wording, worked examples."""
+"""Rubrics of judges and instructions of tutors: TOML files with criteria, levels, wording and worked examples."""
 
 from pathlib import Path
 from string import ascii_uppercase
@@ -19,15 +19,15 @@ class Criterion(Section):
     name: str = Field(pattern=r"^[a-z_]+$")
     """In lower case; logs and reports show it."""
     question: str
-    """What the judge is to look at."""
+    """What the judge is asked."""
     levels: tuple[str, ...] = Field(min_length=2, max_length=26)
     """The meaning of each score, the lowest first: 0, 1, ..."""
     weight: float = Field(default=1.0, ge=0)
-    """Its share in the score; 0 asks and shows it only."""
+    """Its weight in the score; 0: it is asked for and reported only."""
 
 
 class Example(Section):
-    """A text and its right scores, shown to the judge before the student's."""
+    """A text with its correct scores, shown to the judge before the student's text."""
 
     prompt: str = ""
     """The opening that the text continues."""
@@ -38,20 +38,20 @@ class Example(Section):
 
 
 class Rubric(Section):
-    """A file that asks for scores. Of the templates, {prompt}, {text} and {code} are filled in with the rollout."""
+    """A file that asks for scores. {prompt}, {text} and {code} in its templates are filled in from the rollout."""
 
     about: str
-    """What it asks for, in a sentence."""
+    """A one-sentence summary."""
     instructions: str
-    """What is said before the criteria."""
+    """The text before the criteria."""
     material: str
-    """A template: where the student's text stands."""
+    """A template that holds the student's text."""
     question: str = "Criterion: {name}. {question}\nAnswer with {labels} and nothing else."
-    """A template: what is asked for one criterion, at the end."""
+    """A template: the question about one criterion, at the end."""
     questions: str = "Criteria, in this order: {names}.\nAnswer with {count}, a space between two, and nothing else."
-    """A template: what is asked of a judge that writes all of its scores at once."""
+    """A template: the question to a judge that writes all scores at once."""
     answer: str = "Score:"
-    """What the judge's reply begins with; the label follows."""
+    """The beginning of the judge's reply; the label follows it."""
     criteria: tuple[Criterion, ...] = Field(min_length=1)
     """The criteria."""
     examples: tuple[Example, ...] = ()
@@ -59,10 +59,10 @@ class Rubric(Section):
 
     @model_validator(mode="after")
     def _sensible(self) -> "Rubric":
-        names = [one.name for one in self.criteria]
+        names = [criterion.name for criterion in self.criteria]
         if len(set(names)) < len(names):
-            raise ValueError(f"two criteria have one name: {', '.join(names)}")
-        if not sum(one.weight for one in self.criteria):
+            raise ValueError(f"two criteria have the same name: {', '.join(names)}")
+        if not sum(criterion.weight for criterion in self.criteria):
             raise ValueError("every criterion has weight 0")
         for example in self.examples:
             if len(example.scores) != len(self.criteria):
@@ -73,30 +73,30 @@ class Rubric(Section):
                 if not 0 <= level < len(criterion.levels):
                     raise ValueError(f"an example's score {level} (`marks`) is not a level of {criterion.name}")
         if "{text}" not in self.material or "{code}" not in self.material:
-            raise ValueError("material has no {text}, or no {code} around it that the student cannot know")
+            raise ValueError("material needs {text}, and {code} around it, which the student cannot guess")
         return self
 
 
 class Turn(Section):
-    """A turn of a tutor's conversation, with {prompt}, {text} and {code} to be filled in."""
+    """A turn of a tutor's conversation, with {prompt}, {text} and {code} filled in from the rollout."""
 
     role: Literal["system", "user", "assistant"] = "user"
-    """Who speaks; an assistant's turn at the end is what the reply begins with."""
+    """The speaker. If the last turn is the assistant's, the reply continues it."""
     text: str
-    """What is said."""
+    """The text of the turn."""
 
 
 class Instructions(Section):
     """A file that asks for a corrected continuation."""
 
     about: str
-    """What it asks for, in a sentence."""
+    """A one-sentence summary."""
     turns: tuple[Turn, ...] = Field(min_length=1)
-    """The conversation. Turns of one role in a row become one: some chat templates take nothing else."""
+    """The conversation. Consecutive turns of one role are merged, because some chat templates require it."""
 
 
 def load(name: str, *, examples: bool = True) -> Rubric | Instructions:
-    """A shipped file by its name, or another by its path: one with [[criteria]] or one with [[turns]]."""
+    """A shipped file by name, or another by path: a rubric with [[criteria]], or instructions with [[turns]]."""
     path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
     if not path.is_file():
         known = sorted(file.stem for file in SHIPPED.glob("*.toml"))
@@ -109,6 +109,6 @@ def load(name: str, *, examples: bool = True) -> Rubric | Instructions:
 
 
 def labels_of(criterion: Criterion, labels: Labels) -> list[str]:
-    """The answers that a judge may give, the lowest first."""
+    """The labels of a criterion, the lowest first."""
     count = len(criterion.levels)
     return list(ascii_uppercase[:count]) if labels == "letters" else [str(level) for level in range(count)]

@@ -1,4 +1,4 @@
-"""From label probabilities to the score of a criterion, and from criteria to a verdict."""
+"""Scores of criteria from label probabilities, and verdicts from scores of criteria."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from tutelage.judges.common.rubric import Criterion, Labels, labels_of
 
 
 def expected(weights: Sequence[float]) -> tuple[float, list[float]]:
-    """The mean of the levels 0, 1, ... under weights, and their probabilities.
+    """The weighted mean of the levels 0, 1, ..., and their normalized weights.
 
     >>> round(expected([math.exp(log) for log in (-3, -1, -0.2, -2.5)])[0], 6)
     1.707718
@@ -35,9 +35,9 @@ def criterion_score(
 
 
 def verdict_of(by_criterion: Mapping[str, CriterionScore], least_mass: float) -> Verdict:
-    """The weighted mean; unscorable where less than `least_mass` of the probability lies on the labels."""
+    """The weighted mean; unscorable if the labels of a criterion have less than `least_mass` of the probability."""
     for name, scored in by_criterion.items():
         if scored.mass is not None and scored.mass < least_mass:
-            reason = f"only {scored.mass:.2f} of the probability lies on the labels of {name}"
+            reason = f"only {scored.mass:.2f} of the probability is on the labels of {name}"
             return unscorable(reason, by_criterion=by_criterion)
     return weighted(by_criterion)

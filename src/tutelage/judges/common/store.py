@@ -1,8 +1,8 @@
-"""What has been said, kept: nobody is asked twice, and what is handed out is what is on the disk.
+"""The store of verdicts and corrections: no request is repeated, and every answer that is returned is on disk.
 
-An answer's key is a hash of the reader's fingerprint, the prompt, the text and whether it ended. Answers are committed
-one by one as they arrive, so that a dead server or a kill loses only what was on its way, and read back before they are
-handed out: a run that goes on, or is replayed, sees the same numbers to the last bit. Several processes may share a
+The key of an answer is a hash of the annotator's fingerprint, the prompt, the text and whether the text ended. Answers
+are committed one by one as they arrive, so a dead server or a kill loses only requests in flight. They are read back
+before they are returned, so a resumed or replayed run sees the same numbers bit for bit. Several processes may share a
 file; the first answer to a key stays.
 """
 
@@ -22,8 +22,8 @@ from tutelage.files import as_user_error, disk_errors
 from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Resumes, Rollout, Tutor, Verdict
 from tutelage.judges.common.validity import invalid_reason
 
-RECENT = 200  # verdicts over which unscorable ones are counted ...
-TOO_MANY = 0.1  # ... and the share of them that ends a run
+RECENT = 200  # verdicts among which unscorable ones are counted
+TOO_MANY = 0.1  # a run stops if more than this share of them is unscorable
 
 A = TypeVar("A", Verdict, Correction)
 
@@ -34,14 +34,14 @@ CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, reader TEXT NOT NULL, 
 
 
 class Store:
-    """The file."""
+    """The SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk_errors(path):
-            # Autocommit: every statement below is a transaction of its own, on the disk when it returns.
-            # Used by one thread alone; the garbage collector may close it in any.
+            # Autocommit: every statement below is its own transaction, on disk when it returns.
+            # One thread uses the connection; the garbage collector may close it in any thread.
             self.connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             weakref.finalize(self, self.connection.close)
             with self._readable():
@@ -63,57 +63,59 @@ class Store:
                 "Bring a copy back, or move the file away: what it holds is then asked again",
             ) from error
 
-    def known(self, reader: str) -> Mapping[str, Any] | None:
-        """The identity under which a reader has answered so far; None where it has not."""
+    def known(self, annotator: str) -> Mapping[str, Any] | None:
+        """The stored identity of an annotator, by its fingerprint; None if it has not answered yet."""
         with self._readable():
-            row = self.connection.execute("SELECT identity FROM readers WHERE fingerprint = ?", (reader,)).fetchone()
+            row = self.connection.execute("SELECT identity FROM readers WHERE fingerprint = ?", (annotator,)).fetchone()
             return json.loads(row[0]) if row else None
 
-    def introduce(self, reader: str, about: str, identity: Mapping[str, Any]) -> None:
-        """Note who is going to answer, or refuse somebody else under the same fingerprint."""
+    def introduce(self, annotator: str, about: str, identity: Mapping[str, Any]) -> None:
+        """Store the identity of an annotator, or refuse another identity under the same fingerprint."""
         found = json.dumps(identity, sort_keys=True)
         with self._readable():
-            self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (reader, about, found))
-        known = self.known(reader) or {}
+            self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (annotator, about, found))
+        known = self.known(annotator) or {}
         if json.loads(found) != known:
             differ = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
             then, now = ({key: of.get(key) for key in differ} for of in (known, identity))
             raise UserError(
                 f"{self.path} holds answers of {about} with {_shown(then)}; now it has {_shown(now)}",
-                "One judge, unchanged, for all the answers of a run",
-                "Bring the old one back, or name another store to begin anew",
+                "One unchanged judge for all answers of a run",
+                "Restore the old one, or name another store to start over",
             )
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The records that are there."""
+        """The records of those keys that have one."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
-            slots = ",".join("?" * len(some))
+            chunk = keys[start : start + 500]
+            slots = ",".join("?" * len(chunk))
             with self._readable():
-                rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", some)
+                rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", chunk)
                 found.update((key, json.loads(record)) for key, record in rows)
         return found
 
-    def write(self, reader: str, key: str, record: dict[str, Any]) -> None:
-        """One answer, on the disk when this returns."""
+    def write(self, annotator: str, key: str, record: dict[str, Any]) -> None:
+        """Write one answer. It is on disk when this returns."""
         with disk_errors(self.path), self._readable():
-            self.connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, reader, json.dumps(record)))
+            self.connection.execute(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, annotator, json.dumps(record))
+            )
 
 
 def _shown(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items()) or "nothing"
 
 
-def key_of(reader: str, rollout: Rollout) -> str:
-    """What an answer is found by."""
-    asked = json.dumps([reader, rollout.prompt, rollout.text, rollout.ended], ensure_ascii=False)
+def key_of(annotator: str, rollout: Rollout) -> str:
+    """The key of an answer. annotator: its fingerprint"""
+    asked = json.dumps([annotator, rollout.prompt, rollout.text, rollout.ended], ensure_ascii=False)
     return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(slots=True)
 class _Stored(Generic[A]):
-    """Answers from the file where they are there, from `ask` where they are not."""
+    """Returns stored answers, and asks for those that are missing."""
 
     annotator: Any
     store: Store
@@ -122,17 +124,17 @@ class _Stored(Generic[A]):
 
     @property
     def fingerprint(self) -> str:
-        """The reader's own."""
+        """The annotator's fingerprint."""
         return self.annotator.fingerprint
 
     @property
     def about(self) -> str:
-        """The reader's own line, and what was found out about it."""
+        """The annotator's line, and its stored identity."""
         found = self.store.known(self.fingerprint)
         return f"{self.annotator.about} ({_shown(found)})" if found else self.annotator.about
 
     def identity(self) -> Mapping[str, Any]:
-        """What the store knows, without asking."""
+        """The stored identity; no request is sent."""
         return self.store.known(self.fingerprint) or {}
 
     def _answers(
@@ -153,20 +155,20 @@ class _Stored(Generic[A]):
             raise UserError(
                 f"{len(missing):,} answers are not in {self.store.path} (first for {first!r})",
                 f"Every answer of {self.annotator.about}, to replay the run",
-                "Replay with the run's own recipe, seed and software, or set replay=false and let the judge be asked",
+                "Replay with the recipe, seed and software of the run, or set replay=false to ask the judge",
             )
         keys, kept = list(missing), set[int]()
 
-        def keep(place: int, answer: A) -> None:
-            if place not in kept:
-                self.store.write(self.fingerprint, keys[place], _record(answer))
-                kept.add(place)
+        def keep(index: int, answer: A) -> None:
+            if index not in kept:
+                self.store.write(self.fingerprint, keys[index], _record(answer))
+                kept.add(index)
 
-        for place, answer in enumerate(ask(list(missing.values()), keep)):
-            keep(place, answer)
+        for index, answer in enumerate(ask(list(missing.values()), keep)):
+            keep(index, answer)
 
     def introduce(self) -> None:
-        """Reach the reader, find out what it is, and hold it to what the store knows."""
+        """Contact the annotator, and compare its identity with the stored one."""
         known = self.store.known(self.fingerprint)
         if known is not None and isinstance(self.annotator, Resumes):
             self.annotator.restore(known)
@@ -174,9 +176,9 @@ class _Stored(Generic[A]):
 
 
 class StoredJudge(_Stored[Verdict]):
-    """A judge that is asked only what no stored verdict answers, and never about what is no text at all.
+    """A judge with a store. It is asked only about valid texts without a stored verdict.
 
-    tally: stored, asked, scored, invalid, unscorable: counts since it was opened
+    tally: counts since it was opened: stored, asked, scored, invalid, unscorable
     """
 
     def __init__(self, judge: Judge, *, store: Path, replay: bool = False) -> None:
@@ -184,7 +186,7 @@ class StoredJudge(_Stored[Verdict]):
         self.recent: deque[bool] = deque(maxlen=RECENT)
 
     def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        """A verdict for each rollout, on the disk before it is returned."""
+        """A verdict for each rollout, on disk before it is returned."""
         verdicts = self._answers(rollouts, self._ask_valid, verdict_from)
         for verdict in verdicts:
             self.tally[verdict.status] += 1
@@ -194,38 +196,41 @@ class StoredJudge(_Stored[Verdict]):
 
     def _ask_valid(self, rollouts: list[Rollout], keep: OnAnswer) -> list[Verdict]:
         reasons = [invalid_reason(rollout) for rollout in rollouts]
-        asked = [place for place, reason in enumerate(reasons) if not reason]
+        asked = [index for index, reason in enumerate(reasons) if not reason]
         verdicts = [Verdict(status="invalid", score=0.0, reason=reason) for reason in reasons]
-        for place, verdict in enumerate(verdicts):
-            if reasons[place]:
-                keep(place, verdict)
+        for index, verdict in enumerate(verdicts):
+            if reasons[index]:
+                keep(index, verdict)
         if asked:
             self.tally["asked"] += len(asked)
             self.introduce()
             said = self.annotator.grade(
-                [rollouts[place] for place in asked], lambda i, verdict: keep(asked[i], verdict)
+                [rollouts[index] for index in asked], lambda i, verdict: keep(asked[i], verdict)
             )
-            for place, verdict in zip(asked, said, strict=True):
-                verdicts[place] = verdict
+            for index, verdict in zip(asked, said, strict=True):
+                verdicts[index] = verdict
         return verdicts
 
     def _stop_if_unreadable(self, last: Verdict) -> None:
         if len(self.recent) == RECENT and sum(self.recent) > TOO_MANY * RECENT:
             raise UserError(
-                f"{sum(self.recent)} of the last {RECENT} verdicts cannot be read (the last: {last.reason or 'fine'})",
-                f"At most {TOO_MANY:.0%}: a judge that understands the rubric",
+                f"{sum(self.recent)} of the last {RECENT} verdicts are unscorable (last: {last.reason or 'scored'})",
+                f"At most {TOO_MANY:.0%} of them: a judge that follows the rubric",
                 "Try another model, or another rubric; the verdicts so far are stored",
             )
 
 
 class StoredTutor(_Stored[Correction]):
-    """A tutor that is asked only what no stored correction answers. tally: stored, asked, written, refused."""
+    """A tutor with a store. It is asked only about texts without a stored correction.
+
+    tally: counts since it was opened: stored, asked, written, refused
+    """
 
     def __init__(self, tutor: Tutor, *, store: Path, replay: bool = False) -> None:
         super().__init__(tutor, Store(store), replay, Counter())
 
     def correct(self, rollouts: Sequence[Rollout]) -> list[Correction]:
-        """A correction for each rollout, on the disk before it is returned."""
+        """A correction for each rollout, on disk before it is returned."""
         corrections = self._answers(rollouts, self._ask_tutor, lambda record: Correction(**record))
         for correction in corrections:
             self.tally["refused" if correction.text is None else "written"] += 1

@@ -1,4 +1,4 @@
-"""One exchange with a server, bounded in size and in time as a whole, whatever the server does."""
+"""One exchange with a server. Its size and its total time are bounded, whatever the server does."""
 
 import email.utils
 import re
@@ -12,11 +12,11 @@ from typing import Any
 from tutelage.errors import UserError
 
 LARGEST = 8 * 2**20  # bytes of a reply, also after decompression; a long correction is some kilobytes
-LONGEST_WAIT = 120.0  # seconds for which a server's Retry-After is obeyed at most
+LONGEST_WAIT = 120.0  # upper bound of a server's Retry-After, in seconds
 
 
 class Broken(Exception):
-    """No whole reply came: worth another try."""
+    """No whole reply arrived; the request may be retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Reply:
 
     @property
     def retry_after(self) -> float:
-        """Seconds for which the server asks to be left alone: a number or a date, at most two minutes; 0 without."""
+        """Seconds that the server asks to wait, from a number or a date: at most two minutes; 0 if it does not ask."""
         value = self.headers.get("retry-after", "").strip()
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
             return min(float(value), LONGEST_WAIT)
@@ -52,11 +52,11 @@ class Transport:
         try:
             self.client = httpx.Client(headers=headers, timeout=timeout, limits=limits)
         except (ValueError, ImportError, httpx.InvalidURL) as error:
-            # The value is not repeated: the address of a proxy may hold a password.
+            # The value is not shown: the address of a proxy may contain a password.
             raise UserError(
                 f"The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used ({type(error).__name__})",
                 "An http:// or https:// address (socks needs the package socksio)",
-                "Mend or unset the variable, or set NO_PROXY=localhost,127.0.0.1 for a server on this machine",
+                "Correct or unset the variable, or set NO_PROXY=localhost,127.0.0.1 for a server on this machine",
             ) from None
         except OSError as error:
             raise UserError(
@@ -66,9 +66,9 @@ class Transport:
             ) from error
 
     def exchange(self, method: str, address: str, body: Any) -> Reply:
-        """The reply to a request, or Broken.
+        """The reply to a request; raises Broken.
 
-        It runs in a thread of its own: a server that sends a byte a second resets every timeout of a socket.
+        The exchange runs in its own thread, because a server that sends a byte per second resets every socket timeout.
         """
         outcome: list[Any] = []
 
@@ -107,11 +107,11 @@ class Transport:
 
 
 def _decompressed(data: bytes, encoding: str) -> bytes:
-    """The body, where a server compresses although it was asked not to."""
+    """The decompressed body of a server that compresses although it was asked not to."""
     if encoding.strip().lower() in ("", "identity"):
         return data
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        raise Broken(f"its reply is compressed as {encoding[:20]!r}, which was not asked for")
+        raise Broken(f"its reply is compressed as {encoding[:20]!r}, which was not requested")
     unpacker = zlib.decompressobj(wbits=47)  # gzip or zlib, by its first bytes
     try:
         whole = unpacker.decompress(data, LARGEST)

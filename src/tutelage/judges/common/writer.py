@@ -1,4 +1,4 @@
-"""A tutor behind a server: probed like a judge; its errors are never taken for corrections."""
+"""A tutor behind a server. It is probed like a judge, and its errors never count as corrections."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from tutelage.judges.common.protocols import seed_of
 from tutelage.judges.common.rubric import Instructions
 from tutelage.judges.common.written import without_thinking
 
-TRIES = 2  # at a reply that is a continuation
+TRIES = 2  # requests for a reply that is a continuation
 
 
 class Writer:
-    """Asks for corrections. fields: temperature and the like."""
+    """Requests corrections. fields: temperature and other sampling parameters"""
 
     def __init__(self, chat: Chat, instructions: Instructions, max_new: int, **fields: Any) -> None:
         self.chat, self.instructions, self.max_new, self.fields = chat, instructions, max_new, fields
 
     def find(self, thinking: int) -> None:
-        """Ask each server for a sample: parameters that it does not take, or that it is no tutor at all."""
+        """Request a correction of a sample from each server, to find refused parameters or a server that gives none."""
         for url in self.chat.servers.urls:
             self.chat.url = url
             try:
@@ -34,13 +34,13 @@ class Writer:
                 raise UserError(
                     f"{url} gives no corrections ({refused})",
                     "A chat model behind an OpenAI-compatible API",
-                    "Look at the server's log, at tutor.model and at the address, which ends in /v1 for most servers",
+                    "Check the server's log, tutor.model and the address, which ends in /v1 for most servers",
                 ) from refused
             finally:
                 self.chat.url = ""
 
     def correction(self, rollout: Rollout) -> Correction:
-        """The reply, if it is a continuation. A refusal is the text's own only if the server still takes a sample."""
+        """The reply, if it is a continuation. A refusal concerns this text if the server still accepts a sample."""
         correction = None
         for attempt in range(TRIES):
             try:

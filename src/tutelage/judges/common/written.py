@@ -1,4 +1,4 @@
-"""Scores that a judge writes, read as people write them; what is ambiguous has no score."""
+"""Parses scores from a judge's written reply. An ambiguous reply has no score."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from tutelage.judges.common.base import CriterionScore, Verdict, unscorable, weighted
 from tutelage.judges.common.rubric import Criterion, Labels, Rubric, labels_of
 
-LONGEST = 4000  # characters of a reply that are read
+LONGEST = 4000  # characters of a reply that are parsed
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# A template may have opened the thinking in the prompt: the reply then has the end alone.
+# A template may open the thinking in the prompt: the reply then contains the closing tag only.
 TAGS = "think|thinking|thought|reasoning|seed:think"
 ENDS = re.compile(rf"</(?:{TAGS})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>", re.IGNORECASE)
 BEGINS = re.compile(rf"<(?:{TAGS})>|\[THINK\]|◁think▷|<\|channel\|>analysis", re.IGNORECASE)
@@ -20,24 +20,24 @@ DECORATION = re.compile(r"[*_`#\"“”‘’()\[\]{}]|\\boxed")
 
 
 def without_thinking(said: str) -> str | None:
-    """A reply without what a reasoning model thought first; None where it was still thinking at the length limit."""
+    """A reply without the thinking of a reasoning model; None if the model was still thinking at the length limit."""
     ends = [end.end() for end in ENDS.finditer(said)]
     said = said[ends[-1] :] if ends else said
     return None if BEGINS.search(said) else said
 
 
 def verdict_from_text(rubric: Rubric, labels: Labels, said: str) -> Verdict:
-    """One score for each criterion: by the criteria's names, or in their order and nothing else that could be one."""
+    """One score for each criterion, found by its name or, if there are no other numbers, by its position."""
     answer = without_thinking(said)
     if answer is None:
         return unscorable("the judge was still thinking at the length limit", said=said[:LONGEST])
     text = DECORATION.sub(" ", answer[:LONGEST])
-    read = _letters if labels == "letters" else _numbers
-    found = read(text, rubric.criteria)
-    if isinstance(found, str):
-        return unscorable(found, said=said[:LONGEST])
+    parse = _letters if labels == "letters" else _numbers
+    levels = parse(text, rubric.criteria)
+    if isinstance(levels, str):
+        return unscorable(levels, said=said[:LONGEST])
     by_criterion = {}
-    for criterion, level in zip(rubric.criteria, found):
+    for criterion, level in zip(rubric.criteria, levels):
         names = labels_of(criterion, labels)
         label = names[int(level)] if level == int(level) else f"{level:g}"
         by_criterion[criterion.name] = CriterionScore(
@@ -47,7 +47,7 @@ def verdict_from_text(rubric: Rubric, labels: Labels, said: str) -> Verdict:
 
 
 def _numbers(text: str, criteria: Sequence[Criterion]) -> list[float] | str:
-    """A level for each criterion, or why there is none."""
+    """A level for each criterion, or the reason why there is none."""
     text = re.sub(rf"\b({'|'.join(WORDS)})\b", lambda word: str(WORDS.index(word[0].lower())), text, flags=re.I)
     text = SCALE.sub(" ", text)
     if RANGE.search(text):
@@ -63,7 +63,7 @@ def _numbers(text: str, criteria: Sequence[Criterion]) -> list[float] | str:
     else:
         numbers = [number for piece in pieces for number in [NUMBER.search(piece)] if number]
     if not numbers:
-        return "the reply has no score in it"
+        return "the reply contains no score"
     if len(numbers) != len(criteria):
         return f"{len(numbers)} scores for {len(criteria)} criteria"
     levels = []
@@ -78,21 +78,21 @@ def _numbers(text: str, criteria: Sequence[Criterion]) -> list[float] | str:
 
 
 def _by_name(text: str, criteria: Sequence[Criterion]) -> list[str] | None:
-    """What stands behind each criterion's name; None where a name is missing or comes twice."""
+    """The text after each criterion's name; None if a name is missing or occurs twice."""
     places = []
     for criterion in criteria:
         name = re.sub("_", "[ _-]?", criterion.name)
-        found = [match.end() for match in re.finditer(rf"\b{name}\b", text, re.IGNORECASE)]
-        if len(found) != 1:
+        matches = [match.end() for match in re.finditer(rf"\b{name}\b", text, re.IGNORECASE)]
+        if len(matches) != 1:
             return None
-        places.append(found[0])
+        places.append(matches[0])
     ends = [min((other for other in places if other > place), default=len(text)) for place in places]
     pieces = [text[place:end] for place, end in zip(places, ends)]
     return pieces if all(len(NUMBER.findall(piece)) == 1 for piece in pieces) else None
 
 
 def _letters(text: str, criteria: Sequence[Criterion]) -> list[float] | str:
-    """Letters are read where nothing but letters is written: `A` is a word, too."""
+    """A level for each criterion, from a reply of single letters only: `A` is also a word."""
     bare = re.sub(r"\b[a-z_ ]{3,}:|\b(?:Score|Mark|Answer|Grade|Rating)s?(?: is)?:?|[.,;:\n]", " ", text)
     words = bare.split()
     if not words or any(len(word) != 1 for word in words):

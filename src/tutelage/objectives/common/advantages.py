@@ -1,6 +1,6 @@
-"""What is known of a batch of rollouts only as a whole: rewards, advantages, baselines. Once, before it is split.
+"""Rewards, baselines and advantages of a whole batch of rollouts. They are computed once, before it is split.
 
-R rollouts, T columns; `mask` says which columns belong to a reply, which lies in one piece.
+R rollouts, T columns; `mask` marks the columns of a reply, which is contiguous.
 """
 
 import torch
@@ -18,7 +18,7 @@ def token_rewards(
     *,
     kl_weight: float,
 ) -> Float[Tensor, "R T"]:
-    """The reward of each token: -kl_weight · log(student / reference), and the score at the last one of a reply."""
+    """The reward of each token: -kl_weight · log(student / reference), plus the score at the last token of a reply."""
     last_RT = mask_RT & (mask_RT.flip(1).cumsum(1).flip(1) == 1)
     kl_RT = torch.where(mask_RT, log_probs_RT - reference_RT, 0.0)
     return -kl_weight * kl_RT + torch.where(last_RT, scores_R[:, None], 0.0)
@@ -29,7 +29,7 @@ def gae(
 ) -> tuple[Float[Tensor, "R T"], Float[Tensor, "R T"]]:
     """Advantages A_t = d_t + gamma·lam·A_{t+1}, where d_t = r_t + gamma·V_{t+1} - V_t, and returns A_t + V_t.
 
-    Nothing comes after a reply's last token. Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16.
+    V and A are 0 after a reply's last token. Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16.
     """
     values_RT = torch.where(mask_RT, values_RT, 0.0)
     advantages_RT = torch.zeros_like(values_RT)
@@ -42,7 +42,7 @@ def gae(
 
 
 def whitened(x: Float[Tensor, "*any"], mask: Bool[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Mean 0 and unbiased variance 1 over what the mask holds, 0 elsewhere. A single number becomes 0."""
+    """Scaled to mean 0 and unbiased variance 1 inside the mask; 0 outside. A single number becomes 0."""
     count = mask.sum()
     mean = torch.where(mask, x, 0.0).sum() / count.clamp(min=1)
     centred = torch.where(mask, x - mean, 0.0)
@@ -51,15 +51,15 @@ def whitened(x: Float[Tensor, "*any"], mask: Bool[Tensor, "*any"]) -> Float[Tens
 
 
 def leave_one_out(
-    rewards_R: Float[Tensor, " R"], prompts_R: Int[Tensor, " R"], marked_R: Bool[Tensor, " R"]
+    rewards_R: Float[Tensor, " R"], prompts_R: Int[Tensor, " R"], scored_R: Bool[Tensor, " R"]
 ) -> Float[Tensor, " R"]:
-    """Each reward less the mean of the others' for the same prompt.
+    """Each reward minus the mean reward of the other rollouts of its prompt.
 
-    What is not marked is nobody's baseline and has advantage 0, as has a rollout without marked siblings.
+    A rollout without a score is in no baseline and has advantage 0; so has one without other scored rollouts.
     Ahmadian et al. 2024, https://arxiv.org/abs/2402.14740.
     """
     _, group_R = prompts_R.unique(return_inverse=True)
-    rewards_R, marked = torch.where(marked_R, rewards_R, 0.0), marked_R.to(rewards_R.dtype)
+    rewards_R, scored = torch.where(scored_R, rewards_R, 0.0), scored_R.to(rewards_R.dtype)
     sums = torch.zeros_like(rewards_R).index_add(0, group_R, rewards_R)[group_R]
-    others = torch.zeros_like(rewards_R).index_add(0, group_R, marked)[group_R] - marked
-    return torch.where(marked_R & (others > 0), rewards_R - (sums - rewards_R) / others.clamp(min=1), 0.0)
+    others = torch.zeros_like(rewards_R).index_add(0, group_R, scored)[group_R] - scored
+    return torch.where(scored_R & (others > 0), rewards_R - (sums - rewards_R) / others.clamp(min=1), 0.0)

@@ -1,8 +1,8 @@
-"""What an objective is: it returns sums, the loop divides, and its class declares what it needs.
+"""The contract of objectives: an objective returns sums, the loop divides them, and the class declares what it needs.
 
-A mean taken inside an objective is a mean over one micro-batch of one process, and the average of such means is
-not the mean over the step. So an objective names the unit of each sum, and the loop, which alone knows how many
-of that unit the whole step has, divides once.
+A mean inside an objective would be the mean over one micro-batch of one process, and the average of such means is not
+the mean over the step. So an objective names the unit of each sum. Only the loop knows how many of that unit the whole
+step has; it divides once.
 """
 
 from abc import abstractmethod
@@ -22,9 +22,9 @@ from tutelage.teachers.common.base import Teacher
 class Term:
     """One part of a loss.
 
-    sum:    [] nats, summed over everything in the batch that counts
-    unit:   what the sum is divided by: a key of the batch's `counts`
-    weight: its share in the loss; 0 is only logged
+    sum:    [] nats, summed over the counted positions of the batch
+    unit:   the sum is divided by the number of these: a key of the batch's `counts`
+    weight: its weight in the loss; a term with weight 0 is only logged
     """
 
     sum: Tensor
@@ -43,9 +43,9 @@ class Loss:
 class LogProbs:
     """Log-probs of replies under one model, token by token; 0 outside the replies.
 
-    log_probs: [R, T] of each token, nats, at the temperature of the sampler
-    entropies: [R, T] of the distribution that each was drawn from, nats
-    values:    [R, T] of the value head before each; None for a model without one
+    log_probs: [R, T] of each token, nats, at the sampling temperature
+    entropies: [R, T] of the distribution that each token was sampled from, nats
+    values:    [R, T] output of the value head before each token; None for a model without one
     """
 
     log_probs: Float[Tensor, "R T"]
@@ -57,14 +57,14 @@ class LogProbs:
 class Traits:
     """What the class of an objective declares.
 
-    learns_from: what its batches hold: windows of the corpus (`train`), pairs of replies or replies with rewards
+    learns_from: the content of its batches: windows of the corpus (`train`), pairs of replies or replies with rewards
                  (`interact`: PairBatch and NeedsReference, RolloutBatch and LearnsFromRewards)
-    teacher:     it is made with `teacher=`, and keeps it as an attribute of that name: HasTeacher
+    teacher:     it is constructed with `teacher=`, and keeps it as an attribute of that name: HasTeacher
     reference:   its batches need the log-probs of the reference model: NeedsReference
-    siblings:    it compares replies to one prompt, so that `sample.n` must be 2 or more
+    siblings:    it compares replies to one prompt, so `sample.n` must be 2 or more
     value_head:  the student must have a value head
-    recordable:  for micro-batches of one shape the host does the same work, so that a CUDA graph of one can be
-                 replayed for the others: no value of a batch decides what is run, `counts` and `totals` apart
+    recordable:  a CUDA graph of one micro-batch can be replayed for all others of its shape: apart from `counts` and
+                 `totals`, no value of a batch decides which operations run
     """
 
     learns_from: Literal["windows", "pairs", "rewards"] = "windows"
@@ -90,40 +90,40 @@ class Objective(Protocol):
 
 
 class HasTeacher(Objective, Protocol):
-    """Of `traits.teacher`."""
+    """An objective with `traits.teacher`."""
 
     teacher: Teacher
 
 
 class NeedsReference(Objective, Protocol):
-    """Of `traits.reference`."""
+    """An objective with `traits.reference`."""
 
     @abstractmethod
     def with_reference(self, batch: PairBatch, reference: Any, *, micro: int) -> PairBatch:
-        """The whole batch of a round with what the reference model makes of it, `micro` pairs at a time."""
+        """The whole batch of a round with log-probs of the reference model, `micro` pairs at a time."""
         ...
 
 
 class LearnsFromRewards(Objective, Protocol):
-    """Of `traits.learns_from = "rewards"`."""
+    """An objective with `traits.learns_from = "rewards"`."""
 
     @abstractmethod
     def prepared(
         self, batch: RolloutBatch, scores_R: Float[Tensor, " R"], student: LogProbs, reference: LogProbs, *,
         kl_weight: float,
     ) -> RolloutBatch:  # fmt: skip
-        """The whole batch of a round with what its updates need: statistics of a batch are computed before its split.
+        """The whole batch of a round with all that its updates need. Statistics are computed before it is split.
 
-        scores_R: [R] NaN where the judge gave none: nothing is learnt from that reply
+        scores_R: [R] NaN for a reply without a score, which is left out
         """
         ...
 
 
 def own_module(objective: Any) -> nn.Module:
-    """The modules and parameters that an objective holds to be trained, under the names of its attributes.
+    """The trainable modules and parameters of an objective, under the names of its attributes.
 
-    Those in lists and dicts and those of an objective inside it are included. Its teacher, and modules without a
-    parameter that requires a gradient, are not. Empty for an objective without any.
+    Included: those in lists and dicts, and those of an inner objective. Excluded: the teacher, and modules without a
+    parameter that requires a gradient. Empty for an objective without parameters.
     """
     if not isinstance(objective, nn.Module):
         return _collected(vars(objective))
@@ -134,7 +134,7 @@ def own_module(objective: Any) -> nn.Module:
 
 
 def _collected(attributes: Mapping[str, Any]) -> nn.Module:
-    """One module of those among some attributes."""
+    """A module of the trainable ones among some attributes."""
     own = nn.Module()
     for name, value in attributes.items():
         if name == "teacher":

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tutelage.objectives.common.base import Term
 
-LARGEST = 20.0  # of a log-ratio: its exponential is still a number
+LARGEST = 20.0  # bound of a log-ratio: its exponential stays finite
 
 
 def clipped_policy(
@@ -18,10 +18,10 @@ def clipped_policy(
     clip: float,
     unit: str,
 ) -> dict[str, Term]:
-    """-min(A·ratio, A·clip(ratio)), ratio = exp(log_probs - old), summed over what is counted.
+    """-min(A·ratio, A·clip(ratio)), ratio = exp(log_probs - old), summed where `counted`.
 
-    With it, of weight 0: the ratio; half the squared log-ratio, which estimates the KL to the policy that wrote; and
-    how many are clipped. Schulman et al. 2017, https://arxiv.org/abs/1707.06347, eq. 7.
+    Logged only: the ratio; half the squared log-ratio, which estimates the KL to the policy that sampled the texts;
+    and the number of clipped ratios. Schulman et al. 2017, https://arxiv.org/abs/1707.06347, eq. 7.
     """
     change = torch.where(counted, log_probs - old, 0.0).clamp(-LARGEST, LARGEST)
     advantages, ratio = torch.where(counted, advantages, 0.0), change.exp()

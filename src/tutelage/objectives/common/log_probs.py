@@ -28,8 +28,8 @@ def log_probs_at(
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T H"]]:
     """log softmax(z / temperature) of the targets in the mask, 0 elsewhere, and the hidden states.
 
-    number:    of targets in the mask, which the host knows. Only for these are logits computed.
-    forbidden: the token that could not be drawn in each place, IGNORED where all could: probabilities are those of the
+    number:    of targets in the mask, known on the host. Logits are computed for these only.
+    forbidden: the token that the sampler excluded at each position, IGNORED if none: probabilities are those of the
                distribution without it
     """
     hidden_BTH = student.backbone(ids)
@@ -42,7 +42,7 @@ def log_probs_at(
 
 
 def _log_rest(student: Any, flat_NH: Tensor, forbidden_N: Tensor) -> Tensor:
-    """[N] log(1 - p) of the forbidden token, nats: the mass of all others; 0 where none is forbidden."""
+    """[N] log(1 - p) of the forbidden token, nats: the mass of all other tokens; 0 if none is forbidden."""
     logp_N = token_log_probs(flat_NH, student.head, forbidden_N, vocab=student.vocab)
     rest_N = -torch.expm1(torch.where(forbidden_N != IGNORED, logp_N, -1.0))
     return torch.where(forbidden_N != IGNORED, rest_N.clamp(min=torch.finfo(rest_N.dtype).eps).log(), 0.0)
@@ -55,18 +55,18 @@ def values_at(student: Any, hidden_BTH: Float[Tensor, "B T H"], targets: Int[Ten
 
 def _picked(hidden_BTH: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
     flat = mask.flatten()
-    # With the size known beforehand the host does not wait for a GPU. Not every device has this operation.
+    # With a known size the host does not wait for the GPU. Not every device has this operation.
     at_N = (torch.nonzero_static(flat, size=number) if flat.is_cuda else flat.nonzero()).squeeze(1)
     return hidden_BTH.flatten(0, 1).index_select(0, at_N), at_N
 
 
 def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: float = 1.0) -> LogProbs:
-    """The log-probs of a batch's replies under a student or a reference model, by the code that training uses.
+    """Log-probs of the replies under a student or a reference model, computed by the code of training.
 
-    In the micro-batches and the precision of training the student's first step gives the same numbers again.
-    The model is used in the mode that it is in: dropout must be off, here as there.
+    With the micro-batches and the precision of training, the student's first step gives the same numbers.
+    The mode of the model is not changed; dropout must be off both here and in training.
     """
-    valued = model.value_head is not None
+    has_values = model.value_head is not None
 
     def statistics(part: RolloutBatch) -> tuple[Tensor, ...]:
         mask_RT = part.targets != IGNORED
@@ -77,7 +77,7 @@ def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: fl
         if part.forbidden is not None:
             of_each = _without_forbidden(model, flat_NH, part.forbidden.flatten()[at_N], *of_each)
         placed = (x_N.new_zeros(mask_RT.numel()).index_copy(0, at_N, x_N).view(mask_RT.shape) for x_N in of_each)
-        return (*placed, values_at(model, hidden_RTH, part.targets)) if valued else tuple(placed)
+        return (*placed, values_at(model, hidden_RTH, part.targets)) if has_values else tuple(placed)
 
     log_probs, entropies, *values = without_gradient(statistics, batch, model, micro=micro)
     return LogProbs(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
@@ -100,7 +100,7 @@ def _without_forbidden(
 def without_gradient(
     of: Callable[[Any], tuple[Tensor, ...]], batch: Batch, model: Any, *, micro: int
 ) -> tuple[Tensor, ...]:
-    """The tensors that `of` gives for a batch: computed by micro-batches on the model's device, joined on the host."""
+    """The tensors that `of` returns for a batch: computed in micro-batches on the device, joined on the host."""
     device = model.head.device
     parts = [of(part.to(device)) for part in batch.split(micro)]
     return tuple(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
