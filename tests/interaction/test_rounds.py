@@ -176,9 +176,9 @@ def test_a_score_under_a_criterion_counts_as_a_word_and_a_rule_as_none():
     ("name", "content", "said"),
     [
         ("p.txt", "A caf\u00e9".encode("latin-1"), "is not UTF-8: byte 5 is 0xe9"),
-        ("p.jsonl", b'{"prompt": "Once"}\n["Once"]\n', "line 2, is no prompt"),
-        ("p.jsonl", b"null\n", "line 1, is no prompt: null"),
-        ("p.jsonl", b'{"prompt": null}\n', "is no prompt"),
+        ("p.jsonl", b'{"prompt": "Once"}\n["Once"]\n', "line 2, is not a prompt"),
+        ("p.jsonl", b"null\n", "line 1, is not a prompt: null"),
+        ("p.jsonl", b'{"prompt": null}\n', "is not a prompt"),
     ],
 )
 def test_a_file_of_prompts_that_cannot_be_read_is_one_message(corpus, tmp_path, name, content, said):
@@ -212,7 +212,9 @@ def test_a_prompt_without_room_behind_it_is_refused_before_the_first_round():
     prompts = Pool(training=[Prompt(ids=(1,) * 10, text="a b")], held_out=[], each=1, seed=1)
     require_room(prompts, None, 100)
     require_room(prompts, 30, 20)
-    with pytest.raises(UserError, match=r"has 10 tokens; with sample\.max_new = 21 that is more than the 30"):
+    with pytest.raises(
+        UserError, match=r"has 10 tokens; with sample\.max_new = 21 that exceeds the student's context of 30 tokens"
+    ):
         require_room(prompts, 30, 21)
 
 

@@ -91,10 +91,10 @@ def test_a_judge_that_was_about_to_say_something_else_gives_no_mark(tmp_path: Pa
         ("2 1", "2 scores for 3 criteria"),
         ("2 1 3 3", "4 scores for 3 criteria"),
         ("2 1 4", "not one of 0 to 3"),
-        ("I cannot grade this.", "has no score in it"),
+        ("I cannot grade this.", "contains no score"),
         ("2 1 2-3", "names a range"),
-        (None, "has no score in it"),
-        ("", "has no score in it"),
+        (None, "contains no score"),
+        ("", "contains no score"),
     ],
 )
 def test_an_unclear_reply_is_unscorable_after_three_tries(said: str | None, reason: str, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_key_is_sent_and_told_to_nobody(tmp_path: Path, monkeypatch: pytest.
         ({"key_from": "HOME"}, "Add --allow-key HOME"),
         ({"url": "http://me:pass@host/v1"}, "has a password"),
         ({"url": "me:pass@host/v1"}, "has a password"),
-        ({"url": "localhost:8000"}, "no address"),
+        ({"url": "localhost:8000"}, "not the address"),
     ],
 )
 def test_a_key_in_the_wrong_place_is_refused_without_repeating_it(
@@ -252,7 +252,7 @@ def test_a_text_cannot_break_out_of_its_place(tmp_path: Path) -> None:
 def test_a_new_model_behind_the_address_is_not_mixed_with_the_old(tmp_path: Path) -> None:
     with judge_server("vllm") as server:
         judge(server, tmp_path).grade([rollout()])
-    with judge_server("llama") as server, pytest.raises(UserError, match="One judge, unchanged"):
+    with judge_server("llama") as server, pytest.raises(UserError, match="One unchanged judge"):
         judge(server, tmp_path).grade([rollout(" something that was never asked before.")])
 
 

@@ -151,7 +151,7 @@ def test_a_judge_that_is_mostly_unreadable_stops_the_run(tmp_path: Path) -> None
 
     judge = StoredJudge(Mumbling(), store=tmp_path / "s")
     judge.grade([story(n) for n in range(RECENT - 1)])
-    with pytest.raises(UserError, match="of the last 200 verdicts cannot be read"):
+    with pytest.raises(UserError, match="of the last 200 verdicts are unscorable"):
         judge.grade([story(n) for n in range(RECENT, RECENT + 20)])
     assert judge.tally["unscorable"] > 20
 

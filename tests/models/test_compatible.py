@@ -94,6 +94,6 @@ def test_a_student_handed_in_must_have_the_vocabulary_that_is_asked_for(teacher_
     from tutelage.teachers.live import Live
 
     student = load_student(str(teacher_run))
-    with pytest.raises(UserError, match=r"300 ids, the student to 290"):
+    with pytest.raises(UserError, match=r"300 ids, the student one of 290"):
         Live(student, vocab=290)
     assert torch.equal(Live(student, vocab=300).models[0].head, student.head)

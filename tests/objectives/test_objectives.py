@@ -112,7 +112,7 @@ def test_the_teacher_is_never_in_training_mode_and_never_differentiated():
 
 
 def test_a_teacher_with_another_vocabulary_is_refused():
-    with pytest.raises(UserError, match="gives probabilities to 61 ids, the student to 50"):
+    with pytest.raises(UserError, match="has a vocabulary of 61 ids, the student one of 50"):
         Live(toy_student(), vocab=50)
 
 

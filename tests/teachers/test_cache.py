@@ -335,8 +335,8 @@ def test_others_targets_are_refused_with_what_differs_and_what_to_do(own: Path, 
         with pytest.raises(UserError) as caught:
             cache(own, teacher_run, **settings)
         assert str(caught.value) == (
-            f"{folder} has targets of this teacher that were made otherwise: {difference}. Targets for the corpus, the "
-            "teacher and the settings of this run. Use the settings they were made with, or make others first: "
+            f"{folder} has targets of this teacher with other settings: {difference}. Targets for the corpus, the "
+            "teacher and the settings of this run. Use those settings, or make these targets first: "
             f"tutelage prepare --out {own} teacher={teacher_run} targets=hidden {changed}."
         )
     assert list((own / "targets").iterdir()) == [folder]

@@ -42,7 +42,7 @@ def flipped(file: Path, place: float) -> None:
 def test_a_flipped_bit_in_any_file_is_named(stored, teacher_run, name, place):
     own, folder = stored
     flipped(folder / name, place)
-    named = f"{name}|manifest.json|made otherwise"
+    named = f"{name}|manifest.json|with other settings"
     if name == "units.bin":
         named = r"shard-\d+.bin is damaged.*units.bin"
     with pytest.raises(UserError, match=named):

@@ -86,14 +86,14 @@ def test_what_is_not_said_follows_from_how_the_student_reads():
 
 @pytest.mark.parametrize(("arguments", "said"), [
     (("sliding", 16, 17, reads()), "teacher.stride is 17, longer than the teacher's window of 16 tokens. Windows that "
-     "leave no token out. Set teacher.stride=16 or less."),
+     "cover every token. Set teacher.stride=16 or less."),
     (("phases", 32, 0, reads(grain=4)), 'teacher.window is 32 and data.window 16, and teacher.context is "phases". '
      'The student\'s own windows. Leave teacher.window out, or set teacher.context="sliding".'),
     (("phases", 0, 0, reads()), 'teacher.context is "phases", and the windows of this run may start at any token. '
-     "Windows that start at few places: each has its own 16 targets. Set data.phases=2, or "
+     "Windows with few possible starts: each stores its own 16 targets. Set data.phases=2, or "
      'teacher.context="sliding".'),
     (("phases", 0, 8, reads(grain=4)), "teacher.stride is 8, and the windows of this run start at multiples of 4. "
-     'A teacher window for each of them, where teacher.context is "phases". Leave teacher.stride out, or set '
+     'A teacher window for each of them, if teacher.context is "phases". Leave teacher.stride out, or set '
      "data.phases=2."),
 ])  # fmt: skip
 def test_contexts_that_do_not_go_with_the_student_are_refused(arguments: tuple, said: str):

@@ -74,7 +74,7 @@ def bad(match, plain, writer, run, *changes, recipe="rloo_toy"):
 
 def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain, writer, tmp_path):
     run = tmp_path / "run"
-    bad("top_p is 0.9.*another distribution", plain, writer, run, "sample.top_p=0.9")
+    bad("top_p is 0.9.*sampled from a part of it", plain, writer, run, "sample.top_p=0.9")
     bad("sample.n is 1: rloo compares", plain, writer, run, "sample.n=1")
     bad("sample.temperature is 0.7", plain, writer, run, "sample.temperature=0.7")
     bad(
@@ -86,11 +86,11 @@ def test_what_cannot_be_learnt_from_is_refused_before_anything_is_written(plain,
         "sample.n=1",
         recipe="simpo_judge",
     )
-    bad("4000 of them are to be held out", plain, writer, run, "prompts.held_out=4000")
+    bad("prompts.held_out is 4000", plain, writer, run, "prompts.held_out=4000")
     bad("prompts are fixed", plain, writer, run, "prompts.source=fixed")
     bad("There is no file", plain, writer, run, "prompts={source='file', file='none.txt'}")
     bad(
-        "pairs have the objective's own",
+        "Set objective.lm_weight instead",
         plain,
         writer,
         run,

@@ -1,4 +1,4 @@
-"""From a recipe to the objects of a run: corpus, student, reference, objective, loop, experience maker."""
+"""Builds the objects of a run from a recipe: corpus, student, reference model, objective, loop, experience maker."""
 
 import copy
 import json
@@ -39,13 +39,13 @@ from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
 
 STAGES = ("sample", "judge", "update")
-WHO = ("judge", "held_out_judge", "tutor")
-PUBLISHED_DROPOUT = 0.1
+ANNOTATORS = ("judge", "held_out_judge", "tutor")
+PUBLISHED_DROPOUT = 0.1  # dropout of the published SimPO baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What learns, from where it is measured, and how it learns."""
+class Models:
+    """The student, the reference model, the objective, and the weight of the KL between the models."""
 
     student: Student
     reference: Student
@@ -54,7 +54,7 @@ class Made:
 
 
 class ByKind(Objective):
-    """Next-token prediction where a batch is plain text, beside the recipe's objective where it is mixed."""
+    """Applies the loss of each kind of batch: cross-entropy to texts, otherwise the recipe's objective."""
 
     def __init__(self, objective: Objective, lm_weight: float) -> None:
         self.objective, self.plain, self.mixed = objective, CrossEntropy(), Mixed(objective, lm_weight)
@@ -66,7 +66,7 @@ class ByKind(Objective):
 
 
 def as_training(recipe: Interaction) -> settings.Training:
-    """The part of a recipe that is one of training too: what is read, who learns, on which windows it is watched."""
+    """The part of a recipe that training has too: the corpus, the student, the validation windows."""
     return settings.Training(
         seed=recipe.seed,
         data=recipe.data,
@@ -77,28 +77,28 @@ def as_training(recipe: Interaction) -> settings.Training:
 
 
 def open_corpus(recipe: Interaction) -> Corpus:
-    """The corpus that prompts are taken from and validation loss is measured on."""
+    """The corpus of prompts and of the validation loss."""
     return assemble.open_corpus(as_training(recipe))
 
 
 def provenance(recipe: Interaction, corpus: Corpus) -> Provenance:
-    """What the student owes its words to before anybody has said anything; beginnings from held-out text count too."""
+    """Provenance of the student before the first round. Prompts from validation text count as training text."""
     manifest = corpus.train.manifest
-    found = training_provenance(as_training(recipe), manifest)
+    student = training_provenance(as_training(recipe), manifest)
     if recipe.prompts.source != "corpus" or recipe.prompts.split != "valid":
-        return found
+        return student
     held_out = {f"{manifest['corpus']['fingerprint']}/valid": manifest["splits"]["valid"]["words"]}
-    return found.joined(Provenance(corpora=held_out))
+    return student.joined(Provenance(corpora=held_out))
 
 
 def forecast(recipe: Interaction, prompts: Pool) -> Forecast:
-    """What the run will take."""
+    """The forecast of a run."""
     rewards = load_objective(recipe.objective.name).traits.learns_from == "rewards"
     return Forecast(settings=recipe, prompts=prompts, rewards=rewards)
 
 
-def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Made:
-    """Student, reference and objective at the beginning."""
+def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Models:
+    """Student, reference model and objective before the first update."""
     kind = load_objective(recipe.objective.name)
     _require_fitting(recipe, kind)
     objective = assemble.seeded(kind, recipe.seed, **recipe.objective.settings())
@@ -112,11 +112,11 @@ def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Made:
         student.add_value_head()
     reward = recipe.reward
     weight = KLWeight(reward.kl, target=reward.kl_target or None, horizon=reward.kl_horizon)
-    return Made(student=student, reference=reference, objective=objective, kl_weight=weight)
+    return Models(student=student, reference=reference, objective=objective, kl_weight=weight)
 
 
 def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
-    """Refuse, before anything is written, texts from which this objective could not learn rightly."""
+    """Refuse, before anything is written, a recipe whose texts do not fit its objective."""
     sample, name = recipe.sample, recipe.objective.name
     if kind.traits.learns_from == "windows" or kind.traits.teacher:
         needed = "a teacher" if kind.traits.teacher else "windows of the corpus"
@@ -129,8 +129,8 @@ def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
         if recipe.train.lm_weight:
             raise UserError(
                 f"train.lm_weight is {recipe.train.lm_weight}, and {name} learns from pairs",
-                "Windows of the corpus beside rewards only; pairs have the objective's own lm_weight",
-                "Set objective.lm_weight in its place",
+                "train.lm_weight for objectives that learn from rewards only",
+                "Set objective.lm_weight instead",
             )
         if recipe.tutor.name or sample.n > 1:
             return
@@ -141,29 +141,29 @@ def _require_fitting(recipe: Interaction, kind: type[Objective]) -> None:
         )
     if kind.traits.siblings and sample.n < 2:
         raise UserError(
-            f"sample.n is {sample.n}: {name} compares a text with others to the same prompt, and would learn nothing",
-            "2 or more texts a prompt",
+            f"sample.n is {sample.n}: {name} compares texts of the same prompt, and would learn nothing",
+            "2 or more texts per prompt",
             "Set sample.n=4, or objective=ppo",
         )
     if sample.top_p < 1 or sample.top_k:
         raise UserError(
-            f"sample.top_p is {sample.top_p} and sample.top_k {sample.top_k}: {name} would take texts to be drawn "
-            "from another distribution than they were",
-            "top_p 1 and top_k 0 wherever rewards are learnt from",
+            f"sample.top_p is {sample.top_p} and sample.top_k {sample.top_k}: {name} computes log-probs of the whole "
+            "distribution, but texts would be sampled from a part of it",
+            "top_p 1 and top_k 0 for objectives that learn from rewards",
             "Set sample.top_p=1 sample.top_k=0",
         )
-    theirs = recipe.objective.settings().get("temperature", sample.temperature)
-    if theirs != sample.temperature:
+    temperature = recipe.objective.settings().get("temperature", sample.temperature)
+    if temperature != sample.temperature:
         raise UserError(
-            f"sample.temperature is {sample.temperature}, and objective.temperature is {theirs}",
-            "One temperature for writing and for learning",
+            f"sample.temperature is {sample.temperature}, and objective.temperature is {temperature}",
+            "One temperature for sampling and for learning",
             f"Set objective.temperature={sample.temperature}",
         )
 
 
 def build_loop(
     recipe: Interaction,
-    made: Made,
+    models: Models,
     device: torch.device,
     *,
     batch_at: Callable[[int], Batch],
@@ -171,10 +171,10 @@ def build_loop(
 ) -> Loop:
     """The loop at step 0, with no update to make before the first round."""
     return Loop(
-        student=made.student,
-        objective=ByKind(made.objective, recipe.train.lm_weight),
+        student=models.student,
+        objective=ByKind(models.objective, recipe.train.lm_weight),
         batch_at=batch_at,
-        optimizers=build_optimizers(made.student, recipe.optimizer, own_module(made.objective)),
+        optimizers=build_optimizers(models.student, recipe.optimizer, own_module(models.objective)),
         lr_factor=lr_factor,
         steps=0,
         micro=MicroBatch(recipe.train.micro_batch),
@@ -185,17 +185,17 @@ def build_loop(
     )
 
 
-def experience_maker(recipe: Interaction, made: Made, tokenizer: Tokenizer, loop: Loop) -> ExperienceMaker:
+def experience_maker(recipe: Interaction, models: Models, tokenizer: Tokenizer, loop: Loop) -> ExperienceMaker:
     """What turns the texts of a round into experience for the objective: pairs, or rollouts with rewards."""
-    divergence = Divergence(made.student, made.reference, recipe, loop.autocast)
-    if made.objective.traits.learns_from == "rewards":
-        objective = cast(LearnsFromRewards, made.objective)
-        return RolloutExperienceMaker(recipe, objective, tokenizer, made.kl_weight, divergence)
-    return PairExperienceMaker(recipe, made.objective, tokenizer, divergence)
+    divergence = Divergence(models.student, models.reference, recipe, loop.autocast)
+    if models.objective.traits.learns_from == "rewards":
+        objective = cast(LearnsFromRewards, models.objective)
+        return RolloutExperienceMaker(recipe, objective, tokenizer, models.kl_weight, divergence)
+    return PairExperienceMaker(recipe, models.objective, tokenizer, divergence)
 
 
 def identity(recipe: Interaction, corpus: Corpus, device: torch.device, judges: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that decides the numbers of a run, by kind. Where a judge is reached decides none."""
+    """Everything that decides the numbers of a run, by kind. The address of a judge decides none."""
     return identity_of(
         recipe,
         corpus.train.fingerprint,
@@ -203,7 +203,7 @@ def identity(recipe: Interaction, corpus: Corpus, device: torch.device, judges: 
         device=device,
         micro_batch=recipe.train.micro_batch,
         rooms=(*NUMERIC_ROOMS, "judges", "interaction"),
-        without=WHO,
+        without=ANNOTATORS,
     )
 
 
@@ -214,7 +214,7 @@ def require_first_ratio(step: Step) -> None:
 
 
 def forget_rounds(run: Path) -> None:
-    """Delete the texts and the experience that no checkpoint needs any more."""
+    """Delete texts and experience of rounds that no checkpoint needs."""
     needed = []
     for path in checkpoint.steps(run / "checkpoints"):
         try:

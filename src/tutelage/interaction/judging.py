@@ -1,4 +1,4 @@
-"""The judge, the held-out judge (never trained on) and the tutor. The first process asks; all get the answers."""
+"""The judge, the held-out judge and the tutor. The first process sends the requests; all processes get the answers."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ BETWEEN_STOPS = 512  # texts between two checks for a stop request
 
 
 class Judging:
-    """Everybody who judges or corrects what the policy writes. Each is opened when it is first asked."""
+    """Judges and tutor of a run. Each is opened at its first request."""
 
     def __init__(self, recipe: Interaction, run: Path, costs: Costs) -> None:
         self.recipe, self.costs = recipe, costs
@@ -33,20 +33,20 @@ class Judging:
         """The judge's verdicts."""
         return self._ask("judge", completions)
 
-    def grade_otherwise(self, completions: Sequence[Completion]) -> list[Verdict] | None:
-        """The verdicts of the judge that is never trained on; None where there is none."""
+    def grade_held_out(self, completions: Sequence[Completion]) -> list[Verdict] | None:
+        """Verdicts of the held-out judge, which are never trained on; None if there is none."""
         return self._ask("held_out_judge", completions) if self.recipe.held_out_judge.name else None
 
     def correct(self, completions: Sequence[Completion]) -> list[Correction] | None:
-        """The tutor's corrections; None where there is no tutor."""
+        """The tutor's corrections; None if there is none."""
         return self._ask("tutor", completions) if self.recipe.tutor.name else None
 
     def _ask(self, who: str, completions: Sequence[Completion]) -> list[Any]:
         rollouts, begun = [completion.rollout for completion in completions], time.perf_counter()
 
         def ask() -> list[Any]:
-            reader = self._reader(who)
-            answer = reader.correct if who == "tutor" else reader.grade
+            annotator = self._annotator(who)
+            answer = annotator.correct if who == "tutor" else annotator.grade
             answers = []
             for start in range(0, len(rollouts), BETWEEN_STOPS):
                 answers += answer(rollouts[start : start + BETWEEN_STOPS])
@@ -62,40 +62,40 @@ class Judging:
         return answers
 
     def _tally(self) -> tuple[int, int]:
-        tallies = [reader.tally for reader in self._open.values()]
+        tallies = [annotator.tally for annotator in self._open.values()]
         return sum(tally["asked"] for tally in tallies), sum(tally["stored"] for tally in tallies)
 
-    def _reader(self, who: str) -> Any:
-        """The judge or tutor of that role. A finished round opens none."""
+    def _annotator(self, who: str) -> Any:
+        """The judge or tutor in this role, opened if it is not open."""
         if who not in self._open:
             settings: Annotator = getattr(self.recipe, who)
-            make = open_tutor if who == "tutor" else open_judge
+            opener = open_tutor if who == "tutor" else open_judge
             self.store.parent.mkdir(parents=True, exist_ok=True)
-            self._open[who] = make(settings.name, store=self.store, replay=self.recipe.replay, **settings.settings())
+            self._open[who] = opener(settings.name, store=self.store, replay=self.recipe.replay, **settings.settings())
         return self._open[who]
 
     def present(self) -> list[str]:
-        """The roles that this recipe fills."""
+        """The roles that the recipe uses."""
         return [who for who in ("judge", "held_out_judge", "tutor") if getattr(self.recipe, who).name]
 
     def fingerprints(self) -> dict[str, str]:
-        """Of everything that decides their answers, by role."""
-        return parallel.from_first(lambda: {who: self._reader(who).fingerprint for who in self.present()})
+        """Fingerprints by role, each of everything that decides the answers."""
+        return parallel.from_first(lambda: {who: self._annotator(who).fingerprint for who in self.present()})
 
     def described(self) -> dict[str, dict[str, str] | None]:
-        """For run.json: who they are."""
+        """Descriptions by role, for run.json."""
         names = {who: getattr(self.recipe, who).name for who in ("judge", "held_out_judge", "tutor")}
         return {who: self._described(who, name) if name else None for who, name in names.items()}
 
     def _described(self, who: str, name: str) -> dict[str, str]:
-        reader = self._reader(who)
-        return {"name": name, "about": reader.about, "fingerprint": reader.fingerprint}
+        annotator = self._annotator(who)
+        return {"name": name, "about": annotator.about, "fingerprint": annotator.fingerprint}
 
 
 def owed(recipe: Interaction) -> Provenance:
-    """Provenance of the judge and the tutor: corpora that our own models read, names of models from outside.
+    """Provenance that the student gets from judge and tutor: corpora of models trained here, names of other models.
 
-    The held-out judge teaches nothing.
+    The held-out judge adds none, because nothing is trained on its scores.
     """
     judge, tutor = recipe.judge, recipe.tutor
     models = [*judge_of(judge.name, judge.settings()).models]
@@ -108,15 +108,15 @@ def owed(recipe: Interaction) -> Provenance:
 
 
 def words_of_verdicts(verdicts: Sequence[Verdict]) -> int:
-    """Words that a judge said: a score under a criterion is one word, as the official baseline counts.
+    """Words by a judge: a score under a criterion counts as one word, as in the official baseline.
 
-    A criterion that is measured by rule is no word.
+    A score by rule counts as none.
     """
-    return sum(len([part for part in verdict.by_criterion.values() if part.probabilities]) for verdict in verdicts)
+    return sum(len([score for score in verdict.by_criterion.values() if score.probabilities]) for verdict in verdicts)
 
 
 def require_usable(verdicts: Sequence[Verdict], corrections: Sequence[Correction] | None) -> None:
-    """Refuse to go on from a first round in which the judge, or the tutor, said nothing that can be used."""
+    """Stop after a first round without a single usable answer of the judge or the tutor."""
     if verdicts and all(verdict.status == "unscorable" for verdict in verdicts):
         _refuse("judge", "verdicts has a score", [verdict.reason for verdict in verdicts])
     if corrections and all(correction.text is None for correction in corrections):
@@ -128,6 +128,6 @@ def _refuse(role: str, what: str, reasons: Sequence[str]) -> None:
     listed = "; ".join(f"{reason} ({count} times)" for reason, count in common)
     raise UserError(
         f"After the first round none of the {len(reasons)} {what}: {listed}",
-        f"A {role} whose answers can be read",
-        f"Try another model, rubric or protocol for the {role}, and name another place with run=PATH",
+        f"A {role} with usable answers",
+        f"Try another model, rubric or protocol for the {role}, and choose another folder with run=PATH",
     )

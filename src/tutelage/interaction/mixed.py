@@ -1,4 +1,4 @@
-"""Rollouts and windows of the corpus in one update, so that the policy does not forget the language.
+"""Rollouts and corpus windows in one update, so that the policy keeps its language-modelling loss.
 
 Ouyang et al. 2022 mix PPO with next-token prediction in this way, https://arxiv.org/abs/2203.02155, section 3.5.
 """
@@ -16,7 +16,7 @@ from tutelage.data.rollouts import RolloutBatch
 from tutelage.objectives.common.base import Loss, Objective, Term
 from tutelage.objectives.cross_entropy import CrossEntropy
 
-UNIT = "window_tokens"  # tokens of the corpus: another number than the texts' own, and divided by their own count
+UNIT = "window_tokens"  # tokens of windows, counted separately from tokens of rollouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +31,26 @@ class MixedBatch:
 
     @property
     def positions(self) -> torch.Tensor:
-        """The key of dropout."""
+        """The seeds of dropout, those of the rollouts."""
         return self.texts.positions
 
     @property
     def words(self) -> torch.Tensor:
-        """Words shown, of both."""
+        """Words of rollouts and windows."""
         return torch.cat([self.texts.words, self.windows.words])
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Of both, each under its unit."""
+        """Counts of both, by unit."""
         return {**self.texts.counts, UNIT: self.windows.counts["tokens"]}
 
     @property
     def totals(self) -> Mapping[str, int]:
-        """Of the whole step."""
+        """Counts of the whole step."""
         return {**self.texts.totals, UNIT: self.windows.totals["tokens"]}
 
     def split(self, size: int) -> list["MixedBatch"]:
-        """Micro-batches of at most `size` texts, with their part of the windows."""
+        """Micro-batches of at most `size` texts, with their share of the windows."""
         parts = self.texts.split(size)
         edges = np.linspace(0, len(self.windows), len(parts) + 1).astype(int)
         return [
@@ -59,16 +59,16 @@ class MixedBatch:
         ]
 
     def share(self, rank: int, processes: int) -> "MixedBatch":
-        """What one process takes."""
+        """The share of one process."""
         return MixedBatch(texts=self.texts.share(rank, processes), windows=self.windows.share(rank, processes))
 
     def to(self, device: torch.device) -> "MixedBatch":
-        """On a device."""
+        """The batch on a device."""
         return MixedBatch(texts=self.texts.to(device), windows=self.windows.to(device))
 
 
 class Mixed(Objective):
-    """The objective on the texts and `weight` times the cross-entropy of the windows, per token of theirs."""
+    """The objective on the rollouts plus `weight` times the cross-entropy per token of the windows."""
 
     def __init__(self, objective: Objective, weight: float) -> None:
         self.objective, self.weight, self.plain = objective, weight, CrossEntropy()

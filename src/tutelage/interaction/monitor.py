@@ -1,4 +1,4 @@
-"""Evaluation during a run: held-out prompts, a judge that is never trained on, validation loss, minimal pairs."""
+"""Evaluation during a run: held-out prompts, the held-out judge, validation loss, minimal pairs."""
 
 import time
 from pathlib import Path
@@ -18,11 +18,11 @@ from tutelage.runs.build import Corpus
 from tutelage.runs.watch import validation_loss
 from tutelage.training import parallel
 
-APART = 2**31  # in place of a round number: held-out texts are sampled with the same noise at every evaluation
+HELD_OUT_SEED = 2**31  # replaces the round number: every evaluation samples held-out texts with the same seed
 
 
 class Monitor:
-    """Evaluates the current policy. Nothing that it measures is trained on."""
+    """Evaluates the current policy. Its results are never trained on."""
 
     def __init__(self, recipe: Any, run: Path, corpus: Corpus, prompts: Pool, judging: Judging) -> None:
         self.recipe, self.run, self.corpus, self.prompts, self.judging = recipe, run, corpus, prompts, judging
@@ -34,7 +34,7 @@ class Monitor:
         now = before if number == 0 else self._sample_held_out(student)
         self.judging.costs.sample += time.perf_counter() - begun
         verdicts = self.judging.grade(now)
-        row = compared(verdicts, self.judging.grade(before), self.judging.grade_otherwise(now))
+        row = compared(verdicts, self.judging.grade(before), self.judging.grade_held_out(now))
         if parallel.rank() == 0:
             write_stories(self.run / "stories.jsonl", number, "held_out", now, verdicts)
         return row
@@ -42,20 +42,20 @@ class Monitor:
     def _reference_texts(self, student: Any, made_by: str) -> list[Completion]:
         """The reference model's completions of the held-out prompts, kept until the run ends."""
         folder, prompts = self.run / "rounds" / "beginning", self.prompts.held_out
-        found = parallel.from_first(lambda: rollouts.load(folder, prompts, made_by, self.corpus.tokenizer))
-        if found is None:
-            found = self._sample_held_out(student)
+        texts = parallel.from_first(lambda: rollouts.load(folder, prompts, made_by, self.corpus.tokenizer))
+        if texts is None:
+            texts = self._sample_held_out(student)
             if parallel.rank() == 0:
-                rollouts.save(folder, found, made_by)
-        return found
+                rollouts.save(folder, texts, made_by)
+        return texts
 
     def _sample_held_out(self, student: Any) -> list[Completion]:
-        once = self.recipe.sample.model_copy(update={"n": 1})
-        seed = (self.recipe.seed, APART)
-        return rollouts.generate(student, self.prompts.held_out, once, tokenizer=self.corpus.tokenizer, seed=seed)
+        settings = self.recipe.sample.model_copy(update={"n": 1})
+        seed = (self.recipe.seed, HELD_OUT_SEED)
+        return rollouts.generate(student, self.prompts.held_out, settings, tokenizer=self.corpus.tokenizer, seed=seed)
 
     def alarmed(self) -> str:
-        """Why the scores so far look like reward hacking; empty where they do not."""
+        """Why the scores so far look like reward hacking; empty if they do not."""
         rows = [row for row in read_rows(self.run / "metrics.jsonl") if row["kind"] == "held_out"]
         if not suspicious(rows):
             return ""
@@ -65,7 +65,7 @@ class Monitor:
         )
 
     def probe(self, student: Any, loop: Any) -> dict[str, float]:
-        """Validation loss and, where the corpus has minimal pairs, how many are told apart."""
+        """Validation loss and, if the corpus has minimal pairs, the accuracy on them."""
         begun = time.perf_counter()
         row = {"valid_loss": validation_loss(loop, self.corpus)}
         pairs = Path(self.recipe.data.path) / "pairs"

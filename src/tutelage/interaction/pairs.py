@@ -1,6 +1,6 @@
-"""Which two texts make a pair: the tutor's correction against the student's own, or the best against the worst.
+"""Makes preference pairs: the tutor's correction against the student's text, or the best text against the worst.
 
-A single score makes no pair, so where there is no tutor a prompt is continued several times.
+Without a tutor a pair needs two scores, so each prompt has several texts.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The pairs of a round, and why the others are none: reason -> how many."""
+    """The pairs of a round, and the number of dropped candidates by reason."""
 
     pairs: list[Pair]
     dropped: Counter[str]
@@ -45,8 +45,8 @@ def corrected(
 ) -> Paired:
     """The tutor's text (chosen) against the student's (rejected).
 
-    No EOS follows a text that was cut off. faithful: every text is followed by EOS, cut off or not, and a tutor
-    who only repeats the student makes a pair all the same.
+    No EOS follows a text that was cut off. faithful: every text is followed by EOS, cut off or not, and an
+    unchanged correction makes a pair too.
     """
     paired = Paired(pairs=[], dropped=Counter())
     for completion, correction in zip(completions, corrections, strict=True):
@@ -81,24 +81,24 @@ def _ended(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def best_against_worst(completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: Pairs) -> Paired:
-    """Of each prompt's texts the one with the highest score (chosen) against the one with the lowest (rejected)."""
+    """For each prompt, the text with the highest score (chosen) against the one with the lowest (rejected)."""
     paired = Paired(pairs=[], dropped=Counter())
     scored = zip(completions, verdicts, strict=True)
-    for _, group in groupby(scored, key=lambda both: both[0].place):
-        # An invalid text is no example of how to do it worse: it would teach that anything else is good.
-        fair = [(verdict.score or 0.0, completion) for completion, verdict in group if verdict.status == "scored"]
-        if len(fair) < 2:
+    for _, group in groupby(scored, key=lambda pair: pair[0].place):
+        # An invalid text is not used as rejected: any other text would look good against it.
+        valid = [(verdict.score or 0.0, completion) for completion, verdict in group if verdict.status == "scored"]
+        if len(valid) < 2:
             paired.dropped["fewer than two scores"] += 1
             continue
-        (high, best), (low, worst) = max(fair, key=lambda both: both[0]), min(fair, key=lambda both: both[0])
-        if reason := _unfair(high - low, best, worst, settings):
+        (high, best), (low, worst) = max(valid, key=lambda scored: scored[0]), min(valid, key=lambda scored: scored[0])
+        if reason := _drop_reason(high - low, best, worst, settings):
             paired.dropped[reason] += 1
         else:
             paired.pairs.append(_pair(best, (best.ids, best.text), (worst.ids, worst.text)))
     return paired
 
 
-def _unfair(gap: float, best: Completion, worst: Completion, settings: Pairs) -> str:
+def _drop_reason(gap: float, best: Completion, worst: Completion, settings: Pairs) -> str:
     if gap <= 0 or gap < settings.margin:
         return "scores too close"
     longer, shorter = max(len(best.ids), len(worst.ids)), min(len(best.ids), len(worst.ids))

@@ -1,4 +1,4 @@
-"""Prompts: which the student continues in a round is a function of the seed and the round."""
+"""Prompts. Those of a round depend on the seed and the number of the round only."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class Pool:
     seed: int
 
     def of_round(self, number: int) -> list[Prompt]:
-        """The prompts of a round, counted from 1: the pool in turn, in a new order every time it is through."""
+        """The prompts of a round, counted from 1. The pool is used in turn, and shuffled again after every pass."""
         places = np.arange((number - 1) * self.each, number * self.each)
         turns, within = np.divmod(places, len(self.training))
         orders = {int(turn): self._order(int(turn)) for turn in np.unique(turns)}
@@ -45,12 +45,12 @@ class Pool:
 
 
 def require_room(prompts: Pool, longest: int | None, max_new: int) -> None:
-    """Refuse, before the first round, a prompt behind which the student's context of `longest` tokens has no room."""
+    """Refuse, before the first round, a prompt that leaves too little of the student's context of `longest` tokens."""
     prompt = max([*prompts.training, *prompts.held_out], key=lambda prompt: len(prompt.ids))
     if longest is not None and len(prompt.ids) + max_new > longest:
         raise UserError(
             f"The prompt {prompt.text[:60]!r}... has {len(prompt.ids):,} tokens; with sample.max_new = {max_new:,} "
-            f"that is more than the {longest:,} that the student reads",
+            f"that exceeds the student's context of {longest:,} tokens",
             "A prompt and its completion within the student's context",
             "Shorten the prompt or lower sample.max_new",
         )
@@ -58,22 +58,22 @@ def require_room(prompts: Pool, longest: int | None, max_new: int) -> None:
 
 def pool(recipe: Interaction, tokenizer: Tokenizer) -> Pool:
     """The recipe's prompts. Held-out ones are drawn from the same source and never trained on."""
-    made: dict[str, PromptSource] = {"corpus": _from_corpus, "file": _from_file, "fixed": _fixed}
+    sources: dict[str, PromptSource] = {"corpus": _from_corpus, "file": _from_file, "fixed": _fixed}
     settings = recipe.prompts
-    found, apart = made[settings.source](
+    training, held_out = sources[settings.source](
         settings, tokenizer, lambda split: TokenStream.open(Path(recipe.data.path), split)
     )
-    if apart is None:
-        if len(found) <= settings.held_out:
+    if held_out is None:
+        if len(training) <= settings.held_out:
             raise UserError(
-                f"There are {len(found)} prompts, and {settings.held_out} of them are to be held out",
+                f"There are {len(training)} prompts, and prompts.held_out is {settings.held_out}",
                 "More prompts than are held out",
-                "Lower prompts.held_out or prompts.apart, or name more text",
+                "Lower prompts.held_out or prompts.apart, or add text",
             )
-        order = np.random.default_rng([recipe.seed, 0, 8]).permutation(len(found))
-        apart = [found[k] for k in order[: settings.held_out]]
-        found = [found[k] for k in order[settings.held_out :]]
-    return Pool(training=found, held_out=apart, each=settings.each, seed=recipe.seed)
+        order = np.random.default_rng([recipe.seed, 0, 8]).permutation(len(training))
+        held_out = [training[k] for k in order[: settings.held_out]]
+        training = [training[k] for k in order[settings.held_out :]]
+    return Pool(training=training, held_out=held_out, each=settings.each, seed=recipe.seed)
 
 
 def _from_corpus(
@@ -85,9 +85,9 @@ def _from_corpus(
         starts = _moved_to_sentences(starts, stream, tokenizer, settings.apart)
     if not len(starts):
         raise UserError(
-            f"The {settings.split} part of the corpus, {stream.tokens:,} tokens, has no beginning of "
+            f"The {settings.split} split of the corpus has {stream.tokens:,} tokens, too few for a prompt of "
             f"{settings.tokens} tokens",
-            "A larger corpus or shorter beginnings",
+            "A larger corpus or shorter prompts",
             "Lower prompts.tokens or prompts.apart, or set prompts.begin=anywhere",
         )
     ids, _ = stream.at(starts, settings.tokens)
@@ -95,7 +95,7 @@ def _from_corpus(
 
 
 def _moved_to_sentences(starts: np.ndarray, stream: TokenStream, tokenizer: Tokenizer, apart: int) -> np.ndarray:
-    """Each start moved on to the first sentence that begins within its stretch; starts without one are left out."""
+    """Each start moved to the next start of a sentence before the next one; starts without one are left out."""
     pieces = [str(tokenizer.decode([number])) for number in range(stream.vocab)]
     ends = np.array([piece.rstrip().endswith((".", "!", "?")) for piece in pieces])
     at = starts[:, None] + np.arange(apart)
@@ -108,10 +108,12 @@ def _from_file(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list
     path = Path(settings.file)
     if not path.is_file():
         raise UserError(
-            f"There is no file {path}", "A prompt a line, or jsonl with `prompt`", "Name it in prompts.file"
+            f"There is no file {path}",
+            "A text file with a prompt per line, or .jsonl with `prompt`",
+            "Name it in prompts.file",
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first prompt
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first prompt
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}",
@@ -129,15 +131,19 @@ def _of_row(line: str, number: int, path: Path) -> str:
     except ValueError:
         row = None
     if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
-        raise UserError(f"{path}, line {number:,}, is no prompt: {line[:60]}", 'A row as {"prompt": "Once"} a line', "")
+        raise UserError(
+            f"{path}, line {number:,}, is not a prompt: {line[:60]}",
+            'A row such as {"prompt": "Once"} in each line',
+            "",
+        )
     return row["prompt"]
 
 
 def _fixed(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list[Prompt], list[Prompt]]:
     training = [_of_text(text, tokenizer) for text in settings.texts]
-    apart = [_of_text(text, tokenizer) for text in settings.held_out_texts or settings.texts]
-    # Few texts are continued often enough that what is measured on them is no accident.
-    return training, apart * -(-settings.held_out // len(apart))
+    held_out = [_of_text(text, tokenizer) for text in settings.held_out_texts or settings.texts]
+    # A short list of prompts is repeated, so that the evaluation has enough texts.
+    return training, held_out * -(-settings.held_out // len(held_out))
 
 
 def _prompt(ids: list[int], tokenizer: Tokenizer) -> Prompt:
@@ -147,5 +153,5 @@ def _prompt(ids: list[int], tokenizer: Tokenizer) -> Prompt:
 def _of_text(text: str, tokenizer: Tokenizer) -> Prompt:
     ids = beginning(text, tokenizer)
     if not ids:
-        raise UserError("A prompt is empty", "At least a word to continue", "")
+        raise UserError("A prompt is empty", "At least one word to continue", "")
     return Prompt(ids=tuple(ids), text=text)

@@ -1,4 +1,4 @@
-"""What a text is worth: a weighted sum of named parts."""
+"""Rewards: the reward of a text is a weighted sum of named parts."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,9 +14,9 @@ RewardParts = dict[str, float]
 def rewards(
     completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: Reward
 ) -> list[RewardParts | None]:
-    """The weighted parts of each text's reward, which is their sum; None for an unscorable verdict.
+    """The weighted parts of each text's reward; None for a text with an unscorable verdict, which is left out.
 
-    An invalid text has the score 0, which counts; an unscorable verdict has none, and its text is left out.
+    An invalid text has the score 0, and is not left out.
     """
     duplicates = near_duplicates(completions)
     return [
@@ -26,7 +26,7 @@ def rewards(
 
 
 def near_duplicates(completions: Sequence[Completion]) -> list[bool]:
-    """For each text, whether it is nearly an earlier one of the same prompt. A prompt's texts stand together."""
+    """Whether each text nearly equals an earlier one of the same prompt. Texts of a prompt must be consecutive."""
     groups = groupby(completions, key=lambda completion: completion.place)
     return [near for _, group in groups for near in measures.near_duplicates([completion.text for completion in group])]
 
@@ -44,6 +44,6 @@ def _parts(completion: Completion, score: float, duplicate: bool, settings: Rewa
 
 
 def _length(words: int, wanted: tuple[int, int]) -> float:
-    """1 inside the wanted lengths, falling in proportion outside."""
+    """1 inside the range; outside, the ratio to the nearer bound."""
     low, high = wanted
     return min(words / max(low, 1), high / max(words, 1), 1.0)

@@ -1,4 +1,4 @@
-"""Rollouts of a round: sampled by all processes, on disk before anybody judges them."""
+"""Rollouts of a round: sampled by all processes, and saved before they are judged."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,11 @@ from tutelage.training import parallel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A continuation. place: of its prompt in the round. ids: EOS included where it was written (`ended`)."""
+    """A sampled continuation.
+
+    place: the index of its prompt in the round
+    ids:   with EOS, if the student ended the text (`ended`)
+    """
 
     place: int
     prompt: Prompt
@@ -41,7 +45,7 @@ class Completion:
 
     @property
     def rollout(self) -> Rollout:
-        """As a judge reads it."""
+        """The text in the form that judges take."""
         return Rollout(prompt=self.prompt.text, text=self.text, ended=self.ended)
 
 
@@ -56,8 +60,9 @@ def generate(
 ) -> list[Completion]:
     """n completions of every prompt, in the order of the prompts.
 
-    Groups are the same for any number of processes, which take them in turn. between: called after each group.
-    """  # fmt: skip
+    The groups of a batch do not depend on the number of processes, which take them in turn.
+    between: called after each group
+    """
     size = max(settings.batch // settings.n, 1)
     begins = range(0, len(prompts), size)
     drawn: dict[int, list[tuple[int, list[int], bool]]] = {}
@@ -89,7 +94,7 @@ def generate(
 
 @contextmanager
 def unpadded(student: Any) -> Iterator[Any]:
-    """The model with its head cut to the real vocabulary: padded ids have logits of 0 and would be sampled."""
+    """The model with its head cut to the real vocabulary: padding ids have logits of 0 and would be sampled."""
     head = student.model.get_output_embeddings()
     whole = head.weight
     head.weight = nn.Parameter(whole.detach()[: student.vocab], requires_grad=False)
@@ -128,7 +133,7 @@ def batch_of(completions: Sequence[Completion], tokenizer: Tokenizer, settings: 
 
 
 def save(folder: Path, completions: Sequence[Completion], made_by: str) -> None:
-    """Write a round's completions, whole or not at all."""
+    """Write a round's completions atomically."""
     lengths = torch.tensor([len(completion.ids) for completion in completions])
     ids = torch.tensor([number for completion in completions for number in completion.ids], dtype=torch.int32)
     places = torch.tensor([completion.place for completion in completions])
@@ -141,14 +146,14 @@ def save(folder: Path, completions: Sequence[Completion], made_by: str) -> None:
 
 
 def load(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Tokenizer) -> list[Completion] | None:
-    """The completions of a round as they were saved; None where there are none."""
+    """The saved completions of a round; None if there are none."""
     if not folder.exists():
         return None
     if read_json(folder / "made_by.json") != made_by:
         raise UserError(
             f"{folder} was written by another run",
-            "The texts of this run, or none",
-            f"Delete {folder} or name another place with run=PATH",
+            "The texts of this run, or no texts",
+            f"Delete {folder} or choose another folder with run=PATH",
         )
     tensors = load_file(folder / "ids.safetensors")
     parts = tensors["ids"].split(tensors["lengths"].tolist())

@@ -1,4 +1,4 @@
-"""`tutelage interact`, round by round: the student writes, is judged or corrected, and learns from it."""
+"""The rounds of `tutelage interact`: sample texts, judge or correct them, update the student."""
 
 import copy
 import shutil
@@ -27,7 +27,7 @@ from tutelage.training.loop import Loop, Step
 
 
 class InteractionWork:
-    """A recipe of `tutelage interact` as the work of a run."""
+    """Runs a recipe of `tutelage interact` under a Lifecycle."""
 
     tracks = budget.TRACKS
     student: Student
@@ -47,7 +47,7 @@ class InteractionWork:
     # --- before the first round ------------------------------------------------------------------------------------
 
     def build(self) -> Loop:
-        """Student, reference model, objective and a loop with no update to make yet."""
+        """Build student, reference model, objective, and a loop without updates."""
         settings, device = self.settings, self.life.device
         made = build.build(settings, self.corpus, device)
         self.student, self.kl_weight = made.student, made.kl_weight
@@ -67,50 +67,50 @@ class InteractionWork:
         return MixedBatch(texts=batch, windows=self.corpus.batch_at(step))
 
     def _lr_factor(self, step: int) -> float:
-        """By how much of the rounds is over: a round with few pairs is not a shorter part of the schedule."""
+        """The schedule advances by rounds: a round with few pairs is as large a part of it as any other."""
         assert self.state.first is not None
         share = (step - self.state.first) / max(self.state.last - self.state.first, 1)
         return self.forecast.lr_factor(self.state.done, share)
 
     def describe(self) -> None:
-        """Say what the run would do, and do nothing."""
+        """Print the forecast of the run."""
         made = build.build(self.settings, self.corpus, self.life.device)
-        self.life.say(f"{'run':>11}  {self.path}{' (there already)' if self.life.existing else ''}")
+        self.life.say(f"{'run':>11}  {self.path}{' (exists)' if self.life.existing else ''}")
         for key, text in self.forecast.lines(made.student, self.life.device).items():
             self.life.say(f"{key:>11}  {text}")
 
     def identity(self, micro_batch: int) -> dict[str, Any]:
-        """What decides the numbers of this run. Where a judge is reached decides none."""
+        """Everything that decides the numbers of this run. The address of a judge decides none."""
         parts = build.identity(self.settings, self.corpus, self.life.device, self.judging.fingerprints())
         self.made_by = fingerprint_of_run(parts)
         return parts
 
     def facts(self) -> dict[str, Any]:
-        """Updates at most, bytes on disk, and who judges."""
+        """Upper bound of updates, bytes on disk, and the judges."""
         disk = self.forecast.disk(self.student)
         return {"steps": self.forecast.updates(), "disk": disk, **parallel.from_first(self.judging.described)}
 
     def summary(self) -> str:
-        """How many rounds, and whose scores they learn from."""
+        """The number of rounds, and the judge."""
         return f"{self.settings.rounds:,} rounds, judged by {self.life.record.facts['judge']['about']}"
 
     def milestones(self) -> list[int]:
-        """Words at which a model is kept."""
+        """Words at which a model is saved."""
         return self.forecast.milestones()
 
     def position(self) -> str:
-        """The update, and how many rounds are over."""
+        """The current update and the finished rounds."""
         return f"update {self.loop.step:,}, after {self.rounds_done()} of {self.settings.rounds} rounds"
 
     def rounds_done(self) -> int:
-        """Rounds that are over."""
+        """Finished rounds."""
         return max(self.state.done, 0)
 
     # --- the rounds ------------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Take the rounds from where the run stands to the last one."""
-        if parallel.processes() == 1:  # several would have to stop at the same place
+        """Run the remaining rounds."""
+        if parallel.processes() == 1:  # several processes would have to stop at the same point
             self.judging.between = self.life.stop_if_requested
         if self.state.done < 0:
             self._evaluate(0)
@@ -122,7 +122,7 @@ class InteractionWork:
             self._take_round(self.state.done + 1)
 
     def _ends_early(self) -> str:
-        """Why there is no further round although the recipe has more; empty if there is one."""
+        """Why the run ends before the last round of the recipe; empty if it does not."""
         return self.state.stop_reason or self.forecast.broken_by_next_round(self.provenance, self.life.ledger)
 
     def _end_early(self, reason: str) -> None:
@@ -132,7 +132,7 @@ class InteractionWork:
         self._evaluate(self.state.done, ends=True)
 
     def _take_round(self, number: int) -> None:
-        """Sample, judge, learn, evaluate."""
+        """Sample, judge, update, evaluate."""
         spent = copy.copy(self.costs)
         completions = self._sample(number)
         verdicts = self.judging.grade(completions)
@@ -155,18 +155,18 @@ class InteractionWork:
             self.life.checkpoint()
         self.life.stop_if_requested()
 
-    # --- what a round is made of -----------------------------------------------------------------------------------
+    # --- parts of a round ------------------------------------------------------------------------------------------
 
     def _folder(self, number: int) -> Path:
         return self.path / "rounds" / f"{number:05d}"
 
     def _sample(self, number: int) -> list[Completion]:
-        """The round's texts: those on the disk, or new ones, which are there before anybody judges them."""
+        """The round's texts: saved ones, or new ones, which are saved before they are judged."""
         prompts, folder = self.prompts.of_round(number), self._folder(number) / "texts"
         tokenizer = self.corpus.tokenizer
-        kept = parallel.from_first(lambda: rollouts.load(folder, prompts, self.made_by, tokenizer))
-        if kept is not None:
-            return kept
+        saved = parallel.from_first(lambda: rollouts.load(folder, prompts, self.made_by, tokenizer))
+        if saved is not None:
+            return saved
         begun = time.perf_counter()
         seed, between = (self.settings.seed, number), self.judging.between
         completions = rollouts.generate(
@@ -180,22 +180,22 @@ class InteractionWork:
     def _experience(
         self, number: int, completions: list[Completion], verdicts: list[Any], corrections: Any
     ) -> Experience:
-        """What the round teaches: from the disk, or worked out and on the disk before the first update.
+        """The round's experience: the saved one, or a new one, which is saved before the first update.
 
-        It holds log-probs of the policy that wrote the texts, which later updates could not compute again.
+        It contains log-probs under the policy that sampled the texts, which cannot be computed after an update.
         """
         folder, begun = self._folder(number) / "lesson", time.perf_counter()
-        kept = parallel.from_first(lambda: experience.load(folder))
-        if kept is None:
-            kept = self.experience_maker.make(number, completions, verdicts, corrections, first=self.loop.step == 0)
+        made = parallel.from_first(lambda: experience.load(folder))
+        if made is None:
+            made = self.experience_maker.make(number, completions, verdicts, corrections, first=self.loop.step == 0)
             if parallel.rank() == 0:
-                experience.save(folder, kept)
-        self.experience = kept
+                experience.save(folder, made)
+        self.experience = made
         self.costs.update += time.perf_counter() - begun
-        return kept
+        return made
 
     def _update(self, number: int, experience: Experience) -> None:
-        """Make the updates of the round that are still to come."""
+        """Make the remaining updates of the round."""
         begun = time.perf_counter()
         self.loop.steps = self.state.last
         for step in self.loop:
@@ -205,7 +205,7 @@ class InteractionWork:
         self.costs.update += time.perf_counter() - begun
 
     def _after(self, step: Step, *, ends: bool) -> None:
-        """Everything that happens between two updates: count, log, keep milestones, save."""
+        """The work between two updates: count words, log, save milestones and checkpoints."""
         first, last = step.index - 1 == self.state.first, step.index == self.state.last
         if first:
             build.require_first_ratio(step)
@@ -217,13 +217,13 @@ class InteractionWork:
     def _log_round(
         self, number: int, completions: list[Completion], verdicts: list[Any], experience: Experience, spent: Costs
     ) -> None:
-        """The round's row of metrics and its stories."""
+        """Log the round's metrics and three of its texts."""
         ledger = self.life.ledger
         stages = {f"seconds.{k}": round(getattr(self.costs, k) - getattr(spent, k), 3) for k in build.STAGES}
         self.life.log(
             {"kind": "round", "round": number, "step": self.loop.step, "words": ledger.shown}
             | {"student_wrote": ledger.student_wrote, "teacher_wrote": ledger.teacher_wrote}
-            | journal.figures(completions, verdicts)
+            | journal.metrics(completions, verdicts)
             | dict(experience.metrics)
             | stages
         )
@@ -232,14 +232,14 @@ class InteractionWork:
         limit = self.settings.watch.max_kl
         if limit and experience.metrics["kl"] > limit:
             self.state.stop_reason = f"watch.max_kl is {limit}"
-            self._alarm(number, f"Texts are {experience.metrics['kl']:.1f} nats from the reference model")
+            self._alarm(number, f"The KL of texts to the reference model is {experience.metrics['kl']:.1f} nats")
 
     # --- evaluation ------------------------------------------------------------------------------------------------
 
     def _evaluate(self, number: int, *, ends: bool = False) -> None:
-        """Measure on held-out prompts and on the corpus: before the first round, every so often, after the last.
+        """Evaluate on held-out prompts and on the corpus: before the first round, at intervals, after the last.
 
-        ends: this round turned out to be the last, so what was not due is measured after all
+        ends: the run ends early with this round, so evaluations that were not due are made now
         """
         common = {"round": number, "step": self.loop.step, "words": self.life.ledger.shown}
         if self._due(number, self.settings.watch.held_out) != ends:
@@ -259,21 +259,25 @@ class InteractionWork:
 
     def _described(self, number: int, row: dict[str, Any]) -> str:
         score = "no score" if row["score"] is None else f"{row['score']:.3f}"
-        won = "" if row["win_rate"] is None or number == 0 else f", better than before the first: {row['win_rate']:.0%}"
-        return f"{self.path.name}: round {number} of {self.settings.rounds}: held-out score {score}{won}"
+        win_rate = (
+            ""
+            if row["win_rate"] is None or number == 0
+            else f", win rate against the reference model {row['win_rate']:.0%}"
+        )
+        return f"{self.path.name}: round {number} of {self.settings.rounds}: held-out score {score}{win_rate}"
 
     def _alarm(self, number: int, text: str) -> None:
         self.life.record.event(self.loop.step, "alarm", f"Round {number}: {text}.")
         self.life.say(f"{self.path.name}: round {number}: {text}.")
 
-    # --- what stays ------------------------------------------------------------------------------------------------
+    # --- the end ---------------------------------------------------------------------------------------------------
 
     def prune(self) -> None:
-        """Delete the texts and the experience that no checkpoint needs any more."""
+        """Delete texts and experience of rounds that no checkpoint needs."""
         build.forget_rounds(self.path)
 
     def finish(self) -> dict[str, Any]:
-        """The student becomes the run's model."""
+        """Save the student as the model of the run."""
         self.life.save_model(self.path / "model")
         corpora = {**self.provenance.corpora, "said": self.life.ledger.teacher_wrote}
         if parallel.rank() == 0:
@@ -285,5 +289,5 @@ class InteractionWork:
         }
 
     def outcome(self) -> str:
-        """How long it was."""
+        """The last line of the run."""
         return f"done after {self.state.done} rounds. Model: {self.path / 'model'}"

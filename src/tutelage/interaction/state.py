@@ -1,4 +1,4 @@
-"""Where a run stands between two updates: what a checkpoint holds beside weights and moments."""
+"""The state of a run between two updates, which a checkpoint holds beside weights and moments."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,10 +9,10 @@ from tutelage.checked import restore
 
 @dataclass(slots=True)
 class RoundState:
-    """done: rounds that are over; -1 before the reference model has been evaluated.
+    """done: finished rounds; -1 before the reference model is evaluated.
 
-    first, last: the updates of the current round, counted from 0, last excluded; first is None between two rounds.
-    stop_reason: why no further round follows; empty where one does
+    first, last: the updates of the current round, counted from 0, last excluded; first is None between two rounds
+    stop_reason: why no further round follows; empty if one does
     """
 
     done: int = -1
@@ -21,17 +21,17 @@ class RoundState:
     stop_reason: str = ""
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """The whole state."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a saved state."""
-        restore(self, state, "The place of a run's rounds in a checkpoint")
+        restore(self, state, "The state of the rounds in a checkpoint")
 
 
 @dataclass(slots=True)
 class Costs:
-    """Seconds by stage, and requests to judges and tutors: sent, and answered from the store."""
+    """Seconds by stage, and requests to judges and tutors: those sent, and those answered from the store."""
 
     sample: float = 0.0
     judge: float = 0.0
@@ -41,7 +41,7 @@ class Costs:
     from_store: int = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All of them."""
+        """All costs."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Where a teacher's distribution comes from: one file a source."""
+"""Teachers: one file for each source of a distribution."""

@@ -1,4 +1,4 @@
-"""A teacher's targets, stored once by position in the corpus and read from then on."""
+"""A teacher whose targets are stored by position in the corpus, and read in training."""
 
 from typing import Any, Literal
 
@@ -18,37 +18,37 @@ from tutelage.teachers.common.base import Sampled, Targets, Teacher, Traits
 
 
 class Settings(Section):
-    """What is stored of a teacher, and with which text to the left."""
+    """The form of stored targets, and the context in which the teacher computes them."""
 
     targets: Literal["hidden", "sparse"] = "hidden"
-    """`hidden` states, exact at any temperature; or `sparse`: ids drawn at one temperature, much smaller."""
+    """hidden: hidden states, exact at any temperature; sparse: ids sampled at one temperature, much smaller."""
     dtype: Literal["bf16", "int8"] = "bf16"
-    """Of stored hidden states."""
+    """Type of stored hidden states."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Numbers of the teacher's forward pass."""
+    """Precision of the teacher's forward pass."""
     context: Literal["sliding", "phases"] = "sliding"
-    """`sliding`: one target a token, from overlapping windows. `phases`: from the student's own, with data.phases."""
+    """sliding: one target per token, from overlapping windows; phases: from the student's windows, with data.phases."""
     window: int = Field(default=0, ge=0, le=1_048_576)
-    """Tokens of a teacher window; 0 is data.window."""
+    """Tokens in a teacher window; 0: data.window."""
     stride: int = Field(default=0, ge=0, le=1_048_576)
-    """Tokens from one teacher window to the next; 0 is half a window, and what data.phases says for `phases`."""
+    """Tokens from one teacher window to the next; 0: half a window, for `phases` as data.phases says."""
     temperature: float = Field(default=2.0, gt=0)
-    """At which `sparse` ids are drawn; it must be the objective's."""
+    """Temperature of `sparse` ids; it must be the objective's."""
     samples: int = Field(default=64, ge=1, le=65535)
-    """Ids drawn a token."""
+    """Sampled ids per token."""
     draw_seed: int = Field(default=1, ge=0)
-    """Decides the draws."""
+    """The seed of sampled ids."""
     resident: Literal["auto", "disk", "memory", "device"] = "auto"
-    """Where targets are while training; auto is the device where they fit well, else the disk."""
+    """Where targets are kept during training; auto: the device if they fit in its memory, else the disk."""
 
 
 class Cache(Teacher):
-    """Reads stored targets. What is missing is computed when it is first needed, stored, and used as stored.
+    """Reads stored targets. Missing ones are computed when they are first needed, stored, and used as stored.
 
-    models: names of runs, folders or Hub models; hidden states of several lie in a folder each, draws come from the
-            mean of their logits.
-    reads:  how the student reads its corpus; the targets lie beside it.
-    anew:   make these targets even where others of this teacher exist
+    models: names of runs, folders or Hub models. Hidden states of several models are stored in a folder each; sampled
+            ids come from the mean of their logits.
+    reads:  the student's corpus and windows. Targets are stored in the folder of the corpus.
+    anew:   make these targets although others of this teacher exist
     """
 
     traits = Traits(by_position=True)
@@ -64,11 +64,11 @@ class Cache(Teacher):
     ) -> None:
         self.settings = Settings(**settings)
         if not models:
-            raise UserError("No teacher was named", "A run, a folder or a Hub name", "Add teacher=PATH")
-        assert vocab in (None, reads.stream.vocab), f"{vocab} ids, and {reads.stream.vocab} in the corpus"
+            raise UserError("No teacher is given", "A run, a folder or a Hub name", "Add teacher=PATH")
+        assert vocab in (None, reads.stream.vocab), f"{vocab} ids, but {reads.stream.vocab} in the corpus"
         self.index = index_for(self.settings.context, self.settings.window, self.settings.stride, reads)
         groups = [models] if self.settings.targets == "sparse" else [(name,) for name in models]
-        places = [self._place(names, reads, anew) for names in groups]  # all are checked before any is read
+        places = [self._place(names, reads, anew) for names in groups]  # check all before reading any
         self.stored = [
             StoredTargets(
                 names,
@@ -109,19 +109,19 @@ class Cache(Teacher):
 
     @property
     def models(self) -> list[Any]:
-        """Teachers that are loaded: none where everything is written."""
+        """The loaded models: none if all targets are stored."""
         return [model for targets in self.stored for model in targets.models]
 
     def loaded_parameters(self) -> int:
-        """Of the models that still have something to compute."""
+        """Parameters of the loaded models."""
         return sum(p.numel() for model in self.models for p in model.parameters())
 
     def status(self) -> str:
-        """What is stored and what is missing."""
+        """What is stored, and what is missing."""
         return ". ".join(targets.note for targets in self.stored)
 
     def expect(self, batch: TokenBatch) -> None:
-        """The targets of `batch` are asked for next: read them ahead from the disk."""
+        """Read the targets of `batch` ahead from the disk: they are needed next."""
         for targets in self.stored:
             targets.expect(batch.positions.cpu().numpy(), batch.ids.shape[1])
 

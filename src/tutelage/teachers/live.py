@@ -1,4 +1,4 @@
-"""A teacher that runs beside the student: one model, or several whose logits are averaged."""
+"""A teacher that runs in every step: one model, or the mean of the logits of several."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -16,10 +16,10 @@ from tutelage.teachers.common.base import Targets, Teacher, Traits
 
 
 class Live(Teacher):
-    """Models in evaluation mode, without gradients, run at every step.
+    """Models in evaluation mode, without gradients, which run in every step.
 
-    models: Students, or names of runs, folders or Hub models. All must share the student's tokenizer; `vocab` says
-            how many ids it has and is checked where it is given. More embeddings than that are padding.
+    models: Students, or names of runs, folders or Hub models. All must share the student's tokenizer.
+    vocab:  number of ids of that tokenizer, checked if given; further embeddings are padding
     """
 
     traits = Traits(recordable=True)
@@ -28,7 +28,7 @@ class Live(Teacher):
         self, *models: Student | str, vocab: int | None = None, device: str | torch.device = "cpu", dtype: Any = None
     ) -> None:
         if not models:
-            raise UserError("No teacher was named", "A run, a folder or a Hub name", "Add teacher=PATH")
+            raise UserError("No teacher is given", "A run, a folder or a Hub name", "Add teacher=PATH")
         built = [load_student(m, dtype=dtype or torch.float32) if isinstance(m, str) else m for m in models]
         for name, model in zip(models, built, strict=True):
             if vocab is not None:
@@ -37,12 +37,12 @@ class Live(Teacher):
         self.heads = [FrozenHead(model.head) for model in self.models]
 
     def compile(self) -> None:
-        """Compile the body of every model, as the student's is."""
+        """Compile the body of every model, like the student's."""
         for model in self.models:
             model.compile_body()
 
     def loaded_parameters(self) -> int:
-        """Of all models."""
+        """Parameters of all models."""
         return sum(p.numel() for model in self.models for p in model.parameters())
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class Live(Teacher):
         return Targets([(self._hidden(model, batch), head) for model, head in zip(self.models, self.heads)])
 
     def _hidden(self, model: Student, batch: TokenBatch) -> Tensor:
-        # The student's autocast would cast between 16 and 32 bits around every operation of 16-bit weights: nearly
+        # The student's autocast would cast between 16 and 32 bits around every operation on 16-bit weights, with nearly
         # twice the kernels and the memory traffic.
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
@@ -59,14 +59,14 @@ class Live(Teacher):
 
 
 def _take_vocabulary(model: Student, name: Student | str, vocab: int) -> None:
-    """Cut padding off a vocabulary; refuse one that is another. A name says by its tokenizer what is padding."""
+    """Cut padding off a vocabulary, and refuse another vocabulary. The tokenizer of a name shows what is padding."""
     if isinstance(name, str) and model.vocab > vocab and len(with_end(load_tokenizer_of(name))) == vocab:
         model.vocab = vocab
     if model.vocab != vocab:
         raise UserError(
-            f"The teacher {name if isinstance(name, str) else type(model.model).__name__} gives probabilities to "
-            f"{model.vocab:,} ids, the student to {vocab:,}",
+            f"The teacher {name if isinstance(name, str) else type(model.model).__name__} has a vocabulary of "
+            f"{model.vocab:,} ids, the student one of {vocab:,}",
             "One vocabulary for both: a distribution over other tokens cannot be compared",
-            f"Train the student on a corpus prepared with the teacher's tokenizer; where the tokenizers are the same "
-            f"and the student's embeddings are padded, cut them: model.resize_token_embeddings({model.vocab})",
+            f"Train the student on a corpus prepared with the teacher's tokenizer; if the tokenizers are equal and the "
+            f"student's embeddings are padded, cut them: model.resize_token_embeddings({model.vocab})",
         )

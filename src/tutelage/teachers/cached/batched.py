@@ -1,4 +1,4 @@
-"""Teachers that compute whole units of windows: the same targets whoever asks for them, and whenever."""
+"""Forward passes of teachers over whole units of windows, so that targets do not depend on the request."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,21 +17,21 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 class BatchedForward:
-    """Models that read units of a corpus. precision: of their forward pass, whatever the student's is.
+    """Models that run on units of a corpus. precision: of their forward pass, independent of the student's
 
-    On CUDA their forward passes are recorded as a graph: a unit is so small that launching its kernels would take as
-    long as running them.
+    On CUDA the forward pass is recorded as a graph: a unit is so small that launching its kernels takes as long as
+    running them.
     """
 
     def __init__(
         self, names: Sequence[str], index: WindowIndex, stream: TokenStream, device: torch.device, precision: str
     ) -> None:
-        # A run that is resumed may need no teacher, or one at another step: its random numbers must stay the same.
+        # A resumed run may load no teacher, or load it at another step; its random numbers must be the same.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             live = Live(*names, vocab=stream.vocab, device=device, dtype=torch.float32)
         for name, model in zip(names, live.models, strict=True):
             require_positions(name, model.config, index.window, "teacher.window")
-        # In float32 as the teacher has it: the rest is rounded now.
+        # The head stays in float32; the rest is rounded now.
         self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
         self._index, self._stream, self._device = index, stream, device
@@ -43,7 +43,7 @@ class BatchedForward:
 
     @torch.no_grad()
     def states(self, unit: int) -> list[tuple[Tensor, Tensor]]:
-        """(hidden [rows, H], head [V, H]) of each teacher, until the next call."""
+        """(hidden [rows, H], head [V, H]) of each teacher, valid until the next call."""
         self._ids.copy_(queued(torch.from_numpy(self._index.ids_of(unit, self._stream)), self._device))
         with torch.autocast(self._device.type, enabled=False):
             hidden = [self._index.kept(states, unit) for states in self._forward()]

@@ -1,6 +1,6 @@
-"""How a row of targets is written in bytes, and what of it comes back. N rows, H width, V vocabulary, S draws.
+"""Formats of a row of targets: packed to bytes, and unpacked. N rows, H width, V vocabulary, S samples.
 
-Every row is a whole number of 4-byte words, so that a device gathers words and not bytes.
+Every row is a whole number of 4-byte words, so that a device can gather words instead of bytes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 from tutelage.models.precision import double, float64_device, running_sum
 
 Heads = Sequence[tuple[Tensor, Tensor]]  # (hidden [N, H], weight [V, H]) of each teacher
-LOGITS = 1 << 24  # numbers that may be held at once while drawing
+LOGITS = 1 << 24  # most logits in memory while sampling
 
 
 def _words(n: int) -> int:
@@ -42,20 +42,20 @@ class Hidden:
         return _padded(hidden.to(torch.bfloat16).contiguous().view(torch.uint8), self.bytes)
 
     def unpack(self, packed: Tensor) -> Float[Tensor, "N H"]:
-        """Hidden states that go with the teacher's head."""
+        """Hidden states for the teacher's head."""
         return packed[:, : 2 * self.width].contiguous().view(torch.bfloat16)
 
     def head(self, weight: Tensor) -> Tensor:
-        """The head to store beside them."""
+        """The head to store with them."""
         return weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Int8:
-    """Hidden states in a byte a channel, in units of a scale for each channel times one for each row.
+    """Hidden states in int8, with a scale for each channel and a scale for each row.
 
-    A few channels of language models are tens of times larger than the rest, and with a scale for the row alone they
-    leave the others no digits. channels: [H] how large each gets; the head has them multiplied in.
+    A few channels of language models are tens of times larger than the rest; with a scale per row only, the others
+    would lose their precision. channels: [H] the scales of channels, which are multiplied into the head
     """
 
     width: int
@@ -67,37 +67,37 @@ class Int8:
         return _words(self.width + 2)
 
     def pack(self, heads: Heads, first_row: int) -> Tensor:
-        """The first teacher's hidden states, each the nearest of 255 steps."""
+        """The first teacher's hidden states, rounded to 255 levels."""
         [(hidden, _)] = heads
         even = hidden.float() / self.channels
-        # Rounded to fp16 first: the steps are counted in the scale that will be read back.
+        # The scale is rounded to fp16 first, because levels are relative to the scale that will be read back.
         scales = (even.abs().amax(1, keepdim=True) / 127).clamp_min(2.0**-24).half()
         steps = (even / scales.float()).round().clamp(-127, 127).to(torch.int8)
         return _padded(torch.cat([steps.view(torch.uint8), scales.view(torch.uint8)], 1), self.bytes)
 
     def unpack(self, packed: Tensor) -> Float[Tensor, "N H"]:
-        """Hidden states in units of the channels' scales: they go with the head that has these multiplied in."""
+        """Hidden states in units of the channel scales, for the head with these scales multiplied in."""
         steps = packed[:, : self.width].contiguous().view(torch.int8)
         scales = packed[:, self.width : self.width + 2].contiguous().view(torch.float16)
         return steps.float() * scales.float()
 
     def head(self, weight: Tensor) -> Tensor:
-        """The head to store beside them."""
+        """The head to store with them."""
         return weight.float() * self.channels
 
 
 def channel_scales(hidden: Float[Tensor, "N H"]) -> Float[Tensor, " H"]:
-    """The largest size of each channel in a sample; 1 where it is always 0."""
+    """The largest absolute value of each channel in a sample; 1 for a channel that is always 0."""
     largest = hidden.float().abs().amax(0)
     return torch.where(largest > 0, largest, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draws:
-    """Ids drawn from softmax(logits / temperature), independently and with replacement, and its entropy.
+    """Ids sampled from softmax(logits / temperature), independently and with replacement, and its entropy.
 
-    The draws of a row are a function of the seed and the row. Their mean gives the gradient of the whole distribution:
-    Anshumann et al. 2025, https://arxiv.org/abs/2503.16870, with the tempered distribution to draw from.
+    The samples of a row depend on the seed and the row only. Their mean is an unbiased estimate of the gradient under
+    the whole distribution: Anshumann et al. 2025, https://arxiv.org/abs/2503.16870, here with a temperature.
     """
 
     samples: int
@@ -119,7 +119,7 @@ class Draws:
         return self._ids + 4
 
     def pack(self, heads: Heads, first_row: int) -> Tensor:
-        """Draws from the mean of the teachers' logits."""
+        """Samples from the mean of the teachers' logits."""
         rows = len(heads[0][0])
         uniform = torch.from_numpy(_uniform(self.seed, first_row, rows, self.samples))
         uniform = uniform.to(float64_device(heads[0][0].device))
@@ -135,7 +135,7 @@ class Draws:
         logits = torch.stack([h.float() @ w.float().T for h, w in heads]).mean(0)
         log_p = torch.log_softmax(logits / self.temperature, -1)
         p = log_p.exp()
-        # In float64: the sum of 50,000 numbers in float32 would move the border between two rare words.
+        # In float64: a float32 sum of 50,000 numbers would shift the boundary between two rare tokens.
         reached = running_sum(double(p))
         ids = torch.searchsorted(reached, uniform * reached[:, -1:], right=True).clamp_max(self.vocab - 1).to(p.device)
         entropy = -(p * log_p).sum(-1, keepdim=True)
@@ -146,14 +146,14 @@ class Draws:
         """(ids [N, S], entropy [N])."""
         size = self._id.itemsize
         ids = packed[:, : self.samples * size].contiguous().view(self._id).long()
-        # Kept in the bits of signed numbers: unsigned ones have few kernels.
+        # Stored in signed types: unsigned ones have few kernels.
         return ids & ((1 << 8 * size) - 1), packed[:, self._ids :].contiguous().view(torch.float32)[:, 0]
 
 
 def _uniform(seed: int, first_row: int, rows: int, samples: int) -> np.ndarray:
-    """[rows, samples] numbers in [0, 1), each a function of seed, row and place alone, the same on every device.
+    """[rows, samples] numbers in [0, 1), each a function of seed, row and column only, equal on every device.
 
-    SplitMix64 (Steele, Lea and Flood 2014), asked for its numbers by index.
+    SplitMix64 (Steele, Lea and Flood 2014), evaluated by index.
     """
     start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     row = np.arange(first_row, first_row + rows, dtype=np.uint64)[:, None]

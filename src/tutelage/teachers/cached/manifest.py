@@ -1,4 +1,4 @@
-"""The manifest of stored targets: which folder they lie in, and whether those in it are the ones that are needed."""
+"""The manifest of stored targets: their folder, and the check that they are the ones that a run needs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from tutelage.files import fingerprint, read_json, write_atomically
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-WIDEST = 1 << 20  # a hidden state that no model has
+WIDEST = 1 << 20  # larger than the hidden state of any model
 LABELS = {
     "stream": "the corpus",
     "tokenizer": "the tokenizer",
@@ -23,13 +23,14 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a folder of targets says of itself.
+    """The description of a folder of targets.
 
-    made_for:  everything that decides the bytes of a row; the folder's name is its fingerprint
-    teacher:   the names it was made with, for messages
-    width:     of the teacher's hidden states; row_bytes: of a row
-    head:      sha256 of the stored head; None for draws
-    checksum:  fingerprint of all the rest; None in folders of older versions
+    made_for:  everything that decides the bytes of a row; its fingerprint is the name of the folder
+    teacher:   names of the models, for messages
+    width:     width of the teacher's hidden states
+    row_bytes: size of a row
+    head:      sha256 of the stored head; None for sampled ids
+    checksum:  fingerprint of all other fields; None in folders of older versions
     """
 
     made_for: dict[str, Any]
@@ -41,25 +42,25 @@ class Manifest:
     checksum: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What the file holds."""
+        """The content of the file."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     def sum(self) -> str:
-        """The checksum that belongs to the other fields."""
+        """The checksum of the other fields."""
         return fingerprint({key: value for key, value in self.to_json().items() if key != "checksum"})
 
 
 def place_of(corpus: Path, identity: Mapping[str, Any]) -> Path:
-    """The folder of these targets: another one for every other corpus, teacher or setting."""
+    """The folder of these targets. Every corpus, teacher and combination of settings has its own."""
     return corpus / "targets" / fingerprint(identity)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder of targets; None where there is none yet. UserError where it is damaged."""
+    """The manifest of a folder of targets, or None if there is none yet. UserError if it is damaged."""
     file = folder / MANIFEST
     if not file.exists():
         return None
-    do = f"Delete {file} and run the same command again: rows that are whole are not computed anew"
+    do = f"Delete {file} and run the same command again: complete rows are not computed again"
     content = read_json(file)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         is_table = isinstance(content, dict)
@@ -69,20 +70,20 @@ def read_manifest(folder: Path) -> Manifest | None:
     manifest = as_type(Manifest, content, str(file), do)
     sound = manifest.checksum in (None, manifest.sum()) and 1 <= manifest.width <= WIDEST
     if not sound or fingerprint(manifest.made_for) != folder.name:
-        raise UserError(f"{file} is damaged: it is not what was written", "The manifest as it was written", do)
+        raise UserError(f"{file} is damaged: it has changed since it was written", "The manifest as it was written", do)
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """It is written last: where it is, everything is there but the rows."""
+    """Write the manifest. It is written last: if it exists, everything but the rows exists."""
     content = {**manifest.to_json(), "checksum": manifest.sum()}
     write_atomically(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def refuse_foreign(folder: Path, identity: Mapping[str, Any], names: Sequence[str], command: str) -> None:
-    """Refuse where these targets are not there, and others of the same teacher are, which may have taken hours.
+    """Refuse if these targets do not exist and others of the same teacher do, which may have taken hours.
 
-    command: what makes the ones that are needed
+    command: makes the targets that are needed
     """
     own = read_manifest(folder)
     if own is not None:
@@ -104,14 +105,14 @@ def _refuse(folder: Path, manifest: Manifest, identity: Mapping[str, Any], comma
     differences = _differences(manifest.made_for, identity)
     if differences:
         raise UserError(
-            f"{folder} has targets of this teacher that were made otherwise: {'; '.join(differences)}",
+            f"{folder} has targets of this teacher with other settings: {'; '.join(differences)}",
             "Targets for the corpus, the teacher and the settings of this run",
-            f"Use the settings they were made with, or make others first: {command}",
+            f"Use those settings, or make these targets first: {command}",
         )
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What is requested now and was not then, for a person to read."""
+    """Differences between the old and the requested identity, as text."""
     changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
     return [f"{LABELS.get(key, key)} was {_shown(old.get(key))} and is {_shown(new.get(key))}" for key in changed]
 

@@ -1,4 +1,4 @@
-"""Where rows are while a run reads them: on disk, or in the memory of the host or of the device."""
+"""Residency of rows while a run reads them: on disk, or in the memory of the host or of the device."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -11,13 +11,13 @@ from torch import Tensor
 from tutelage.data.batch import queued
 from tutelage.teachers.cached.shards import Store
 
-SHARE = 0.4  # of the device's free memory that `auto` may fill
+SHARE = 0.4  # share of the device's free memory that `auto` may use
 
 
 class Residency(Protocol):
-    """Gives the `length` rows that follow each of some rows, on the device. Their units must be written.
+    """Returns the `length` rows from each of some first rows, on the device. Their units must be written.
 
-    expect: these rows are asked for next; what takes time may be done now, in another thread
+    expect: these rows are needed next; they may be read now, in another thread
     """
 
     def expect(self, first_rows: Int64[np.ndarray, " B"], length: int) -> None: ...
@@ -25,19 +25,19 @@ class Residency(Protocol):
 
 
 def residency_of(store: Store, resident: str, device: torch.device) -> Residency:
-    """As the recipe says; `auto` is the device where there is one with room, else the disk."""
+    """The residency that the recipe names; auto: the device if it has enough memory, else the disk."""
     if resident == "auto":
-        roomy = device.type == "cuda" and store.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
-        resident = "device" if roomy else "disk"
+        fits = device.type == "cuda" and store.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
+        resident = "device" if fits else "disk"
     if resident == "disk":
         return OnDisk(store, device)
     return InMemory(store, device, torch.device("cpu") if resident == "memory" else device)
 
 
 class OnDisk:
-    """Memory-mapped: what is used often stays in the system's cache of files.
+    """Memory-mapped files: rows that are used often stay in the page cache.
 
-    Rows that are expected are compared with their record and copied by another thread, while this one launches kernels.
+    Another thread checks and copies expected rows while this one launches kernels.
     """
 
     def __init__(self, store: Store, device: torch.device) -> None:
@@ -46,7 +46,7 @@ class OnDisk:
         self._ahead: tuple[bytes, int, Future[Tensor]] | None = None
 
     def expect(self, first_rows: Int64[np.ndarray, " B"], length: int) -> None:
-        """Read these rows ahead, unless some are not written yet: only their teacher can make them."""
+        """Read these rows ahead, unless some are not written yet."""
         units = self._store.index.units_of(first_rows, length)
         if len(self._store.missing(units)):
             return
@@ -54,7 +54,7 @@ class OnDisk:
         self._ahead = first_rows.tobytes(), length, self._thread.submit(self._read, first_rows, length)
 
     def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
-        """The rows that were read ahead, if these were the expected ones, else read now."""
+        """The rows that were read ahead, if these were expected; otherwise read them now."""
         ahead, self._ahead = self._ahead, None
         if ahead and ahead[:2] == (first_rows.tobytes(), length):
             buffer = ahead[2].result()
@@ -63,8 +63,7 @@ class OnDisk:
         return buffer.flatten(0, 1).to(self._device, non_blocking=True)
 
     def _read(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
-        # Pinned: the device copies from it by itself. torch hands the same few buffers out again and again, each only
-        # when its copy is done.
+        # Pinned, so that the copy to the device is asynchronous. torch reuses the buffer only after the copy is done.
         self._store.check(self._store.index.units_of(first_rows, length))
         shape = (len(first_rows), length, self._store.row_bytes)
         buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
@@ -73,7 +72,7 @@ class OnDisk:
 
 
 class InMemory:
-    """All rows, each unit copied from the disk at its first use. A batch is one gather."""
+    """All rows in memory. A unit is copied from the disk at its first use; a batch is one gather."""
 
     def __init__(self, store: Store, device: torch.device, where: torch.device) -> None:
         self._store, self._device = store, device
@@ -81,10 +80,10 @@ class InMemory:
         self._there = np.zeros(store.index.units, bool)
 
     def expect(self, first_rows: Int64[np.ndarray, " B"], length: int) -> None:
-        """Nothing to do: they are in memory."""
+        """Nothing to do: rows are in memory."""
 
     def rows(self, first_rows: Int64[np.ndarray, " B"], length: int) -> Tensor:
-        """One gather of words, which is fewer of them than bytes."""
+        """One gather of 4-byte words."""
         units = self._store.index.units_of(first_rows, length)
         self._store.check(units)
         for unit in units[~self._there[units]].tolist():
@@ -93,5 +92,5 @@ class InMemory:
             self._there[unit] = True
         where = self._words.device
         first = queued(torch.from_numpy(first_rows), where)
-        found = self._words.index_select(0, (first[:, None] + torch.arange(length, device=where)).flatten())
-        return queued(found.view(torch.uint8), self._device)
+        rows = self._words.index_select(0, (first[:, None] + torch.arange(length, device=where)).flatten())
+        return queued(rows.view(torch.uint8), self._device)

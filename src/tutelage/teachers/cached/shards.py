@@ -1,7 +1,7 @@
-"""Rows of bytes on disk, written in units, each whole or not there.
+"""Rows of bytes on disk, written atomically in units.
 
-A unit counts as written once its sha256 stands in `units.bin`, which goes to disk after the unit itself. So a kill at
-any moment loses the units in flight and no more, and two processes that write the same unit write the same bytes.
+A unit counts as written once its sha256 is in `units.bin`, which is synced to disk after the unit. So a kill loses only
+units in flight. Two processes that write the same unit write the same bytes.
 """
 
 import hashlib
@@ -19,17 +19,17 @@ from tutelage.errors import UserError
 from tutelage.files import disk_errors
 from tutelage.teachers.cached.windows import WindowIndex
 
-SHARD = 1 << 18  # rows of a file, about
+SHARD = 1 << 18  # approximate rows of a file
 RECORDS, DIGEST = "units.bin", 32
 LOCK = ".write.lock"
 
 
 class Store:
-    """The rows of a index in files of `folder`, `row_bytes` each. Nothing is made before something is written."""
+    """The rows of an index in files of `folder`, `row_bytes` each. Files are created at the first write."""
 
     def __init__(self, folder: Path, index: WindowIndex, row_bytes: int) -> None:
         self.folder, self.index, self.row_bytes = folder, index, row_bytes
-        self._units = max(SHARD // index.unit_rows, 1)  # of a file
+        self._units = max(SHARD // index.unit_rows, 1)  # units of a file
         self._edges = [index.rows_of(unit)[0] for unit in range(0, index.units, self._units)] + [index.rows]
         self._checked = np.zeros(index.units, bool)
         self.cut = self._cut()
@@ -37,21 +37,21 @@ class Store:
 
     @property
     def bytes(self) -> int:
-        """Of all rows."""
+        """The size of all rows."""
         return self.index.rows * self.row_bytes
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"shard-{shard:05}.bin"
 
     def _cut(self) -> list[str]:
-        """Files that are not as long as they were written: what they held counts as not written."""
+        """Files with a wrong length. Their content counts as not written."""
         sizes = {self.folder / RECORDS: self.index.units * DIGEST}
         sizes |= {self._path(shard): self._size(shard) for shard in range(len(self._edges) - 1)}
         lengths = [(path.name, _size(path), size) for path, size in sizes.items()]
         return [f"{name} has {n:,} of {size:,} bytes" for name, n, size in lengths if n not in (None, 0, size)]
 
     def _recorded(self) -> np.ndarray:
-        """The records that files stand behind: those of a file that is missing or of another size count for nothing."""
+        """The sha256 records of units. Those of a file that is missing or has a wrong length are cleared."""
         path = self.folder / RECORDS
         if _size(path) != self.index.units * DIGEST:
             return np.zeros((self.index.units, DIGEST), np.uint8)
@@ -69,7 +69,7 @@ class Store:
         return (self._edges[shard + 1] - self._edges[shard]) * self.row_bytes
 
     def _make_files(self) -> None:
-        """Those that are missing, after their records: a kill in between loses nothing but them."""
+        """Create missing files, after their records are cleared, so that a kill in between leaves no false record."""
         path = self.folder / RECORDS
         _make(path, self.index.units * DIGEST)
         for shard in self._lost():
@@ -81,14 +81,14 @@ class Store:
         self._records = self._recorded()
 
     def missing(self, units: Int64[np.ndarray, " U"] | None = None) -> Int64[np.ndarray, " M"]:
-        """Which of these units, or of all, are not written."""
+        """Those of these units, or of all, that are not written."""
         units = np.arange(self.index.units) if units is None else units
         return units[~self._records[units].any(axis=1)]
 
     def write(self, blocks: Mapping[int, UInt8[np.ndarray, "rows bytes"]]) -> None:
-        """Put units on the disk, and then their records. What another process has written meanwhile stays."""
+        """Write units, and then their records. Units that another process has written meanwhile stay."""
         with disk_errors(self.folder), ExitStack() as stack:
-            # One process writes at a time: rows that another one overwrites meanwhile would not fit their record.
+            # One process writes at a time: rows overwritten by another one would not match their record.
             stack.enter_context(FileLock(self.folder / LOCK))
             if not isinstance(self._records, np.memmap):
                 self._make_files()
@@ -108,21 +108,21 @@ class Store:
         self._checked[missing] = True
 
     def block(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
-        """The rows of a written unit as they lie on the disk."""
+        """The rows of a written unit."""
         start, stop = self.index.rows_of(unit)
         shard = self._shard(unit)
         return self._shards[shard][start - self._edges[shard] : stop - self._edges[shard]]
 
     def check(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Compare units with their records, each at its first touch."""
+        """Compare units with their records, each at its first use."""
         for unit in units[~self._checked[units]].tolist():
             if hashlib.sha256(self.block(unit).data).digest() != self._records[unit].tobytes():
                 start, stop = self.index.rows_of(unit)
                 raise UserError(
-                    f"{self._path(self._shard(unit))} is damaged: its rows {start:,} to {stop - 1:,} are not those "
-                    "that were written",
-                    f"The bytes whose sha256 stands in {RECORDS}",
-                    "Delete this file and run the same command again: what it held is computed anew",
+                    f"{self._path(self._shard(unit))} is damaged: rows {start:,} to {stop - 1:,} have changed "
+                    "since they were written",
+                    f"Bytes with the sha256 in {RECORDS}",
+                    "Delete this file and run the same command again: its content is computed again",
                 )
             self._checked[unit] = True
 
@@ -161,6 +161,6 @@ def _size(path: Path) -> int | None:
 
 
 def _make(path: Path, size: int) -> None:
-    """A file of that size, zeros where it had nothing. Another process may do the same at the same time."""
+    """Create a file of this size, or extend it with zeros. Another process may do the same concurrently."""
     with path.open("ab") as file:
         file.truncate(size)

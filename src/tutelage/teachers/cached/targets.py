@@ -1,4 +1,4 @@
-"""The targets of one teacher in their folder: made where they are missing, read where they are not."""
+"""The stored targets of one teacher: missing ones are computed, the others read."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ from tutelage.teachers.cached.shards import Store
 from tutelage.teachers.cached.windows import WindowIndex
 
 HEAD = "head.safetensors"
-SAMPLE = 8  # units, spread over the corpus, whose largest numbers are the channels' scales
-AT_ONCE = 16  # units that wait for the disk together
+SAMPLE = 8  # units, spread over the corpus, from which channel scales are computed
+AT_ONCE = 16  # units per write
 
 
 class StoredTargets:
-    """Targets of one teacher, or draws from the mean of several.
+    """Targets of one teacher, or samples from the mean of several.
 
-    What is missing is stored before it is used, so that every reader gets the stored, rounded values. The teacher is
-    loaded if anything is missing, and released once nothing is.
+    Missing targets are stored before they are used, so that every use gets the stored, rounded values. The teacher is
+    loaded if any are missing, and released when none are.
     """
 
     def __init__(
@@ -64,35 +64,35 @@ class StoredTargets:
 
     @property
     def form(self) -> Hidden | Int8 | Draws:
-        """How rows are written and read."""
-        assert self._form, f"{self.folder} has not begun"
+        """The format of rows."""
+        assert self._form, f"{self.folder} has not been created"
         return self._form
 
     @property
     def models(self) -> list[Student]:
-        """The teachers that are loaded."""
+        """The loaded models."""
         return self._teacher.models if self._teacher else []
 
     @property
     def note(self) -> str:
         """What is stored and what is missing, for the user."""
         size = f"{self.folder}: {gigabytes(self.store.bytes)} of targets of {', '.join(self.names)}"
-        size += "".join(f"; {damage} and is made again" for damage in self.store.cut)
+        size += "".join(f"; {damage} and is written again" for damage in self.store.cut)
         if not (missing := len(self.store.missing())):
             return f"{size}, complete"
         share, work = missing / self.index.units, duration(max(self.seconds(), 1))
-        return f"{size}; {share:.0%} of it is missing and written as it is used, {work} of the teacher's work"
+        return f"{size}; {share:.0%} is missing and will be written when it is used, about {work} of computation"
 
     def seconds(self) -> float:
-        """Estimated time for everything that is missing: one unit is computed now and timed."""
+        """Estimated seconds for all missing targets; one unit is computed now and timed."""
         missing = self.store.missing().tolist()
         teacher, form = self._loaded(), self._form or self._format(torch.ones(self._width, device=self._device))
-        took = 0.0
-        for _ in range(2):  # the first warms up
-            began = time.perf_counter()
+        seconds = 0.0
+        for _ in range(2):  # the first run warms up
+            begun = time.perf_counter()
             form.pack(teacher.states(missing[0]), 0).cpu()
-            took = time.perf_counter() - began
-        return took * len(missing)
+            seconds = time.perf_counter() - begun
+        return seconds * len(missing)
 
     def _load(self) -> BatchedForward:
         return BatchedForward(self.names, self.index, self._stream, self._device, self._identity["precision"])
@@ -116,7 +116,7 @@ class StoredTargets:
         return Int8(width=self._width, channels=channels.to(self._device))
 
     def begin(self) -> None:
-        """Write everything but the rows, unless it is there: the head, the scales of its channels, the manifest."""
+        """Write everything but the rows, unless it exists: the head, channel scales, the manifest."""
         manifest = read_manifest(self.folder)
         if manifest is None:
             head = None
@@ -141,10 +141,10 @@ class StoredTargets:
     def _open(self, manifest: Manifest) -> None:
         if manifest.row_bytes != self.store.row_bytes:
             raise UserError(
-                f"{self.folder / MANIFEST} has rows of {manifest.row_bytes:,} bytes, and its targets have "
+                f"{self.folder / MANIFEST} has rows of {manifest.row_bytes:,} bytes, and these targets have "
                 f"{self.store.row_bytes:,}",
                 "The manifest as it was written",
-                "Delete it and run the same command again: rows that are whole are not computed anew",
+                "Delete it and run the same command again: complete rows are not computed again",
             )
         tensors = {}
         if self._identity["targets"] == "hidden":
@@ -153,7 +153,7 @@ class StoredTargets:
                 raise UserError(
                     f"{path} is {'damaged' if path.exists() else 'missing'}",
                     "The teacher's head as it was written",
-                    f"Delete {self.folder / MANIFEST} and run the same command again: only the head is written anew",
+                    f"Delete {self.folder / MANIFEST} and run the same command again: only the head is written again",
                 )
             tensors = load_file(path)
         if tensors:
@@ -161,18 +161,18 @@ class StoredTargets:
         self._form = self._format(tensors.get("channels"))
 
     def _channels(self, teacher: BatchedForward) -> Tensor:
-        """From units that are spread over the corpus: a function of teacher and corpus alone."""
+        """Channel scales from units that are spread over the corpus. They depend on teacher and corpus only."""
         spread = np.unique(np.linspace(0, self.index.units - 1, SAMPLE).astype(int)).tolist()
         return channel_scales(torch.stack([teacher.states(unit)[0][0].float().abs().amax(0) for unit in spread]))
 
     def make(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
-        """A unit's rows, not yet written."""
+        """Compute the rows of a unit."""
         first, _ = self.index.rows_of(unit)
-        with torch.autocast(self._device.type, enabled=False):  # the student's must not round these numbers
+        with torch.autocast(self._device.type, enabled=False):  # the student's autocast must not round these numbers
             return self.form.pack(self._loaded().states(unit), first).cpu().numpy()
 
     def make_missing(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Compute and store those of the units that are missing."""
+        """Compute and store missing units."""
         if self._form is None:
             self.begin()
         missing = self.store.missing(units).tolist()
@@ -182,7 +182,7 @@ class StoredTargets:
             self.release()
 
     def release(self) -> None:
-        """Release the teacher once everything is stored."""
+        """Release the teacher if everything is stored."""
         if not len(self.store.missing()):
             self._teacher = None
 
@@ -193,7 +193,7 @@ class StoredTargets:
         return self._residency.rows(first, length)
 
     def expect(self, positions: Int64[np.ndarray, " B"], length: int) -> None:
-        """The rows of these windows are asked for next."""
+        """Announce that the rows of these windows are needed next."""
         if self._form is not None:
             self._residency.expect(self.index.first_rows(positions), length)
 

@@ -1,4 +1,4 @@
-"""What a teacher gives, and what its class declares."""
+"""The contract of teachers: the targets that they return, and what their class declares."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from tutelage.models.head import FrozenHead
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Draws from a teacher's distribution: few numbers a position, unbiased, and for one temperature only.
+    """Samples of a teacher's distribution: few numbers per position, unbiased, for one temperature only.
 
-    ids:         [B*T, S] drawn independently, with replacement, from softmax(logits / temperature)
+    ids:         [B*T, S] sampled independently, with replacement, from softmax(logits / temperature)
     entropy:     [B*T] of that distribution, nats
-    temperature: at which they were drawn
+    temperature: the temperature at which they were sampled
     """
 
     ids: Tensor
@@ -27,12 +27,12 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """A teacher's distribution at every position of a batch: what makes it, or draws from it.
+    """A teacher's distribution at every position of a batch: its factors, or samples of it.
 
-    heads:   one (hidden [B*T, H], weight [V, H]) a teacher. The logits are the mean of hidden @ weight.T over the
-             teachers; whoever needs them makes them for some rows at a time, so that [B*T, V] need never exist.
-             A teacher that keeps its weight as a FrozenHead spares the loss its preparation at every call.
-    sampled: in place of heads
+    heads:   one (hidden [B*T, H], weight [V, H]) per teacher. The logits are the mean of hidden @ weight.T over the
+             teachers. The loss computes them for some rows at a time, so that [B*T, V] is never in memory. With a
+             weight that is a FrozenHead, the loss need not prepare it at every call.
+    sampled: samples, instead of heads
     """
 
     heads: Sequence[tuple[Tensor, Tensor | FrozenHead]] = ()
@@ -43,10 +43,10 @@ class Targets:
 class Traits:
     """What the class of a teacher declares.
 
-    by_position: its targets belong to positions of one prepared corpus, so it is made with `reads=` (a
-                 teachers.cached.windows.Reads: which corpus, and how the student reads it)
-    recordable:  `targets` only queues work on the device and decides nothing by a value of the batch, so that it can
-                 be part of a CUDA graph. The targets of others are fetched before a graph is replayed.
+    by_position: its targets belong to positions of one prepared corpus, so it is constructed with `reads=` (a
+                 teachers.cached.windows.Reads: the corpus and the student's windows)
+    recordable:  `targets` can be part of a CUDA graph: it only queues work on the device, and no value of the batch
+                 decides which. Other teachers' targets are fetched before a graph is replayed.
     """
 
     by_position: bool = False
@@ -54,10 +54,10 @@ class Traits:
 
 
 class Teacher(Protocol):
-    """Gives the distribution of the next token that a student learns from. It has no gradient.
+    """Gives the distribution of the next token that a student learns from, without gradients.
 
-    A recipe's is made as `Class(*models, vocab=..., device=..., dtype=..., **settings)`, or with `reads=` in place of
-    `dtype=` where its traits say so. models: runs, folders or Hub names; vocab: ids of the student's tokenizer.
+    It is constructed as `Class(*models, vocab=..., device=..., dtype=..., **settings)`, with `reads=` instead of
+    `dtype=` if its traits say so. models: runs, folders or Hub names; vocab: number of ids of the student's tokenizer
     """
 
     traits: ClassVar[Traits] = Traits()
@@ -68,15 +68,15 @@ class Teacher(Protocol):
         ...
 
     def expect(self, batch: TokenBatch) -> None:
-        """Read ahead, if that helps: the targets of `batch` are asked for next, and the device is still at work."""
+        """Read ahead, if that helps: the targets of `batch` are needed next, while the device is still busy."""
 
     def compile(self) -> None:
-        """Compile the models that run at every step, as the student is where `train.compile` is set."""
+        """Compile the models that run in every step. It is called if `train.compile` is set."""
 
     def loaded_parameters(self) -> int:
-        """Parameters of the models that it holds on the device, for the estimate of memory."""
+        """Parameters of its models on the device, for the memory estimate."""
         return 0
 
     def status(self) -> str:
-        """A line for the user before the first step, say about what is stored; empty: nothing to say."""
+        """A line for the user before the first step, for example about stored targets; may be empty."""
         return ""
