@@ -1,4 +1,4 @@
-"""Learn the better of two replies and prefer it by its odds, without a reference model."""
+"""Odds-ratio preference optimization: learns from pairs, with CE of the chosen text, without a reference model."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from tutelage.recipe import Section
 
 
 class Settings(Section):
-    """How much the odds weigh beside the text."""
+    """The weight of the odds ratio."""
 
     odds_weight: float = Field(default=0.1, gt=0)
     """Weight of the odds-ratio term; lambda in the paper, `beta` in TRL."""
 
 
 class ORPO(Objective):
-    """CE of the chosen text, its prompt included, a token + odds_weight · -log sigmoid(log odds ratio) a pair.
+    """CE of prompt and chosen reply, per token, + odds_weight · -log sigmoid(log odds ratio), per pair.
 
-    odds = p / (1 - p) with p the geometric mean of a reply's token probabilities. Hong et al. 2024,
-    https://arxiv.org/abs/2403.07691, eqs. 4 to 7. Rewards that are logged: odds_weight times the log of p.
+    odds = p / (1 - p), where p is the geometric mean of a reply's token probabilities. Hong et al. 2024,
+    https://arxiv.org/abs/2403.07691, eqs. 4 to 7. The logged rewards are odds_weight · log p.
     """
 
     traits = Traits(learns_from="pairs")
@@ -44,6 +44,6 @@ class ORPO(Objective):
 
 
 def _log_odds(means_P2: Tensor) -> Tensor:
-    """log p - log(1 - p) of log p. A reply of probability 1 has the odds of the next smaller number."""
+    """log p - log(1 - p), from log p. If p is 1, the next smaller number is used."""
     below_1 = means_P2.clamp(max=-torch.finfo(means_P2.dtype).eps)
     return below_1 - torch.log(-torch.expm1(below_1))

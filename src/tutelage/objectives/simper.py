@@ -1,4 +1,4 @@
-"""Prefer the better of two replies by its inverse perplexity. Nothing to tune."""
+"""SimPER: learns from pairs by inverse perplexity, without a reference model and without settings."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from tutelage.objectives.common.preference import Pairs
 
 
 class SimPER(Objective):
-    """p_rejected - p_chosen a pair, p = 1 / perplexity: the geometric mean of a reply's token probabilities.
+    """p_rejected - p_chosen per pair; p = 1 / perplexity is the geometric mean of a reply's token probabilities.
 
-    0 for equal replies, -1 at best. Xiao et al. 2025, https://arxiv.org/abs/2502.00883, eq. 6. Logged as rewards: p.
+    The loss is 0 for equal replies, and -1 at best. Xiao et al. 2025, https://arxiv.org/abs/2502.00883, eq. 6. The logged rewards are p.
     """
 
     traits = Traits(learns_from="pairs")
