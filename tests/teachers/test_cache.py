@@ -299,8 +299,8 @@ def test_a_damaged_shard_is_refused_at_its_first_touch_and_says_what_to_do(own: 
     with pytest.raises(UserError) as caught:
         stored.targets(batch_at(own, *range(3800, 4200, 16)))
     assert str(caught.value) == (
-        f"{shard} is damaged: its rows 3,848 to 4,103 are not those that were written. The bytes whose sha256 stands "
-        "in units.bin. Delete this file and run the same command again: what it held is computed anew."
+        f"{shard} is damaged: rows 3,848 to 4,103 have changed since they were written. Bytes with the sha256 in "
+        "units.bin. Delete this file and run the same command again: its content is computed again."
     )
     (folder / "head.safetensors").write_bytes(b"else")
     with pytest.raises(UserError, match=r"head.safetensors is damaged.*Delete \S*manifest.json and run the same"):

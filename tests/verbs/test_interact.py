@@ -120,7 +120,7 @@ def test_the_budget_of_a_track_stops_the_run_before_it_could_be_broken(plain, wr
     facts = read_json(interact("rloo_toy", options, quiet=True) / "run.json")
     assert facts["rounds"] == 1 and 0 < facts["ledger"]["student_wrote"] <= 400
     events = read_rows(tmp_path / "run" / "events.jsonl")
-    assert "might break the budget of interaction" in events[-1]["text"]
+    assert "might exceed the budget of interaction" in events[-1]["text"]
     assert facts["validity"]["interaction"] == []
 
 
