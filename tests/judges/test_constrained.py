@@ -93,7 +93,7 @@ def test_a_grammar_takes_no_score_from_a_model_that_has_none_to_give(opened: Any
         judge = opened(server)
         [verdict] = judge.grade([STORY])
         assert verdict.status == "unscorable" and judge.identity()["answers"] == "text"
-        assert "real and spoiled samples get like scores (AUC 0.50" in judge.identity()["refused"]
+        assert "real and spoiled samples get similar scores (AUC 0.50" in judge.identity()["refused"]
 
 
 def test_a_server_that_ignores_the_constraint_is_not_taken_for_one_that_has_it(opened: Any) -> None:

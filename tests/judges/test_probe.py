@@ -79,7 +79,7 @@ def test_a_server_that_answers_an_unknown_parameter_with_500_is_asked_in_another
         server.trouble = lambda number, body: (500, b"KeyError: logprobs") if asks_logprobs(body) else None
         judge = opened(server)
         assert judge.grade([story(1)])[0].protocol == "text"
-        assert "status 500, while a plain request is answered" in judge.identity()["refused"]
+        assert "status 500, although a plain request is answered" in judge.identity()["refused"]
 
 
 def test_a_server_that_answers_nothing_is_unavailable_and_no_protocol_is_fixed(opened: Opened) -> None:
@@ -200,7 +200,7 @@ def test_a_tutors_error_is_never_a_correction_and_the_mended_server_is_asked_aga
     with judge_server("text") as server:
         server.said = lambda body: "and so the boy went home."
         server.trouble = lambda number, body: (status, b"no such model")
-        with pytest.raises(UserError, match=r"no such model|does not let us in"):
+        with pytest.raises(UserError, match=r"no such model|refuses the key"):
             opened(server, "tutor").correct([story(1)])
         server.trouble = lambda number, body: None
         [correction] = opened(server, "tutor").correct([story(1)])
