@@ -10,7 +10,8 @@ from tutelage.objectives.common.preference import Pairs
 class SimPER(Objective):
     """p_rejected - p_chosen per pair; p = 1 / perplexity is the geometric mean of a reply's token probabilities.
 
-    The loss is 0 for equal replies, and -1 at best. Xiao et al. 2025, https://arxiv.org/abs/2502.00883, eq. 6. The logged rewards are p.
+    The loss is 0 for equal replies, and -1 at best. Xiao et al. 2025, https://arxiv.org/abs/2502.00883, eq. 6. Logged
+    rewards are p.
     """
 
     traits = Traits(learns_from="pairs")
