@@ -11,11 +11,11 @@ from tutelage.errors import UserError
 from tutelage.recipe import KINDS, Section, modules, read, settings_of
 from tutelage.recipe.section import subsection
 from tutelage.settings.interact import Interaction
-from tutelage.settings.study import Beside, Evaluation, Prepare, Run, Samples
+from tutelage.settings.study import Evaluation, OtherModel, Prepare, Run, Samples
 from tutelage.settings.train import Training
 
 PLUG_INS = {f"{room}.{name}": settings_of(room, name) for room in KINDS for name in modules(room)}
-SECTIONS = {s.__name__: s for s in (Training, Interaction, Prepare, Run, Beside, Evaluation, Samples)} | PLUG_INS
+SECTIONS = {s.__name__: s for s in (Training, Interaction, Prepare, Run, OtherModel, Evaluation, Samples)} | PLUG_INS
 CHECKED_WHERE_USED = ("Prepare.vocabulary",)
 
 
