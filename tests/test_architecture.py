@@ -12,7 +12,7 @@ import pytest
 import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
-GROUND = {"errors", "printable", "checked", "files", "recipe", "plug_ins", "text"}
+GROUND = {"errors", "printable", "checked", "checksums", "system_errors", "files", "sums", "recipe", "plug_ins", "text"}
 PLUG_INS = {"objectives", "teachers", "judges"}
 BELOW_TRAIN = GROUND | {
     "quantised",
@@ -32,14 +32,17 @@ ALLOWED = {
     "printable": set(),
     "text": set(),
     "checked": {"errors"},
-    "files": {"errors"},
-    "recipe": {"errors"},
+    "checksums": set(),
+    "system_errors": {"errors", "printable"},
+    "files": {"errors", "printable", "checksums", "system_errors"},
+    "sums": {"errors", "checksums", "files"},
+    "recipe": {"errors", "checksums"},
     "plug_ins": {"errors", "recipe"},
     "quantised": {"errors", "checked", "files"},
     "challenge": {"errors", "checked"},
     "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},
-    "reports": {"errors", "printable", "files", "challenge", "recipe", "text"},
+    "reports": {"errors", "printable", "checksums", "files", "challenge", "recipe", "text"},
     "data": GROUND | {"quantised", "settings", "nursery"},
     "architectures": GROUND | {"settings"},
     "optimizers": GROUND | {"settings"},

@@ -1,43 +1,23 @@
 """The run directory, and how anything is written to disk: whole or not at all."""
 
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
-import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tutelage.checksums import ALTERED, KEY, altered, canonical, with_checksum
 from tutelage.errors import UserError
+from tutelage.printable import shown
+from tutelage.system_errors import as_user_error
 
-# What is wrong with the machine or a name, by the system's number. A file that is missing, or there already, is not
-# among them: the code that opens it says what it expected.
-MENDABLE = {
-    errno.EACCES: "permission is denied",
-    errno.EPERM: "the system does not allow it",
-    errno.EROFS: "the disk is read-only",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "its links lead in a circle",
-    errno.ENOTDIR: "a part of the path is a file, not a folder",
-    errno.EISDIR: "it is a folder, not a file",
-    errno.EMFILE: "too many files are open",
-    errno.EFBIG: "the file would be too large",
-    errno.EIO: "the disk reports an error",
-}
-SQLITE = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-    sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_IOERR: errno.EIO,
-}
+RESTORE = "Restore it from a copy"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -56,6 +36,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise _as_user_error(error, path) from error
+
+
+RANDOM = "[0-9a-f]" * 12  # in the names of temporary files, as a pattern
 
 
 def _beside(path: Path) -> Path:
@@ -93,12 +76,17 @@ def delete_written(folder: Path, patterns: Iterable[str]) -> None:
     """
     if folder.is_symlink() or not folder.is_dir():
         return
+    delete_files(folder, patterns)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def delete_files(folder: Path, patterns: Iterable[str]) -> None:
+    """Delete the files of a folder with such names; links stay."""
     for pattern in patterns:
         for file in folder.glob(pattern):
             if file.is_file() and not file.is_symlink():
                 file.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def sync_folder(folder: Path) -> None:
@@ -120,46 +108,6 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _as_user_error(error: OSError, path: Path) -> Exception:
     return as_user_error(error, path) or error
-
-
-def as_user_error(error: Exception, path: Path | None = None) -> UserError | None:
-    """An error of the machine as one that the user can mend, or None where it is none. path: what was being written."""
-    number = _errno(error)
-    name = path or getattr(error, "filename", None)
-    place = shown(name) if name else "a file of this command"
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(
-            f"The disk is full: {place} could not be written",
-            "Nothing that was there before is lost",
-            "Free some space and run the same command again; it goes on where it stopped",
-        )
-    if number in MENDABLE and path:
-        return UserError(
-            f"{place} could not be written ({MENDABLE[number]})",
-            "A folder that you may write to",
-            "Change its permissions, or name another place",
-        )
-    if number in MENDABLE:
-        return UserError(f"{place} cannot be used: {MENDABLE[number]}", "", "Name another place, or mend this one")
-    if isinstance(error, MemoryError):
-        return UserError("The memory is not enough", "", "Use smaller numbers: a batch, a window, a model")
-    return None
-
-
-def _errno(error: Exception) -> int | None:
-    """The system's number of an error. SQLite has numbers of its own, safetensors names it in its text."""
-    if isinstance(error, OSError):
-        return error.errno
-    if isinstance(error, sqlite3.Error):
-        return SQLITE.get(getattr(error, "sqlite_errorcode", -1) & 0xFF)
-    named = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__module__.startswith("safetensors") else None
-    return int(named[1]) if named else None
-
-
-def shown(path: Path | str) -> str:
-    """A path as it can be printed anywhere: bytes that are no UTF-8, and control characters, are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def exists(path: Path) -> bool:
@@ -227,8 +175,7 @@ def duration(seconds: float) -> str:
 
 def fingerprint(value: Any) -> str:
     """16 hex digits that change when anything in `value` (JSON-able) does."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
 
 
 def hash_file(path: Path) -> str:
@@ -237,12 +184,23 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file, or a message that names it."""
+def read_json(path: Path, do: str = RESTORE) -> Any:
+    """A JSON file, or a message that names it. Where it has a checksum, the checksum must be its own.
+
+    do: what to do where it is damaged
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable as JSON ({error})", "A file that tutelage wrote", "") from error
+        raise UserError(f"{shown(path)} is not readable as JSON ({error})", "A file that tutelage wrote", do) from error
+    if altered(value):
+        raise UserError(f"{shown(path)} {ALTERED}", "The file as tutelage wrote it", do)
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with its checksum, whole or not at all."""
+    write_atomically(path, json.dumps(with_checksum(value), indent=1) + "\n")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -251,7 +209,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def rows_and_broken(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """The rows of a .jsonl file, and the numbers (from 1) of lines that are no row.
+    """The rows of a .jsonl file, and the numbers (from 1) of lines that are no row, or not the one that was written.
 
     A last line without its end is what a kill leaves behind: it is neither.
     """
@@ -264,9 +222,12 @@ def rows_and_broken(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
-        rows.append(row) if isinstance(row, dict) else broken.append(number)
+        if isinstance(row, dict) and not altered(row):
+            rows.append({key: value for key, value in row.items() if key != KEY})
+        else:
+            broken.append(number)
     return rows, broken
 
 
@@ -274,4 +235,9 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add one row to a .jsonl file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.write(line_of(row))
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """A row with its checksum, as a line of a .jsonl file."""
+    return json.dumps(with_checksum(row), ensure_ascii=False) + "\n"

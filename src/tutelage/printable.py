@@ -1,6 +1,8 @@
 """Text of models and files as a terminal, a page and a card may show it."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 REPLACED = "\ufffd"
@@ -39,3 +41,9 @@ def all_printable(value: Any) -> Any:
     if isinstance(value, list):
         return [all_printable(item) for item in value]
     return value
+
+
+def shown(path: Path | str) -> str:
+    """A path as it can be printed anywhere: bytes that are no UTF-8, and control characters, are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

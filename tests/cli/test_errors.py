@@ -12,7 +12,8 @@ import pytest
 
 from tutelage import cli
 from tutelage.errors import UserError
-from tutelage.files import MENDABLE, as_user_error, write_atomically
+from tutelage.files import write_atomically
+from tutelage.system_errors import MENDABLE, as_user_error
 
 
 def run(monkeypatch: pytest.MonkeyPatch, error: BaseException | None, *words: str) -> int | str | None:

@@ -26,9 +26,16 @@ def run(tmp_path: Path) -> Path:
     """A finished run with a model, two milestones that differ from it, and results of its own."""
     outside = ["openai-community/gpt2-large was pretrained outside the budget"]
     read = {"name": "childes.train", "split": "train", "documents": 12, "words": 150_000}
+    sources = [read, {"name": "childes.dev", "split": "valid", "documents": 1, "words": 5_000}]
     corpus = {
-        "corpus": {"sources": [read, {"name": "childes.dev", "split": "valid", "documents": 1, "words": 5_000}]},
-        "tokenizer": {"name": "bpe", "vocab": 300},
+        "format": 1,
+        "fingerprint": "a",
+        "dtype": "uint16",
+        "splits": {"train": {"tokens": 9, "words": 9, "documents": 1, "bytes": 9}},
+        "corpus": {"fingerprint": "b", "sources": sources},
+        "tokenizer": {"name": "bpe", "fingerprint": "c", "trained": True, "vocab": 300},
+        "request": {},
+        "versions": {},
     }
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.json").write_text(json.dumps(corpus))
@@ -91,7 +98,7 @@ def test_evaluations_and_hidden_files_stay_at_home(run: Path, tmp_path: Path):
     (run / "model" / ".secret").write_text("")
     export(run, to=str(tmp_path / "out"), quiet=True)
     model = {"README.md", "config.json", "generation_config.json", "model.safetensors"}
-    model |= {"tokenizer.json", "tokenizer_config.json"}
+    model |= {"tokenizer.json", "tokenizer_config.json", "SHA256SUMS"}
     assert {f.name for f in (tmp_path / "out").iterdir()} == model | {"chck_2M", "chck_10M"}
     assert {f.name for f in (tmp_path / "out" / "chck_2M").iterdir()} == model
 

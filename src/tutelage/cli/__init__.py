@@ -10,7 +10,7 @@ from tutelage import __version__
 from tutelage.cli import learning, looking, publishing
 from tutelage.cli._app import app
 from tutelage.errors import Interrupted, UserError
-from tutelage.files import as_user_error
+from tutelage.system_errors import as_user_error
 
 __all__ = ["app", "learning", "looking", "main", "publishing"]
 

@@ -13,7 +13,8 @@ from tutelage.data.folder import Folder, is_prepared, scan
 from tutelage.data.nursery_text import NurseryText
 from tutelage.data.text_files import of_file
 from tutelage.errors import UserError
-from tutelage.files import exists, shown
+from tutelage.files import exists
+from tutelage.printable import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

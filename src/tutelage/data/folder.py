@@ -11,7 +11,7 @@ from typing import Literal
 from tutelage.data.packed import PACKED
 from tutelage.data.text_files import NAMED_ONLY, ROWS, TEXT, endings, stem
 from tutelage.errors import UserError
-from tutelage.files import shown
+from tutelage.printable import shown
 
 Marked = Literal["train", "valid", "test"]
 WORDS: dict[str, Marked] = {

@@ -13,8 +13,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from tutelage.checked import as_type
+from tutelage.checksums import ALTERED, checksum
 from tutelage.errors import UserError
-from tutelage.files import fingerprint, hash_file, read_json, shown
+from tutelage.files import hash_file, read_json
+from tutelage.printable import shown
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -108,11 +110,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def checksum(manifest: Mapping[str, Any]) -> str:
-    """Of everything in a manifest but this."""
-    return fingerprint({key: value for key, value in manifest.items() if key != "checksum"})
-
-
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Every file in a folder that is not hidden, as a manifest lists it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -163,7 +160,7 @@ def _require_size(path: Path, expected: int) -> None:
 
 def _altered(path: Path) -> UserError:
     return UserError(
-        f"{shown(path)} was altered or damaged after it was written (its checksum is another one)",
+        f"{shown(path)} {ALTERED}",
         "The file as `tutelage prepare` wrote it",
         f"Restore it from a copy. {AGAIN}",
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__
+from tutelage.checksums import checksum
 from tutelage.data.folder import is_prepared
-from tutelage.data.integrity import FORMAT, NAME, check_files, check_split, checksum, files_of, read_manifest
+from tutelage.data.integrity import FORMAT, NAME, check_files, check_split, files_of, read_manifest
 from tutelage.data.request import TRAINED, Request
 from tutelage.data.splits import Split, Splits
 from tutelage.data.tokenizer import fingerprint

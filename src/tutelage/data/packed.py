@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from tutelage.data.documents import BLOCK, Tick
 from tutelage.errors import UserError
-from tutelage.files import shown
+from tutelage.printable import shown
 
 PACKED = (".gz", ".zst", ".xz", ".bz2")
 CHUNK = 1 << 13  # packed bytes at a time: what they unpack to is held in memory

@@ -24,7 +24,8 @@ from tutelage.data.splits import Split, Splits
 from tutelage.data.stream import write_split
 from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram
 from tutelage.errors import UserError
-from tutelage.files import exists, locked, require_space, shown, write_atomically
+from tutelage.files import exists, locked, require_space, write_atomically
+from tutelage.printable import shown
 
 SMALL = 1 << 16  # ids that fit in two bytes
 PAIRS = 150  # minimal pairs per phenomenon that go with a nursery corpus

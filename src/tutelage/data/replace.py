@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tutelage.data.integrity import NAME, listed, read_manifest
 from tutelage.errors import UserError
-from tutelage.files import disk_errors, shown, sync_folder
+from tutelage.files import disk_errors, sync_folder
 from tutelage.nursery.pairs import SUITES
+from tutelage.printable import shown
 
 MARK = ".unfinished"  # a file in a folder that is being written: it may be deleted as a whole
 

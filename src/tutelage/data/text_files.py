@@ -13,7 +13,8 @@ from tutelage.data.documents import Passage, ReadOptions, Source, Tick, as_docum
 from tutelage.data.packed import PACKED, blocks, opened
 from tutelage.data.rows import text_of
 from tutelage.errors import UserError
-from tutelage.files import hash_file, shown
+from tutelage.files import hash_file
+from tutelage.printable import shown
 
 TEXT = (".txt", ".train", ".dev", ".test")
 ROWS = (".jsonl",)

@@ -20,8 +20,9 @@ from tutelage.data.hub import hub_error
 from tutelage.data.integrity import AGAIN, check_files, read_manifest
 from tutelage.data.portable import CONFIG, portable
 from tutelage.errors import UserError
-from tutelage.files import exists, shown
+from tutelage.files import exists
 from tutelage.files import fingerprint as digest
+from tutelage.printable import shown
 from tutelage.quantised.cached import dequantised, is_gguf
 
 if TYPE_CHECKING:

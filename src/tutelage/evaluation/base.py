@@ -141,12 +141,6 @@ class Result:
         del plain["kept"]
         return plain
 
-    @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> "Result":
-        """A result read back."""
-        rows = [Row(**row) for row in plain["rows"]]
-        return cls(**{key: value for key, value in plain.items() if key != "rows"}, rows=rows, kept=True)
-
     def value(self, metric: str, group: str = "overall", name: str | None = None) -> float:
         """The figure of that metric and group; the first one where no name is given."""
         return next(r.value for r in self.rows if (r.metric, r.group) == (metric, group) and name in (None, r.name))

@@ -1,6 +1,5 @@
 """Models with the tools to measure them, and what a run says of its training."""
 
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from tutelage.evaluation.glue.finetune import finetune
 from tutelage.evaluation.results import run_of
 from tutelage.evaluation.scorer import Scorer
 from tutelage.models.student import load_model, load_tokenizer_of
+from tutelage.recipe.files import parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,7 @@ def data_of_run(name: str) -> dict[str, Any]:
     run = run_of(name)
     if run is None or not (run / "recipe.toml").exists():
         return {}
-    path = run / "recipe.toml"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8")).get("data", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as TOML ({error})", "The recipe that tutelage wrote", "") from error
+    data = parsed(run / "recipe.toml").get("data", {})
     return data if isinstance(data, dict) else {"path": data}
 
 

@@ -1,18 +1,21 @@
 """Where results of evaluations lie: read back where nothing has changed, written whole, never overwritten by less."""
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.challenge.budget import milestone_words
 from tutelage.challenge.tasks import TASKS
+from tutelage.checked import as_type
 from tutelage.evaluation.base import Outcome, Result
-from tutelage.evaluation.predictions import predictions_beside
+from tutelage.evaluation.predictions import again, predictions_beside, require_same_predictions
 from tutelage.evaluation.request import Milestone
-from tutelage.files import read_json, write_atomically
+from tutelage.files import read_json, write_atomically, write_json
 from tutelage.models.student import locate
+from tutelage.printable import shown
 from tutelage.quantised.cached import quantised
 
 
@@ -46,7 +49,7 @@ def home_of(name: str, out: Path | None, *, several: bool) -> Path:
     # The report finds a model that is not a run by this file; one with more to say is left as it is.
     if not (home / "model.json").exists():
         facts = {"name": home.name, "model": name, "about": quantised(name)}
-        write_atomically(home / "model.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_json(home / "model.json", facts)
     return home
 
 
@@ -61,7 +64,7 @@ def place_of(home: Path, task: str, name: str, source: str) -> Path:
     Official data are the same wherever they lie.
     """
     place = home / f"{task}-{safe(name)}.json"
-    if task in TASKS or not place.exists() or read_json(place).get("source") == source:
+    if task in TASKS or not place.exists() or _read(place).get("source") == source:
         return place
     return home / f"{task}-{safe(source)}-{safe(name)}.json"
 
@@ -70,27 +73,32 @@ def kept(place: Path, key: str, name: str) -> Result | None:
     """The result that is there, if it is one of the same weights, data and settings."""
     if not place.exists():
         return None
-    plain = read_json(place)
-    return Result.from_json(plain | {"model": name}) if plain.get("fingerprint") == key else None
+    plain = _read(place)
+    if plain.get("fingerprint") != key:
+        return None
+    require_same_predictions(place, plain)
+    result = as_type(Result, plain, shown(place), again(place))
+    return replace(result, model=name, kept=True)
 
 
 def keep(place: Path, result: Result, outcome: Outcome) -> Result:
     """Write a result, its predictions first: if the result is there, they are. Returns the result."""
+    predictions, digests = predictions_beside(place), {}
     if outcome.predictions:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions)
-        write_atomically(predictions_beside(place), "".join(lines))
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions).encode()
+        write_atomically(predictions, lines)
+        digests = {predictions.name: hashlib.sha256(lines).hexdigest()}
     else:
-        predictions_beside(place).unlink(missing_ok=True)
-    _write(place, result)
+        predictions.unlink(missing_ok=True)
+    write_json(place, result.to_json() | {"sha256": digests})
     return result
 
 
 def keep_missing(place: Path, result: Result) -> None:
     """Write down that a task is missing, unless there are figures of it from before."""
-    if not place.exists() or not read_json(place).get("rows"):
-        _write(place, result)
+    if not place.exists() or not _read(place).get("rows"):
+        write_json(place, result.to_json())
 
 
-def _write(place: Path, result: Result) -> None:
-    plain: Mapping[str, Any] = result.to_json()
-    write_atomically(place, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+def _read(place: Path) -> dict[str, Any]:
+    return as_type(dict[str, Any], read_json(place, again(place)), shown(place), again(place))

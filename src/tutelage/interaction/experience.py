@@ -16,6 +16,8 @@ from tutelage.data.rollouts import RolloutBatch
 from tutelage.files import folder_atomically, read_json
 from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Verdict
+from tutelage.printable import shown
+from tutelage.sums import check_sums, write_sums
 
 KINDS: dict[str, type[Any]] = {"pairs": PairBatch, "rollouts": RolloutBatch, "texts": TokenBatch}
 
@@ -75,12 +77,14 @@ def save(folder: Path, experience: Experience) -> None:
     with folder_atomically(folder) as fresh:
         save_file(tensors, fresh / "batches.safetensors")
         (fresh / "plan.json").write_text(json.dumps(rest))
+        write_sums(fresh)
 
 
 def load(folder: Path) -> Experience | None:
     """The saved experience of a round, or None if there is none."""
     if not folder.exists():
         return None
+    check_sums(folder, f"Restore it from a copy, or delete {shown(folder.parent.parent)} and its run and begin again")
     tensors, rest = load_file(folder / "batches.safetensors"), read_json(folder / "plan.json")
     batches = {}
     for kind, made in KINDS.items():

@@ -20,7 +20,9 @@ from tutelage.files import folder_atomically, read_json
 from tutelage.interaction.prompts import Prompt
 from tutelage.judges.common.base import Rollout
 from tutelage.models.sampling import sample
+from tutelage.printable import shown
 from tutelage.settings.interact import Sample
+from tutelage.sums import check_sums, write_sums
 from tutelage.training import parallel
 
 
@@ -143,12 +145,14 @@ def save(folder: Path, completions: Sequence[Completion], made_by: str) -> None:
         save_file({"ids": ids, "lengths": lengths, "places": places, "ended": ended}, fresh / "ids.safetensors")
         (fresh / "texts.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         (fresh / "made_by.json").write_text(json.dumps(made_by))
+        write_sums(fresh)
 
 
 def load(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Tokenizer) -> list[Completion] | None:
     """The saved completions of a round; None if there are none."""
     if not folder.exists():
         return None
+    check_sums(folder, f"Delete {shown(folder)} and run the same command again: these texts are sampled anew")
     if read_json(folder / "made_by.json") != made_by:
         raise UserError(
             f"{folder} was written by another run",

@@ -22,6 +22,7 @@ from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
+from tutelage.sums import SUMS, check_sums, write_sums
 
 logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
 
@@ -85,6 +86,7 @@ class Student(nn.Module):
             self.model.save_pretrained(fresh, state_dict=self._outside())
             save_tokenizer(tokenizer, fresh)
             (fresh / "config.json").write_text(portable_config(fresh), encoding="utf-8")
+            write_sums(fresh)
 
     def _outside(self) -> dict[str, Tensor]:
         """The weights as others know them: float32, padding cut off, a tied head left out."""
@@ -252,6 +254,9 @@ def _model_of_run(run: Path) -> str:
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
     local = Path(place).is_dir()
+    if local:
+        weights = () if kind is AutoModelForCausalLM else (".safetensors",)
+        check_sums(Path(place), f"Restore it from a copy. If the change is yours, delete {SUMS}", apart=weights)
     unreachable = "" if local else hub_problem()
     try:
         return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)

@@ -191,7 +191,7 @@ class Collator:
         figures = result.get("rows", [])
         if any(checked(figure, ResultRow)[0] is None for figure in figures):
             reader.problem(place, "a row is damaged")
-        predictions = reader.rows(predictions_beside(place), lambda line: prediction_type(row, self.profile))
+        predictions = reader.rows(predictions_beside(place), lambda line: prediction_type(row, self.profile), result)
         if reader.problems:
             where = "" if home.parent == self.run.folder else f"{home.parent.name}, "
             self._gap(f"{where}{row.name}: damaged and left out: {'; '.join(reader.problems)}")

@@ -14,6 +14,7 @@ from tutelage.models.portable import portable_config
 from tutelage.publish.card import card
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.folder import CARD, MAIN, size_of, write_folder
+from tutelage.sums import SUMS, check_sums, sums_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,9 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
     files: dict[str, Path | bytes] = {
         file.name: file
         for file in sorted(folder.iterdir())
-        if file.is_file() and not file.name.startswith(".") and file.name != CARD
+        if file.is_file() and not file.name.startswith(".") and file.name not in (CARD, SUMS)
     }
+    check_sums(folder, "Restore it from a copy, or train the run again")
     try:
         if CONFIG in files:
             files[CONFIG] = portable(folder).encode()
@@ -72,7 +74,7 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
             f"config.json and {CONFIG} as tutelage wrote them",
             "Train the run again, or restore the folder from a copy",
         ) from error
-    return files
+    return files | {SUMS: sums_of(files).encode()}
 
 
 def _plan(run: Finished, name: str, revisions: Mapping[str, Files], request: Request, *, on_hub: bool) -> list[str]:

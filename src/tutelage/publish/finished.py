@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.challenge.budget import milestone_words
+from tutelage.data.integrity import NAME, read_manifest
 from tutelage.errors import UserError
 from tutelage.publish.manifest import Manifest
 from tutelage.reports.files import File
 from tutelage.reports.model import Model
 from tutelage.reports.read import read_run
 from tutelage.reports.reader import Reader
+from tutelage.sums import check_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +80,17 @@ def finished(run: Path) -> Finished:
         )
     data = facts.recipe.get("data")
     path = Path(str(data.get("path", ""))) if isinstance(data, dict) else Path(str(data or ""))
-    manifest = path / "manifest.json"
+    prepared = (path / NAME).exists()
+    if prepared:
+        read_manifest(path)
+    check_sums(run / "model", "Restore it from a copy, or train the run again", apart=[".safetensors"])
     saved = {place.name: place for place in run.glob("chck_*") if (place / "config.json").exists()}
     in_words = sorted((words, name) for name in saved if (words := milestone_words(name)) is not None)
     return Finished(
         folder=run,
         facts=facts,
         config=_object(run / "model" / "config.json", File),
-        corpus=_object(manifest, Manifest) if manifest.exists() else {},
+        corpus=_object(path / NAME, Manifest) if prepared else {},
         milestones={name: saved[name] for _, name in in_words},
     )
 

@@ -2,12 +2,23 @@
 
 import shutil
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 
 from rich.console import Console
 
 from tutelage.errors import UserError
-from tutelage.files import disk_errors, folder_atomically, gigabytes, hash_file, require_space, write_atomically
+from tutelage.files import (
+    RANDOM,
+    delete_files,
+    delete_written,
+    disk_errors,
+    folder_atomically,
+    gigabytes,
+    hash_file,
+    require_space,
+    write_atomically,
+)
 from tutelage.models.hub import Files
 from tutelage.publish.card import MARK
 
@@ -19,6 +30,7 @@ def write_folder(folder: Path, revisions: Mapping[str, Files], console: Console)
     _refuse_foreign(folder)
     require_space(folder, sum(map(size_of, revisions.values())), f"The export to {folder}")
     with disk_errors(folder):
+        _sweep(folder, revisions)
         _put(revisions[MAIN][CARD], folder / CARD)
         for revision, files in revisions.items():
             place = folder if revision == MAIN else folder / revision
@@ -32,6 +44,18 @@ def write_folder(folder: Path, revisions: Mapping[str, Files], console: Console)
                         _put(file, fresh / name)
             console.print(f"{revision}: {gigabytes(size_of(files)) + ' written' if missing else 'already there'}")
     return str(folder)
+
+
+def _sweep(folder: Path, revisions: Mapping[str, Files]) -> None:
+    """Delete what an export that was killed had begun to write. A file of any other name stays."""
+    if not folder.is_dir():
+        return
+    files = {name for revision in revisions.values() for name in revision}
+    patterns = [pattern for name in files for pattern in (f".{escape(name)}.{RANDOM}.tmp", f".{escape(name)}.part")]
+    delete_files(folder, patterns)
+    for revision in revisions.keys() - {MAIN}:
+        for begun in folder.glob(f".{escape(revision)}.{RANDOM}.tmp"):
+            delete_written(begun, [*map(escape, files), *patterns])
 
 
 def size_of(files: Files) -> int:

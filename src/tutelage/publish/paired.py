@@ -49,7 +49,7 @@ class _Predictions:
         key = (id(model), (choices.task, choices.data))
         if key not in self._read:
             reader = Reader()
-            rows = reader.rows(predictions_beside(choices.place), lambda row: Prediction)
+            rows = reader.rows(predictions_beside(choices.place), lambda row: Prediction, {"sha256": choices.sha256})
             model.problems.extend(reader.problems)
             self._read[key] = [] if reader.problems else rows
         return self._read[key]

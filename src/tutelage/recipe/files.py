@@ -1,9 +1,11 @@
 """Recipes as files: where they are, and one laid over another."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from tutelage.checksums import ALTERED, unlike
 from tutelage.errors import UserError
 from tutelage.recipe.modules import PACKAGE, did_you_mean
 from tutelage.recipe.section import Section, wrapped
@@ -74,11 +76,27 @@ def _chain(path: Path) -> list[dict[str, Any]]:
 
 def parsed(path: Path) -> dict[str, Any]:
     """A TOML file as it is written, or a message that names it."""
+    content = path.read_bytes()
+    _require_as_run(path, content)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path.name} is not TOML: {reason}", "One `key = value` a line", "") from error
+
+
+def _require_as_run(path: Path, content: bytes) -> None:
+    """Refuse the recipe of a run that is not the one that its run.json lists."""
+    try:
+        run = json.loads((path.parent / "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return  # no run, or a damaged one
+    if unlike(path.name, content, run):
+        raise UserError(
+            f"{path} {ALTERED}",
+            "The recipe that its run was trained with",
+            "Restore it from a copy; to change a recipe, copy it to another folder first",
+        )
 
 
 def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class RunFile(File):
     seconds: Number | None = None
     peak_memory: Number | None = None
     device: str | None = None
+    lines: dict[str, Whole] | None = None
+    sha256: dict[str, str] | None = None
 
 
 class RecipeFile(File):
@@ -176,3 +178,4 @@ class ResultFile(File):
     name: str = ""
     missing: list[str] | None = None
     warnings: list[str] | None = None
+    sha256: dict[str, str] | None = None

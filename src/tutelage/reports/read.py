@@ -15,10 +15,10 @@ def read_run(folder: Path) -> Model:
     """One run directory, finished or not. What is damaged in it is left out and named in `problems`."""
     reader = Reader()
     run = reader.json(folder / "run.json", RunFile)
-    recipe = reader.toml(folder / "recipe.toml", RecipeFile)
+    recipe = reader.toml(folder / "recipe.toml", RecipeFile, run)
     damaged = bool(reader.problems) and not (run and recipe)
     name = run.get("name") or printable(folder.name)
-    rows = reader.rows(folder / "metrics.jsonl", _metric)
+    rows = reader.rows(folder / "metrics.jsonl", _metric, run)
     evaluations = read_evaluations(folder / "evaluations", reader)
     return Model(
         name=name,
@@ -35,8 +35,8 @@ def read_run(folder: Path) -> Model:
         rounds=_of_kind(rows, "round"),
         held_out=_of_kind(rows, "held_out"),
         probes=_of_kind(rows, "probe"),
-        stories=reader.rows(folder / "stories.jsonl", lambda row: Story),
-        events=reader.rows(folder / "events.jsonl", lambda row: Event),
+        stories=reader.rows(folder / "stories.jsonl", lambda row: Story, run),
+        events=reader.rows(folder / "events.jsonl", lambda row: Event, run),
         samples=reader.rows(folder / "samples.jsonl", lambda row: Sample),
         scores=evaluations.scores,
         notes=evaluations.notes,

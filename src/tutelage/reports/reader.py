@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tutelage.checksums import ALTERED, KEY, altered, unlike
 from tutelage.printable import all_printable, printable
 
 # What a parser raises on damaged, binary, absurdly long or absurdly deep content.
@@ -27,14 +28,29 @@ class Reader:
         """A JSON object; empty where the file is absent or unreadable."""
         return self._object(path, kind, json.loads, "JSON")
 
-    def toml(self, path: Path, kind: type[BaseModel]) -> dict[str, Any]:
-        """A TOML file; empty where it is absent or unreadable."""
+    def toml(self, path: Path, kind: type[BaseModel], owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A TOML file; empty where it is absent or unreadable. owner: the object beside it that has its `sha256`."""
+        content = self._content(path)
+        if content and unlike(path.name, content, owner):
+            self.problem(path, f"it {ALTERED}")
+            return {}
         return self._object(path, kind, tomllib.loads, "TOML")
 
-    def rows(self, path: Path, kind: Callable[[Mapping[str, Any]], type[BaseModel]]) -> list[dict[str, Any]]:
-        """The sound rows of a .jsonl file; none where it is absent. kind: the type that a row must have."""
+    def rows(
+        self, path: Path, kind: Callable[[Mapping[str, Any]], type[BaseModel]], owner: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The sound rows of a .jsonl file; none where it is absent.
+
+        kind: the type that a row must have; owner: the object beside it that has its `sha256` or its number of `lines`
+        """
         content = self._content(path)
+        expected = _listed(owner, "lines", path.name)
         if content is None:
+            if expected:
+                self.problem(path, f"it is missing; it had {expected} lines")
+            return []
+        if unlike(path.name, content, owner):
+            self.problem(path, f"it {ALTERED}")
             return []
         rows, damaged = [], []
         *lines, last = content.split(b"\n")  # not splitlines, which also splits at what a string may hold
@@ -46,6 +62,8 @@ class Reader:
                 rows.append(row)
             if problem:
                 damaged.append(f"line {number}: {problem}")
+        if isinstance(expected, int) and len(lines) < expected:
+            damaged.append(f"its end: it has {len(lines)} of {expected} lines")
         if damaged:
             count = "1 line is damaged" if len(damaged) == 1 else f"{len(damaged)} lines are damaged, the first is"
             self.problem(path, f"{count} ({damaged[0]})")
@@ -76,10 +94,18 @@ class Reader:
         except UNREADABLE as error:
             self.problem(path, f"it is not readable as {language} ({_reason(error)})")
             return {}
+        if altered(value):
+            self.problem(path, f"it {ALTERED}")
+            return {}
         sound, problem = checked(all_printable(value), kind)
         if problem:
             self.problem(path, problem)
         return sound or {}
+
+
+def _listed(owner: Mapping[str, Any] | None, what: str, name: str) -> Any:
+    listed = (owner or {}).get(what)
+    return listed.get(name) if isinstance(listed, dict) else None
 
 
 def checked(value: Any, kind: type[BaseModel]) -> tuple[dict[str, Any] | None, str]:
@@ -105,7 +131,10 @@ def _row(line: bytes, kind: Callable[[Mapping[str, Any]], type[BaseModel]]) -> t
         return None, _reason(error)
     if not isinstance(value, dict):
         return None, f"{_kind_of(value)} where an object is expected"
-    return checked(all_printable(value), kind(value))
+    if altered(value):
+        return None, f"it {ALTERED}"
+    row = {key: item for key, item in value.items() if key != KEY}
+    return checked(all_printable(row), kind(row))
 
 
 def _reason(error: Exception) -> str:

@@ -56,12 +56,16 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """A task of choices that a model was evaluated on: its items can be compared with those of another model."""
+    """A task of choices that a model was evaluated on: its items can be compared with those of another model.
+
+    sha256: of the file of predictions, by its name
+    """
 
     task: str
     data: str
     place: Path
     settings: Any
+    sha256: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,10 @@ def read_evaluations(folder: Path, reader: Reader, *, overall: bool = False) -> 
 def _add(everything: Evaluations, path: Path, result: dict[str, Any], reader: Reader, *, overall: bool) -> None:
     task, data = result["task"], str(result.get("name", ""))
     if any(isinstance(row, dict) and row.get("metric") == "near_ties" for row in result["rows"]):
-        everything.choices.append(Choices(task=task, data=data, place=path, settings=result.get("settings")))
+        choices = Choices(
+            task=task, data=data, place=path, settings=result.get("settings"), sha256=result.get("sha256")
+        )
+        everything.choices.append(choices)
     for row in result["rows"]:
         if overall and isinstance(row, dict) and row.get("group", "overall") != "overall":
             continue

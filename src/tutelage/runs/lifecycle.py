@@ -164,7 +164,7 @@ class Lifecycle:
         self.saved = self.loop.step
         if parallel.rank() == 0:
             checkpoint.delete_after(self.path / "checkpoints", self.loop.step)
-        seconds, lost = self.record.cut(self.loop.step, self.work.rounds_done())
+        seconds, lost = self.record.cut(self.loop.step, self.work.rounds_done(), newest.values.get("lines"))
         notes = [f"Resumed at {self.work.position()}."]
         notes += [f"Damaged and passed over: {name}." for name in newest.damaged]
         notes += [f"Accepted: {change}." for change in accepted] + lost
@@ -248,6 +248,7 @@ class Lifecycle:
         self.saved = self.loop.step
         if parallel.rank() == 0:
             tensors, values = self.loop.state_dict()
+            values["lines"] = self.record.lines(self.loop.step, self.work.rounds_done())
             checkpoint.write(self.path / "checkpoints", self.loop.step, tensors, values, keep=self.settings.save.keep)
             self.work.prune()
         parallel.wait_for_all()
@@ -274,6 +275,7 @@ class Lifecycle:
         owed = last.pop("owed")
         self.record.write(
             status="done",
+            lines=self.record.lines(),
             last_step=self.loop.step,
             ledger={**self.ledger.state_dict(), "corpus_words": sum(owed.corpora.values())},
             validity=validity(owed, self.ledger.shown, self.ledger.student_wrote, self.work.tracks),

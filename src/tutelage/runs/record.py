@@ -1,6 +1,7 @@
 """The files of a run directory that say what happened: run.json, recipe.toml and the .jsonl files."""
 
-import json
+import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from tutelage.checked import as_type
 from tutelage.errors import UserError
-from tutelage.files import append_row, read_json, rows_and_broken, write_atomically
+from tutelage.files import append_row, line_of, read_json, rows_and_broken, write_atomically, write_json
 from tutelage.recipe import to_toml
 from tutelage.runs.identity import fingerprint_of_run, versions
 from tutelage.settings.interact import Interaction
@@ -85,6 +86,7 @@ class Record:
 
         run.json goes first: a folder with a run.json and nothing else is begun again, one without it is nobody's.
         """
+        recipe = to_toml(self.recipe)
         self.facts = {
             "format": FORMAT,
             "name": self.path.name,
@@ -97,11 +99,12 @@ class Record:
             "parts": identity,
             "versions": versions(),
             "accepted_changes": [],
+            "sha256": {"recipe.toml": hashlib.sha256(recipe.encode()).hexdigest()},
             "teacher": list(self.recipe.teacher.models) if isinstance(self.recipe, Training) else [],
         }
         self.write()
         if parallel.rank() == 0:
-            write_atomically(self.path / "recipe.toml", to_toml(self.recipe))
+            write_atomically(self.path / "recipe.toml", recipe)
             for name in ("metrics.jsonl", "stories.jsonl"):
                 (self.path / name).unlink(missing_ok=True)
 
@@ -109,7 +112,7 @@ class Record:
         """Add to run.json, or change it."""
         self.facts |= changes
         if parallel.rank() == 0:
-            write_atomically(self.path / "run.json", json.dumps(self.facts, indent=1, default=str))
+            write_json(self.path / "run.json", self.facts)
 
     def event(self, step: int, kind: str, text: str) -> None:
         """Something a reader of the report should know."""
@@ -121,28 +124,47 @@ class Record:
         if parallel.rank() == 0:
             append_row(self.path / "metrics.jsonl", dict(row))
 
-    def cut(self, step: int, rounds: int = 0) -> tuple[float, list[str]]:
+    def lines(self, step: float = math.inf, rounds: float = math.inf) -> dict[str, int]:
+        """How many lines of each log belong to the first steps and rounds: where there are fewer, its end is lost."""
+        keeps = _keeps(step, rounds)
+        return {name: sum(map(keeps[name], _rows(self.path / name)[0])) for name in keeps}
+
+    def cut(self, step: int, rounds: int = 0, lines: Mapping[str, int] | None = None) -> tuple[float, list[str]]:
         """Forget what was logged after `step` and after so many rounds: it will happen again.
 
-        Returns the seconds trained until then, and a sentence for each file with lines that cannot be read.
+        lines: of each log until then, as the checkpoint says
+        Returns the seconds trained until then, and a sentence for each file that has lost lines.
         """
         notes: list[str] = []
-        metrics = self._cut(
-            "metrics.jsonl", lambda row: row["step"] <= step and row.get("round", rounds) <= rounds, notes
-        )
-        self._cut("stories.jsonl", lambda row: row["round"] <= rounds, notes)
-        self._cut("events.jsonl", lambda row: row["step"] <= step or row["kind"] == "resumed", notes)
-        return max((row.get("seconds", 0.0) for row in metrics), default=0.0), notes
+        seconds = 0.0
+        for name, keep in _keeps(step, rounds).items():
+            rows, broken = _rows(self.path / name)
+            kept = [row for row in rows if keep(row)]
+            if parallel.rank() == 0 and (rows or broken):
+                write_atomically(self.path / name, "".join(map(line_of, kept)))
+            if broken:
+                notes.append(f"{name}: lines that could not be read and are left out: {broken}.")
+            if (missing := (lines or {}).get(name, 0) - len(kept) - broken) > 0:
+                notes.append(f"{name}: lines that are missing at its end: {missing}.")
+            if name == "metrics.jsonl":
+                seconds = max((row.get("seconds", 0.0) for row in kept), default=0.0)
+        return seconds, notes
 
-    def _cut(self, name: str, keeps: Callable[[dict[str, Any]], bool], notes: list[str]) -> list[dict[str, Any]]:
-        rows, broken = rows_and_broken(self.path / name)
-        whole = [row for row in rows if KEYS[name] <= row.keys()]
-        kept = [row for row in whole if keeps(row)]
-        if parallel.rank() == 0 and (rows or broken):
-            write_atomically(self.path / name, "".join(json.dumps(row) + "\n" for row in kept))
-        if lost := len(broken) + len(rows) - len(whole):
-            notes.append(f"{name}: lines that could not be read and are left out: {lost}.")
-        return kept
+
+def _keeps(step: float, rounds: float) -> dict[str, Callable[[dict[str, Any]], bool]]:
+    """For each log, which of its rows belong to the first steps and rounds."""
+    return {
+        "metrics.jsonl": lambda row: row["step"] <= step and row.get("round", rounds) <= rounds,
+        "stories.jsonl": lambda row: row["round"] <= rounds,
+        "events.jsonl": lambda row: row["step"] <= step or row["kind"] == "resumed",
+    }
+
+
+def _rows(file: Path) -> tuple[list[dict[str, Any]], int]:
+    """The sound rows of a log, and how many of its lines are damaged."""
+    rows, broken = rows_and_broken(file)
+    sound = [row for row in rows if KEYS[file.name] <= row.keys()]
+    return sound, len(broken) + len(rows) - len(sound)
 
 
 def _require_format(facts: Facts, path: Path) -> None:

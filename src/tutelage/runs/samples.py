@@ -1,6 +1,5 @@
 """Texts that a model writes behind prompts: printed, and kept beside the run that the model belongs to."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from rich.text import Text
 
 from tutelage.data.seam import beginning, text_behind
 from tutelage.errors import UserError
-from tutelage.files import read_rows, write_atomically
+from tutelage.files import line_of, rows_and_broken, write_atomically
 from tutelage.models.sampling import sample
 from tutelage.models.student import load_model, load_tokenizer_of
-from tutelage.printable import printable
+from tutelage.printable import printable, shown
 from tutelage.training.parallel import start
 
 SAME = ("prompt", "seed", "max_new", "temperature", "top_p", "top_k")  # a text with the same of these is replaced
@@ -63,12 +62,13 @@ def write_samples(model: str, prompts: Sequence[str], sampling: Sampling) -> lis
     """Complete each prompt n times; print the texts and keep them."""
     if sampling.n < 1:
         raise UserError(f"n is {sampling.n}", "At least 1 text a prompt", "")
-    rows = _sampled(model, prompts, sampling)
-    _print(rows, Console(quiet=sampling.quiet, highlight=False, markup=False))
     run = Path(model)
     kept_in = sampling.out or (run / "samples.jsonl" if (run / "run.json").exists() else None)
+    before = _before(kept_in) if kept_in else []
+    rows = _sampled(model, prompts, sampling)
+    _print(rows, Console(quiet=sampling.quiet, highlight=False, markup=False))
     if kept_in is not None:
-        _keep(kept_in, rows)
+        _keep(kept_in, before, rows)
     return rows
 
 
@@ -108,7 +108,21 @@ def _print(rows: list[dict[str, Any]], console: Console) -> None:
         console.print()
 
 
-def _keep(path: Path, rows: list[dict[str, Any]]) -> None:
+def _before(path: Path) -> list[dict[str, Any]]:
+    """The texts that a file keeps. A file with damaged lines is refused before anything is sampled."""
+    rows, damaged = rows_and_broken(path)
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        damaged.append(len(rows) + len(damaged) + 1)
+    if damaged:
+        raise UserError(
+            f"{shown(path)} has damaged lines: {', '.join(map(str, damaged[:5]))}",
+            "Lines as tutelage writes them, or no such file",
+            "Delete these lines, or name another file with --out",
+        )
+    return rows
+
+
+def _keep(path: Path, before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     new = [[row[key] for key in SAME] for row in rows]
-    old = [row for row in read_rows(path) if [row.get(key) for key in SAME] not in new]
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [*old, *rows]))
+    old = [row for row in before if [row.get(key) for key in SAME] not in new]
+    write_atomically(path, "".join(map(line_of, [*old, *rows])))

@@ -14,6 +14,7 @@ from tutelage.runs.lifecycle import Lifecycle
 from tutelage.runs.provenance import provenance
 from tutelage.runs.watch import Best, best_folder, prune_best, validation_loss
 from tutelage.settings.train import Training
+from tutelage.sums import check_sums
 from tutelage.training import memory, parallel
 from tutelage.training.loop import Loop, Step
 
@@ -180,6 +181,7 @@ class TrainingWork:
 
     def _promote(self, best: Path, model: Path) -> None:
         if best.exists():
+            check_sums(best, f"Restore it from a copy, or delete {self.path} and train the run again")
             best.rename(model)
         elif not model.exists():  # killed between this rename and run.json: the model is there already
             raise UserError(

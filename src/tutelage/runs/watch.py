@@ -18,12 +18,14 @@ from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.build import Corpus
+from tutelage.sums import SUMS
 from tutelage.training import checkpoint, parallel
 from tutelage.training.loop import Loop
 
 # What a model's folder holds, by the names that save_pretrained gives.
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
 MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
+MODEL_FILES += (SUMS,)
 
 
 @dataclass(slots=True)

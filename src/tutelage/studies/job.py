@@ -1,13 +1,12 @@
 """One job of a study: whether it is done, and the verb that does it. The verbs are handed in."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import Interrupted
-from tutelage.files import fingerprint, read_json, write_atomically
+from tutelage.files import fingerprint, line_of, read_json, write_atomically, write_json
 from tutelage.quantised.cached import quantised
 from tutelage.recipe import verb_of
 from tutelage.studies.jobs import Job
@@ -72,10 +71,8 @@ def _sample(job: Job, verbs: Verbs) -> None:
     settings = {key: job.arguments[key] for key in ("prompts", "n", "max_new", "temperature", "top_p", "seed")}
     rows = verbs.sample(job.arguments["model"], **settings)
     # Written whole: the verb adds to what is there, and the study's page shows what the study asked for.
-    lines = [
-        json.dumps({"prompt": r["prompt"], "text": r["text"], "seed": r.get("seed")}, ensure_ascii=True) for r in rows
-    ]
-    write_atomically(job.folder / "samples.jsonl", "".join(line + "\n" for line in lines))
+    lines = [line_of({"prompt": r["prompt"], "text": r["text"], "seed": r.get("seed")}) for r in rows]
+    write_atomically(job.folder / "samples.jsonl", "".join(lines))
     write_atomically(job.folder / "samples.key", _samples_key(job))
 
 
@@ -88,7 +85,7 @@ def _describe(job: Job) -> None:
         facts |= {"parameters": trained["parameters"]} if trained.get("parameters") else {}
         path = job.folder / "model.json"
         old = read_json(path) if path.exists() else {}
-        write_atomically(path, json.dumps(old | facts, indent=1, ensure_ascii=False))
+        write_json(path, old | facts)
 
 
 def _run_of(job: Job) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """A study from its plan to its page. What is done is skipped, what broke is resumed."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage.errors import Interrupted, UserError
-from tutelage.files import write_atomically
+from tutelage.files import write_json
 from tutelage.recipe import did_you_mean
 from tutelage.studies.job import Verbs, done, run_job
 from tutelage.studies.jobs import Plan
@@ -97,4 +96,4 @@ def _record(plan: Plan, command: Command, outcome: Outcome) -> None:
         "hidden": list(dict.fromkeys(plan.hidden)),
         "jobs": [{"name": job.name, "kind": job.kind, "error": why.get(job.name, "")} for job in plan.jobs],
     }
-    write_atomically(plan.folder / "study.json", json.dumps(record, indent=1, ensure_ascii=False))
+    write_json(plan.folder / "study.json", record)

@@ -6,7 +6,6 @@ which the model knows it, from parents' reports the month at which a child does,
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.challenge.tasks import TASKS
+from tutelage.checked import as_type
 from tutelage.errors import UserError
 from tutelage.evaluation.base import Missing, Outcome, Row, Tools
 from tutelage.evaluation.curves import (
@@ -30,9 +30,11 @@ from tutelage.evaluation.curves import (
     together,
 )
 from tutelage.evaluation.official import file, set_name
+from tutelage.evaluation.predictions import again, rows_kept
 from tutelage.evaluation.request import Milestone, Request
-from tutelage.files import hash_file, read_json, write_atomically
+from tutelage.files import hash_file, read_json, write_json
 from tutelage.models.student import fingerprint_of
+from tutelage.printable import shown
 
 Context = tuple[str, int, str]  # a word, the number of the context among its own, the context
 Ages = Mapping[str, float | None]
@@ -81,12 +83,12 @@ class Aoa:
         """One milestone's, kept as soon as it is there: all of them take long."""
         kept = tools.scratch(self.settings) / f"{milestone.name}.json" if tools.scratch else None
         if kept and kept.exists():
-            return np.array(read_json(kept), float)
+            return np.array(as_type(list[float], rows_kept(kept), shown(kept), again(kept)), float)
         assert tools.load is not None, "age of acquisition needs a way to load milestones"
         _, own = tools.load(str(milestone.folder))
         found = surprisals(own, contexts, milestone.name)
         if kept:
-            write_atomically(kept, json.dumps(found.tolist()))
+            write_json(kept, {"rows": found.tolist()})
         return found
 
     def _figures(

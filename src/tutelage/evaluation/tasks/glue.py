@@ -1,6 +1,5 @@
 """GLUE and SuperGLUE as the challenge has them: the model is fine-tuned on seven tasks and classifies their texts."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -11,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.challenge.tasks import TASKS
+from tutelage.checked import as_type
 from tutelage.errors import UserError
 from tutelage.evaluation import official as _official
 from tutelage.evaluation.base import Missing, Outcome, Profile, Tools
@@ -18,9 +18,11 @@ from tutelage.evaluation.glue.classifier import Pool, is_causal
 from tutelage.evaluation.glue.data import LONGEST, PARTS, Examples, Part, read
 from tutelage.evaluation.glue.figures import Figures, rows, warnings_of
 from tutelage.evaluation.glue.fit import Fit, Fitted
+from tutelage.evaluation.predictions import again
 from tutelage.evaluation.request import Request
-from tutelage.files import fingerprint, hash_file, read_json, write_atomically
+from tutelage.files import fingerprint, hash_file, read_json, write_json
 from tutelage.models.shapes import positions
+from tutelage.printable import shown
 from tutelage.recipe import did_you_mean
 
 FIRST = (
@@ -107,7 +109,7 @@ class Glue:
         key = fingerprint([self.data[fit.part.name], asdict(fit.part.procedure), fit.padded_left])
         place = folder / f"{fit.part.name}-s{fit.seed}-{fit.pool}-{key}.json"
         if place.exists():
-            return Fitted(**read_json(place))
+            return as_type(Fitted, read_json(place, again(place)), shown(place), again(place))
         fitted = fit.run(model, tools)
-        write_atomically(place, json.dumps(asdict(fitted)) + "\n")
+        write_json(place, asdict(fitted))
         return fitted

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tutelage.data.integrity import NAME, check_files, read_manifest
 from tutelage.errors import UserError
 from tutelage.evaluation.choice import Candidate, ChoiceTask, Item
 from tutelage.evaluation.jsonl import rows_of
@@ -33,6 +34,7 @@ class MinimalPairs(ChoiceTask):
 
     def __init__(self, folder: Path) -> None:
         self.files = _files(Path(folder))
+        _require_as_prepared(Path(folder))
         self.source = str(folder)
         self.name = _name(Path(folder))
         # The tolerance is part of the figure: see ChoiceTask.
@@ -74,6 +76,13 @@ def _files(folder: Path) -> list[Path]:
     if not any(file.stat().st_size for file in files):
         raise UserError(f"The {len(files)} .jsonl files in {folder} are empty", "One minimal pair a line", "")
     return files
+
+
+def _require_as_prepared(folder: Path) -> None:
+    """Refuse the pairs of a prepared corpus that are not as `tutelage prepare` wrote them."""
+    corpus = folder.absolute().parent
+    if folder.name == "pairs" and (corpus / NAME).is_file():
+        check_files(corpus, read_manifest(corpus), "pairs/")
 
 
 def _name(folder: Path) -> str:

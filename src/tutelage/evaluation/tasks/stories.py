@@ -1,6 +1,5 @@
 """Stories: what a model writes when it is given an opening, how varied it is, and what a judge makes of it."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -8,14 +7,17 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from tutelage.checked import as_type
 from tutelage.data.seam import beginning, text_behind
 from tutelage.evaluation.base import Outcome, Row, Tools, mean_row
 from tutelage.evaluation.marks import mark_rows, mark_warnings, said
 from tutelage.evaluation.openings import OPENINGS
+from tutelage.evaluation.predictions import again, rows_kept
 from tutelage.evaluation.request import Judge, Request
-from tutelage.files import fingerprint, read_json, write_atomically
+from tutelage.files import fingerprint, write_json
 from tutelage.judges.common.base import Rollout
 from tutelage.models.sampling import sample
+from tutelage.printable import shown
 from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
 DRAWN = {"samples": 2, "max_new": 100, "temperature": 1.0, "top_p": 0.95, "seed": 1}
@@ -107,7 +109,7 @@ class Stories:
         """The continuations. Those that a judge reads are kept: one that stays away is asked about the same texts."""
         place = tools.scratch(self.writing) / "texts.json" if self._judge and tools.scratch else None
         if place and place.exists():
-            return [Story(**row) for row in read_json(place)]
+            return as_type(list[Story], rows_kept(place), shown(place), again(place))
         eos = tools.tokenizer.eos_token_id
         assert eos is None or isinstance(eos, int), eos
         written = sample(model, prompts, **{**DRAWN, "max_new": room}, eos=eos, batch=ROWS)
@@ -121,7 +123,7 @@ class Stories:
             for one in written
         ]
         if place:
-            write_atomically(place, json.dumps([asdict(story) for story in stories], ensure_ascii=False))
+            write_json(place, {"rows": [asdict(story) for story in stories]})
         return stories
 
     def _variety(self, words: list[list[str]]) -> Iterator[Row]:

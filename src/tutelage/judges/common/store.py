@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from tutelage.checksums import KEY, checksum
 from tutelage.errors import UserError
-from tutelage.files import as_user_error, disk_errors
+from tutelage.files import disk_errors
 from tutelage.judges.common.base import Correction, CriterionScore, Judge, OnAnswer, Resumes, Rollout, Tutor, Verdict
 from tutelage.judges.common.validity import invalid_reason
+from tutelage.system_errors import as_user_error
 
 RECENT = 200  # verdicts among which unscorable ones are counted
 TOO_MANY = 0.1  # a run stops if more than this share of them is unscorable
@@ -48,10 +50,21 @@ class Store:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = FULL")
                 self.connection.executescript(TABLES)
+            self._check()
+
+    def _check(self) -> None:
+        """Refuse a file that is not as it was written: its pages, and every answer with its key."""
+        with self._readable():
+            ((state,),) = self.connection.execute("PRAGMA integrity_check(1)").fetchall()
+            if state != "ok":
+                raise ValueError(state)
+            for key, reader, record in self.connection.execute("SELECT key, reader, record FROM answers"):
+                if _altered(key, reader, record):
+                    raise ValueError(f"the answer {key} is not the one that was written")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """A damaged or foreign file is a message. A full disk has one of its own (files.as_user_error)."""
+        """A damaged or foreign file is a message. A full disk has one of its own (system_errors.as_user_error)."""
         try:
             yield
         except (sqlite3.DatabaseError, ValueError) as error:
@@ -92,15 +105,33 @@ class Store:
             slots = ",".join("?" * len(chunk))
             with self._readable():
                 rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", chunk)
-                found.update((key, json.loads(record)) for key, record in rows)
+                found.update((key, _loaded(record)) for key, record in rows)
         return found
 
     def write(self, annotator: str, key: str, record: dict[str, Any]) -> None:
         """Write one answer. It is on disk when this returns."""
         with disk_errors(self.path), self._readable():
             self.connection.execute(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, annotator, json.dumps(record))
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, annotator, _written(key, annotator, record))
             )
+
+
+def _written(key: str, annotator: str, record: Mapping[str, Any]) -> str:
+    """An answer as it is stored: with a checksum over its key and its annotator too."""
+    plain = json.loads(json.dumps({name: value for name, value in record.items() if name != KEY}))
+    return json.dumps(plain | {KEY: checksum(plain | {"key": key, "annotator": annotator})})
+
+
+def _altered(key: str, annotator: str, record: str) -> bool:
+    """Whether an answer is not the one that was written. Those of older versions have no checksum."""
+    plain = json.loads(record)
+    if not isinstance(plain, dict):
+        return True
+    return KEY in plain and plain[KEY] != checksum(plain | {"key": key, "annotator": annotator})
+
+
+def _loaded(record: str) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(record).items() if name != KEY}
 
 
 def _shown(facts: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """The manifest of stored targets: their folder, and the check that they are the ones that a run needs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from tutelage.checked import as_type
 from tutelage.errors import UserError
-from tutelage.files import fingerprint, read_json, write_atomically
+from tutelage.files import fingerprint, read_json, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -45,10 +44,6 @@ class Manifest:
         """The content of the file."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
-    def sum(self) -> str:
-        """The checksum of the other fields."""
-        return fingerprint({key: value for key, value in self.to_json().items() if key != "checksum"})
-
 
 def place_of(corpus: Path, identity: Mapping[str, Any]) -> Path:
     """The folder of these targets. Every corpus, teacher and combination of settings has its own."""
@@ -61,23 +56,21 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not file.exists():
         return None
     do = f"Delete {file} and run the same command again: complete rows are not computed again"
-    content = read_json(file)
+    content = read_json(file, do)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         is_table = isinstance(content, dict)
         raise UserError(
             f"{folder} holds targets in format {content.get('format') if is_table else 'none'}", f"Format {FORMAT}", do
         )
     manifest = as_type(Manifest, content, str(file), do)
-    sound = manifest.checksum in (None, manifest.sum()) and 1 <= manifest.width <= WIDEST
-    if not sound or fingerprint(manifest.made_for) != folder.name:
+    if not 1 <= manifest.width <= WIDEST or fingerprint(manifest.made_for) != folder.name:
         raise UserError(f"{file} is damaged: it has changed since it was written", "The manifest as it was written", do)
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest. It is written last: if it exists, everything but the rows exists."""
-    content = {**manifest.to_json(), "checksum": manifest.sum()}
-    write_atomically(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
+    write_json(folder / MANIFEST, manifest.to_json())
 
 
 def refuse_foreign(folder: Path, identity: Mapping[str, Any], names: Sequence[str], command: str) -> None:
