@@ -21,7 +21,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.evaluation.choice import Item
-from tutelage.evaluation.prefix_tree import plant
+from tutelage.evaluation.prefix_tree import pack
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.scorer import Scorer
 from tutelage.evaluation.tasks.blimp import Blimp
@@ -68,7 +68,7 @@ class Ours:
     def __call__(self, items: Sequence[Item]) -> np.ndarray:
         texts = [(one.text, one.completion) for item in items for one in item.candidates]
         found = self.scorer.completions(texts, "items", [text for text, _ in texts]).reshape(-1, 2)
-        assert self.scorer.apart == "", f"common beginnings are not shared: {self.scorer.apart}"
+        assert self.scorer.unshared == "", f"common beginnings are not shared: {self.scorer.unshared}"
         return found
 
 
@@ -84,7 +84,7 @@ def read(items: Sequence[Item], tokenizer: PreTrainedTokenizerFast) -> dict[str,
     ids = [tokenizer([one.text for one in item.candidates])["input_ids"] for item in items]
     batches = [ids[begin : begin + BATCH] for begin in range(0, len(ids), BATCH)]
     padded = sum(len(batch) * max(len(two[k]) for two in batch) for batch in batches for k in (0, 1))
-    rows = plant([one for two in ids for one in two])
+    rows = pack([one for two in ids for one in two])
     return {"plain": padded / len(items), "ours": sum(len(row.ids) for row in rows) / len(items)}
 
 

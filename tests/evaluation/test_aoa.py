@@ -1,4 +1,4 @@
-"""Ages of acquisition: fits of curves that are known, surprisals against a slow reading, what is scored."""
+"""Age of acquisition: fits of known curves, surprisals against a plain reference implementation, the score."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ from tutelage.evaluation.curves import (
     NOTHING_BITS,
     NOTHING_NATS,
     child_aoa,
+    correlation,
     correlation_error,
     curve,
     half_way,
     model_aoa_2025,
     model_aoa_2026,
-    together,
 )
 from tutelage.evaluation.request import Milestone, Request
 from tutelage.evaluation.scorer import Scorer
@@ -57,7 +57,7 @@ def test_a_childs_age_is_where_the_curve_crosses_half():
     assert child_aoa(noisy.tolist()) == pytest.approx(21, abs=0.3)
 
 
-def test_words_that_children_know_too_early_too_late_or_as_ever_have_no_age():
+def test_words_that_are_known_too_early_too_late_or_never_more_have_no_age():
     months = np.array(MONTHS, float)
     assert child_aoa([0.2] * 15) is None
     assert child_aoa((0.9 - 0.01 * (months - 16)).tolist()) is None
@@ -67,7 +67,7 @@ def test_words_that_children_know_too_early_too_late_or_as_ever_have_no_age():
 
 
 @pytest.mark.parametrize("nothing", [NOTHING_BITS, NOTHING_NATS])
-def test_2025_takes_every_context_as_a_point_and_half_way_from_nothing_known(nothing):
+def test_in_2025_every_context_is_a_point_and_the_level_is_half_way_from_knowing_nothing(nothing):
     shape = (10.0, 3.0, 7.0, -16.0)
     y = curve(LOG_STEPS, *shape)
     shown, surprisals = np.concatenate([STEPS, STEPS]), np.concatenate([-y, -y])
@@ -80,7 +80,7 @@ def test_2025_takes_every_context_as_a_point_and_half_way_from_nothing_known(not
     assert pytest.approx(18.19, abs=0.01) == NOTHING_BITS and pytest.approx(12.61, abs=0.01) == NOTHING_NATS
 
 
-def test_2026_takes_means_and_a_uniform_model_as_nothing_known():
+def test_in_2026_points_are_means_and_a_uniform_model_knows_nothing():
     shape, nothing = (10.0, 3.0, 7.0, -16.0), 2 * math.log(50257)
     y = curve(LOG_STEPS, *shape)
     level = -(nothing + -y.max()) / 2
@@ -91,13 +91,13 @@ def test_2026_takes_means_and_a_uniform_model_as_nothing_known():
     assert model_aoa_2026(STEPS, -late, nothing=4 * nothing) is None, "nothing known lies below the curve"
 
 
-def test_the_score_is_the_correlation_of_the_ages_that_both_have():
+def test_the_score_is_the_correlation_over_words_that_have_both_ages():
     model = {"a": 1.0, "b": 2.0, "c": 3.0, "d": None, "e": 4.0}
-    found = together(model, {"a": 10.0, "b": 30.0, "c": 20.0, "d": 5.0, "f": 1.0})
+    found = correlation(model, {"a": 10.0, "b": 30.0, "c": 20.0, "d": 5.0, "f": 1.0})
     assert found.r == pytest.approx(0.5) and found.n == 3
     assert found.p == pytest.approx(2 / 3)  # of r = 1/2 with one degree of freedom: t = 1/sqrt(3)
-    assert together(model, {"a": 1.0, "b": 2.0}).r is None
-    assert together(model, dict.fromkeys("abc", 7.0)).r is None
+    assert correlation(model, {"a": 1.0, "b": 2.0}).r is None
+    assert correlation(model, dict.fromkeys("abc", 7.0)).r is None
 
 
 def test_the_error_of_a_correlation_agrees_with_a_simulation():
@@ -144,7 +144,7 @@ def tools(folder: Path | None = None, loaded: list[str] | None = None, positions
     return replace(load("chck_1M")[1], load=load, scratch=(lambda settings: folder) if folder else None)
 
 
-def test_surprisals_of_all_contexts_at_all_milestones_are_handed_in_as_the_challenge_has_them(tmp_path):
+def test_predictions_are_the_surprisals_of_all_contexts_at_all_milestones_in_the_challenges_format(tmp_path):
     outcome = task(asked(tmp_path)).run(gpt2(), tools())
     assert [(p["step"], p["target_word"], p["context_id"]) for p in outcome.predictions[:7]] == [
         ("chck_1M", "cat", 0),
@@ -161,17 +161,17 @@ def test_surprisals_of_all_contexts_at_all_milestones_are_handed_in_as_the_chall
         text = f"{row['context'].strip()} {row['target_word']}"
         model = gpt2(seed=int(row["step"][5]) - 1)
         assert row["surprisal"] == pytest.approx(-slow(model, tokenizer(), text, row["target_word"]), abs=1e-4)
-    assert outcome.warnings[-1] == "6 contexts a milestone, where the challenge has 8,005"
+    assert outcome.warnings[-1] == "6 contexts at each milestone; the challenge has 8,005"
 
 
-def test_a_context_that_the_model_cannot_read_whole_has_no_surprisal_and_is_counted(tmp_path):
+def test_a_context_longer_than_the_models_positions_has_no_surprisal_and_is_counted(tmp_path):
     outcome = task(asked(tmp_path)).run(gpt2(), tools(positions=12))
     lost = [row for row in outcome.predictions if math.isnan(row["surprisal"])]
     assert 0 < len(lost) < len(outcome.predictions)
     assert outcome.warnings[-1].startswith(f"{len(lost) // 3} contexts are longer")
 
 
-def test_milestones_that_are_finished_are_not_read_again(tmp_path):
+def test_finished_milestones_are_not_scored_again(tmp_path):
     loaded: list[str] = []
     first = task(asked(tmp_path)).run(gpt2(), tools(tmp_path / "scratch", loaded))
     done = len(loaded)
@@ -200,29 +200,29 @@ def figures(folder: Path, middles: dict[str, float], **changes) -> tuple[dict, l
     return {(row.metric, row.group): row.value for row in rows}, warnings
 
 
-def test_2026_counts_a_correlation_that_may_be_chance_as_none(tmp_path):
+def test_in_2026_a_correlation_that_is_not_significant_counts_as_zero(tmp_path):
     rows, warnings = figures(tmp_path / "a", {"cat": 6.4, "snail": 6.9, "house": 7.1, "away": 7.6})
     assert rows["aoa", "overall"] == rows["aoa_ungated", "overall"] > 0.98 and warnings == []
     rows, warnings = figures(tmp_path / "b", {"cat": 6.6, "snail": 7.4, "house": 6.9, "away": 7.1})
     assert rows["aoa", "overall"] == 0 and 0 < rows["aoa_ungated", "overall"] < 0.8
-    assert rows["aoa_p", "count"] > 0.1 and "aoa is 0 as 2026 scores it" in warnings[0]
+    assert rows["aoa_p", "count"] > 0.1 and "aoa counts as 0 in 2026" in warnings[0]
 
 
-def test_2025_has_a_figure_in_nats_beside_the_one_that_mixes_units(tmp_path):
+def test_in_2025_a_figure_in_nats_is_shown_with_the_official_one_that_mixes_units(tmp_path):
     middles = {"cat": 6.4, "snail": 6.9, "house": 7.1, "away": 7.6}
     rows, warnings = figures(tmp_path, middles, profile="2025")
     assert rows["aoa", "overall"] > 0.9 and rows["aoa_nats", "overall"] > 0.9
     assert rows["aoa", "overall"] != rows["aoa_nats", "overall"]
-    assert "4 words have an age. aoa_nats takes 12.61 nats: 4 words" in warnings[0]
+    assert "4 words have an age. aoa_nats compares them to 12.61 nats: 4 words" in warnings[0]
 
 
 def test_with_fewer_than_three_words_the_official_figure_is_zero_and_the_others_are_missing(tmp_path):
     rows, warnings = figures(tmp_path, {"cat": 6.4, "snail": 6.9})
     assert rows == {("aoa", "overall"): 0.0, ("aoa_words", "count"): 2, ("aoa_ungated_words", "count"): 2}
-    assert "Only 2 words have an age" in warnings[0]
+    assert "only 2 words have both ages" in warnings[0]
 
 
-def test_a_word_of_several_tokens_has_more_to_learn():
+def test_a_uniform_model_has_a_higher_surprisal_for_a_word_of_several_tokens():
     assert subwords(whole_words(), "cat") == 1
     assert subwords(whole_words(), "catsnail") > 1
 

@@ -1,4 +1,4 @@
-"""Two models on the same items: the difference, its interval, and whether chance would do."""
+"""Two models on the same items: the difference, its confidence interval and p-value."""
 
 import math
 
@@ -26,7 +26,7 @@ def two(n: int = 900, better: float = 0.0, seed: int = 0) -> tuple[list[dict], l
     return predictions(first, parts), predictions(second, parts)
 
 
-def test_the_difference_is_that_of_the_overall_figures_and_parts_count_alike():
+def test_the_difference_is_that_of_the_overall_figures_with_equal_weights_of_parts():
     first = predictions(np.array([1, 0, 0, 0, 0]), ["a", "b", "b", "b", "b"])
     second = predictions(np.array([0, 1, 1, 1, 0]), ["a", "b", "b", "b", "b"])
     assert paired(first, second).value == pytest.approx((0 - 1) / 2 + (3 / 4) / 2)
@@ -34,7 +34,7 @@ def test_the_difference_is_that_of_the_overall_figures_and_parts_count_alike():
     assert paired(first, second).n == 5
 
 
-def test_the_interval_is_as_wide_as_paired_differences_say():
+def test_the_interval_has_the_width_that_paired_differences_imply():
     first, second = two()
     found = paired(first, second)
     by_part = [
@@ -48,19 +48,19 @@ def test_the_interval_is_as_wide_as_paired_differences_say():
     assert math.sqrt(sum(s.var() / len(s) for s in shares)) / 2 > 2 * error
 
 
-def test_models_that_answer_alike_do_not_differ_and_a_better_one_does():
+def test_models_with_equal_answers_do_not_differ_and_a_better_model_does():
     first, _ = two()
     same = paired(first, first)
     assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
     assert paired(*two(better=0.2)).p < 0.001
 
 
-def test_without_a_difference_p_is_below_a_twentieth_one_time_in_twenty():
+def test_without_a_true_difference_p_is_below_five_per_cent_in_five_per_cent_of_cases():
     small = sum(paired(*two(240, seed=seed), draws=500).p < 0.05 for seed in range(200))
     assert 2 <= small <= 20
 
 
-def test_other_items_are_refused():
+def test_predictions_for_different_items_are_refused():
     first, second = two()
-    with pytest.raises(UserError, match="not asked the same items"):
+    with pytest.raises(UserError, match="not for the same items"):
         paired(first, second[:-1])

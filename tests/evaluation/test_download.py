@@ -1,4 +1,4 @@
-"""Downloads of evaluation data cannot leave https, grow without end, be cut short or unpack without end."""
+"""Downloads of evaluation data use https only, are bounded in size, complete and checked, also when unpacked."""
 
 import io
 import threading
@@ -49,22 +49,22 @@ def address() -> Iterator[str]:
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://example.invalid/x", "http://example.invalid/x", "x"])
 def test_only_https_is_fetched_and_plain_http_from_this_machine_alone(url: str) -> None:
-    with pytest.raises(UserError, match="is not fetched"):
+    with pytest.raises(UserError, match="is refused"):
         module.listing(url)
 
 
 @pytest.mark.parametrize("path", ["/to-file", "/to-http"])
 def test_a_redirect_may_not_leave_https(address: str, path: str) -> None:
-    with pytest.raises(UserError, match=r"is not fetched|not allowed"):
+    with pytest.raises(UserError, match=r"is refused|not allowed"):
         module.listing(address + path)
 
 
-def test_a_file_is_whole_and_a_cut_endless_or_other_one_is_refused(address: str, monkeypatch) -> None:
+def test_a_download_is_complete_and_a_truncated_endless_or_altered_one_is_refused(address: str, monkeypatch) -> None:
     with module.download(f"{address}/whole", {}) as file:
         assert file.read() == b"x" * 3000
     with pytest.raises(UserError, match=r"ended after 3,000 of 5,000 bytes|IncompleteRead"):
         module.download(f"{address}/short", {})
-    with pytest.raises(UserError, match="is not the file that OSF lists"):
+    with pytest.raises(UserError, match="has not the checksum"):
         module.download(f"{address}/whole", {"sha256": "0" * 64})
     monkeypatch.setattr(module, "LARGEST", 2000)
     with pytest.raises(UserError, match="goes on after 2,000 bytes"):
@@ -83,7 +83,7 @@ def unpacked(home: Path, content: bytes) -> int:
     return fetch._unpack(home, PurePosixPath("full_eval.zip"), lambda: io.BytesIO(content))
 
 
-def test_archives_in_archives_in_archives_and_those_of_absurd_size_are_refused(tmp_path: Path, monkeypatch) -> None:
+def test_deeply_nested_archives_and_those_of_absurd_size_are_refused(tmp_path: Path, monkeypatch) -> None:
     inner = zipped({"a.txt": b"a"})
     once = zipped({"full_eval/comps.zip": inner})
     assert unpacked(tmp_path / "once", once) == 1
@@ -98,7 +98,7 @@ def test_archives_in_archives_in_archives_and_those_of_absurd_size_are_refused(t
 
 @pytest.mark.parametrize("content", [b"", b"no archive", zipped({"full_eval/a.txt": b"x" * 999})[:-30]])
 def test_a_damaged_archive_is_one_message(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(UserError, match="is no zip archive"):
+    with pytest.raises(UserError, match="is not a zip archive"):
         unpacked(tmp_path, content)
 
 
@@ -108,14 +108,14 @@ def test_an_archive_cannot_write_outside_the_official_folder(tmp_path: Path) -> 
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
-def test_a_listing_that_leads_back_to_itself_ends(monkeypatch) -> None:
+def test_a_listing_that_links_to_itself_ends(monkeypatch) -> None:
     monkeypatch.setattr(fetch, "listing", lambda url: b'{"data": [], "links": {"next": "https://osf.io/again"}}')
     with pytest.raises(UserError, match="does not end"):
         list(fetch._of_osf())
 
 
 @pytest.mark.parametrize("page", [b"[]", b"not json", b'{"data": [{}]}', b'{"data": null}'])
-def test_a_listing_that_is_none_is_one_message(monkeypatch, page: bytes) -> None:
+def test_an_invalid_listing_is_one_message(monkeypatch, page: bytes) -> None:
     monkeypatch.setattr(fetch, "listing", lambda url: page)
     with pytest.raises(UserError, match="is not a listing of OSF"):
         list(fetch._of_osf())

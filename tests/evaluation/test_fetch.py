@@ -1,4 +1,4 @@
-"""`tutelage evaluate --get`: what comes from OSF and the Hub lies where the official layout has it."""
+"""`tutelage evaluate --get`: files from OSF and the Hub are written into the official layout."""
 
 import io
 import json
@@ -94,7 +94,7 @@ def osf(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     thread.join()
 
 
-def test_the_set_of_2025_comes_from_osf_and_what_is_no_part_of_it_does_not(osf, tmp_path, capsys):
+def test_the_data_of_2025_are_fetched_from_osf_without_files_that_do_not_belong_to_them(osf, tmp_path, capsys):
     osf |= {
         "train_100M.zip": b"large",
         "evaluation_data/full_eval/blimp_filtered/order.jsonl": PAIR.encode(),
@@ -117,7 +117,7 @@ def test_the_set_of_2025_comes_from_osf_and_what_is_no_part_of_it_does_not(osf, 
     assert "no data of comps" not in told and "global_piqa" not in told
 
 
-def test_what_is_there_is_not_fetched_again(osf, tmp_path):
+def test_existing_files_are_not_fetched_again(osf, tmp_path):
     osf |= {
         "full_eval/comps/comps_base.jsonl": b"{}\n",
         "evaluation_data.zip": archive({"evaluation_data/fast_eval/reading/reading_data.csv": "item,word"}),
@@ -149,7 +149,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         huggingface_hub.close_session()
 
 
-def test_the_set_of_2026_comes_from_the_hub_and_global_piqa_from_its_makers(hub, tmp_path, capsys):
+def test_the_data_of_2026_are_fetched_from_the_hub_and_global_piqa_from_its_own_repositories(hub, tmp_path, capsys):
     hub.repositories[HUB_2026] = {
         "main": {
             "README.md": b"",
@@ -184,12 +184,12 @@ def test_the_set_of_2026_comes_from_the_hub_and_global_piqa_from_its_makers(hub,
     )
 
 
-def test_a_folder_must_be_named_and_what_cannot_be_reached_is_said(tmp_path, monkeypatch):
+def test_a_folder_must_be_given_and_an_unreachable_address_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("TUTELAGE_EVAL", raising=False)
-    with pytest.raises(UserError, match="--get does not know where to put the data"):
+    with pytest.raises(UserError, match="--get has no folder to write to"):
         evaluate([], get=True)
     monkeypatch.setattr(_fetch, "OSF", "http://127.0.0.1:9/")
-    with pytest.raises(UserError, match=r"could not be read .* fetch the evaluation data yourself"):
+    with pytest.raises(UserError, match=r"could not be read .* download the evaluation data yourself"):
         evaluate([], get=True, official=tmp_path, profile="2025")
 
 

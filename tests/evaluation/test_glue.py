@@ -1,4 +1,4 @@
-"""GLUE: what a classifier can see, what is read, and figures that say what they are."""
+"""GLUE: which tokens a classifier uses, how rows are read, and how figures and warnings are computed."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def quick(monkeypatch):
 # What a classifier sees
 
 
-def test_a_rule_at_the_end_is_learnt_from_the_last_token_and_cannot_be_from_the_first(tmp_path, quick):
+def test_a_rule_about_the_end_of_a_text_is_learned_from_the_last_token_and_not_from_the_first(tmp_path, quick):
     asked = Request(official=official(tmp_path), profile="2025", parts=("rte",))
     model = gpt2()
     before = [p.clone() for p in model.parameters()]
@@ -42,12 +42,12 @@ def test_a_rule_at_the_end_is_learnt_from_the_last_token_and_cannot_be_from_the_
     values = {row.metric: row.value for row in outcome.rows if row.group == "task"}
     assert values["score"] == pytest.approx(0.5) and values["majority"] == 0.5
     assert values["score_last_token"] > 0.9
-    assert "has seen no other token" in outcome.warnings[0]
-    assert any("first token: the classifier says" in warning for warning in outcome.warnings)
+    assert "sees no other token" in outcome.warnings[0]
+    assert any("first token: the classifier predicts class" in warning for warning in outcome.warnings)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), "the model was trained"
 
 
-def test_the_procedure_of_2026_reads_the_last_token_and_scores_f1_where_the_challenge_does(tmp_path, quick):
+def test_the_procedure_of_2026_uses_the_last_token_and_f1_for_the_tasks_of_the_challenge(tmp_path, quick):
     official(tmp_path, "rte")
     asked = Request(official=official(tmp_path, "mrpc"), profile="2026", parts=("mrpc", "rte"))
     model = gpt2()
@@ -160,18 +160,18 @@ def test_missing_parts_are_named_and_the_mean_over_the_others_is_called_so(tmp_p
         glue.task(Request(official=tmp_path, parts=("mrcp",)))
 
 
-def test_files_of_another_size_and_short_models_are_told(tmp_path, monkeypatch):
+def test_files_of_another_size_and_models_with_few_positions_give_warnings(tmp_path, monkeypatch):
     monkeypatch.setitem(PARTS, "rte", replace(PARTS["rte"], procedure=replace(QUICK, epochs=1)))
     model = gpt2(positions=24)
     outcome = glue.task(Request(official=official(tmp_path), parts=("rte",))).run(model, tools(model))
-    assert any("rte.valid.jsonl has 40 rows, the official file 139" in warning for warning in outcome.warnings)
-    assert any("reads at most 24 tokens" in warning for warning in outcome.warnings)
+    assert any("rte.valid.jsonl has 40 rows; the official file has 139" in warning for warning in outcome.warnings)
+    assert any("cut at 24 tokens" in warning for warning in outcome.warnings)
     few = Request(official=official(tmp_path / "few", train=15), parts=("rte",))
-    with pytest.raises(UserError, match="15 texts to learn from"):
+    with pytest.raises(UserError, match="15 training texts"):
         glue.task(few).run(model, tools(model))
 
 
-def test_the_verb_hands_in_the_loop_and_a_further_seed_costs_only_itself(tmp_path, quick, monkeypatch, capsys):
+def test_another_seed_costs_only_its_own_fine_tuning(tmp_path, quick, monkeypatch, capsys):
     model, trained, run = saved(tmp_path / "model", gpt2()), [], Fit.run
     monkeypatch.setattr(Fit, "run", lambda fit, *given: trained.append(fit.seed) or run(fit, *given))
     monkeypatch.setenv("TUTELAGE_EVAL", str(official(tmp_path / "data")))

@@ -1,4 +1,4 @@
-"""GLUE's fine-tuning, step by step against a plain reading of the challenge's procedure."""
+"""GLUE's fine-tuning, step by step against a plain reference implementation of the challenge's procedure."""
 
 import math
 from dataclasses import replace
@@ -74,7 +74,7 @@ def plain(model: Any, examples: Examples, order: list[np.ndarray], year: str) ->
 
 @pytest.mark.parametrize("year", ["2025", "2026"])
 @pytest.mark.parametrize("make", [gpt2, llama])
-def test_losses_and_predictions_are_those_of_a_plain_reading_of_the_procedure(examples, make, year):
+def test_losses_and_predictions_equal_those_of_the_reference_implementation(examples, make, year):
     fit = fit_of(examples, year, epochs=5)
     classifier = without_dropout(fit.classifier(without_dropout(make())))
     losses = [float(step.loss) for step in fit.steps(classifier, finetune)]
@@ -85,7 +85,7 @@ def test_losses_and_predictions_are_those_of_a_plain_reading_of_the_procedure(ex
     assert predictions(classifier, fit.shown(classifier, examples)).tolist() == logits.argmax(-1).tolist()
 
 
-def test_micro_batches_of_like_length_give_the_gradient_of_the_whole_batch(examples):
+def test_micro_batches_of_similar_length_give_the_gradient_of_the_whole_batch(examples):
     fit = fit_of(examples)
     batch = fit.batch(examples, 0, moved=True)
     assert len(set(batch.lengths.tolist())) > 1
@@ -101,13 +101,13 @@ def test_micro_batches_of_like_length_give_the_gradient_of_the_whole_batch(examp
     assert sum(micro.ids.numel() for micro in batch.split(5)) < batch.ids.numel(), "sorting saved no padding"
 
 
-def test_the_schedule_is_a_line_from_zero_and_a_cosine_to_a_tenth():
+def test_the_schedule_is_linear_warmup_and_cosine_decay_to_a_tenth():
     shares = [lr_share(Procedure(), step, 100) for step in (0, 3, 6, 53, 100)]
     assert shares == pytest.approx([0, 0.5, 1, 0.55, 0.1])
     assert lr_share(Procedure(), 0, 10) == 1  # 6 % of ten steps are none
 
 
-def test_each_epoch_reads_every_text_at_most_once_in_an_order_of_its_own(examples):
+def test_each_epoch_has_its_own_order_with_every_text_at_most_once(examples):
     fit = fit_of(examples)
     epochs = [torch.cat([fit.batch(examples, 4 * e + k, moved=False).positions for k in range(4)]) for e in (0, 1)]
     assert all(len(set(epoch.tolist())) == 64 for epoch in epochs) and not torch.equal(*epochs)
@@ -125,7 +125,7 @@ def test_head_and_settings_are_the_challenges():
     assert PARTS["rte"].procedure == Procedure(batch=32, epochs=10, lr=3e-5, weight_decay=0.01)
 
 
-def test_causality_and_padded_positions_are_found_out_by_asking_the_model():
+def test_causality_and_padded_positions_are_determined_by_running_the_model():
     assert is_causal(gpt2().base_model) and is_causal(llama().base_model)
     assert padding_moves_positions(gpt2().base_model) and not padding_moves_positions(llama().base_model)
 
@@ -142,7 +142,7 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_causal_body_reads_a_padded_batch_without_a_mask_and_without_a_wait(examples):
+def test_a_causal_body_computes_a_padded_batch_without_a_mask_and_without_a_synchronization(examples):
     batch = batch_of(examples, np.arange(6), np.arange(6))
     for moved in (False, True):
         model = Classifier(gpt2().base_model, classes=2, pool="last", seed=1, moved=moved).eval()
@@ -161,7 +161,7 @@ def test_the_best_epoch_is_the_first_of_equals(monkeypatch):
     assert (fitted.epoch, fitted.scores, fitted.predictions) == (2, [0.5, 1, 1, 0.5], (np.arange(16) % 2).tolist())
 
 
-def test_a_batch_keeps_its_texts_whole_and_its_counts_of_the_step():
+def test_parts_of_a_batch_keep_whole_texts_and_the_totals_of_the_step():
     examples = Examples(ids=[np.arange(1, n + 1) for n in (3, 1, 2, 5)], labels=np.arange(4))
     batch = batch_of(examples, np.array([3, 1, 2]), np.zeros(3))
     assert batch.ids.tolist() == [[1, 2, 3, 4, 5], [1, 0, 0, 0, 0], [1, 2, 0, 0, 0]]

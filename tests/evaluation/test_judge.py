@@ -1,4 +1,4 @@
-"""Marks of stories: who gives them is named between the models, and what they said is kept."""
+"""A judge's scores of stories: the judge is named between the models, and its verdicts are stored."""
 
 import gc
 import json
@@ -22,7 +22,7 @@ from tutelage.verbs.evaluate import evaluate
 
 LANGUAGE = {"language": "nursery"}
 RULES = {"name": "rules", **LANGUAGE}
-WRITTEN = len(OPENINGS) * stories.DRAWN["samples"]
+WRITTEN = len(OPENINGS) * stories.SAMPLING["samples"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def sense(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts that a judge has to be asked about, but for three that are empty."""
     texts = [" and this was told by the old girl." if i >= 3 else "" for i in range(WRITTEN)]
     written = [stories.Story(opening=i // 2, sample=i % 2, text=text, ended=True) for i, text in enumerate(texts)]
-    monkeypatch.setattr(stories.Stories, "_written", lambda *rest: written)
+    monkeypatch.setattr(stories.Stories, "_stories", lambda *rest: written)
 
 
 def of(server: Server) -> dict[str, object]:
@@ -68,26 +68,26 @@ def test_a_judge_is_named_between_the_models_as_in_interact():
         (["judge.language=any"], r"judge.language is set, and no judge is named .judge=rules"),
     ],
 )
-def test_a_judge_that_cannot_be_is_refused_before_anything_is_loaded(arguments: list[str], message: str):
+def test_an_invalid_judge_is_refused_before_anything_is_loaded(arguments: list[str], message: str):
     with pytest.raises(UserError, match=message):
         judge_among(arguments)
 
 
-def test_a_judge_that_nobody_would_ask_is_refused(model: str, tmp_path: Path):
+def test_a_judge_that_no_task_uses_is_refused(model: str, tmp_path: Path):
     with pytest.raises(UserError, match="A judge is named, and perplexity has nothing to be scored by it"):
         evaluate([model], judge=RULES, out=tmp_path / "out")
-    with pytest.raises(UserError, match="plain gives no marks"):
+    with pytest.raises(UserError, match="plain gives no scores"):
         evaluate([model], tasks=["stories"], judge={"name": "plain", "model": model}, out=tmp_path / "out")
 
 
-def test_marks_lie_beside_the_other_figures_with_the_words_that_belong_to_them(model: str, tmp_path: Path):
+def test_scores_are_stored_with_the_other_figures_and_with_their_warnings(model: str, tmp_path: Path):
     command = ["evaluate", model, "--tasks", "stories", "judge=rules", "judge.language=nursery", "--out", "out"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     [place] = (tmp_path / "out").glob("stories-openings-rules-*[0-9a-f].json")
-    about = "Marks by rules, no model: repetition, copying, shape, grammar, consistency."
+    about = "Scores by rules, no model: repetition, copying, shape, grammar, consistency."
     kept = read_json(place)
     assert kept["warnings"][0] == about and about in " ".join(done.output.split())
     assert kept["settings"]["judge"] == {"name": "rules", "fingerprint": Rules(**LANGUAGE).fingerprint, "identity": {}}
@@ -100,7 +100,7 @@ def test_marks_lie_beside_the_other_figures_with_the_words_that_belong_to_them(m
     assert (tmp_path / "out" / "verdicts.sqlite").exists()
 
 
-def test_another_judge_is_another_result_and_none_is_made_twice(model: str, tmp_path: Path, monkeypatch):
+def test_each_judge_has_its_own_result_which_is_computed_once(model: str, tmp_path: Path, monkeypatch):
     settings = {"tasks": ["stories"], "out": tmp_path / "out", "quiet": True}
     [alone] = evaluate([model], **settings)
     [rules] = evaluate([model], **settings, judge=RULES)
@@ -115,7 +115,7 @@ def test_another_judge_is_another_result_and_none_is_made_twice(model: str, tmp_
     assert not anew.kept and anew.rows == rules.rows, "its verdicts were stored"
 
 
-def test_a_judge_of_ones_own_marks_as_well(model: str, tmp_path: Path, monkeypatch):
+def test_a_judge_from_outside_the_package_gives_scores(model: str, tmp_path: Path, monkeypatch):
     (tmp_path / "mine").mkdir()
     source = Path(stories.__file__).parents[2] / "judges" / "random.py"
     (tmp_path / "mine" / "dice.py").write_text(source.read_text().replace("a control", "my dice"))
@@ -125,7 +125,7 @@ def test_a_judge_of_ones_own_marks_as_well(model: str, tmp_path: Path, monkeypat
     assert result.name.startswith("openings-dice-") and "my dice" in result.warnings[0]
 
 
-def test_a_verdict_that_cannot_be_read_is_no_number(model: str, tmp_path: Path, sense: None):
+def test_an_unscorable_verdict_has_no_score(model: str, tmp_path: Path, sense: None):
     asked = []
 
     def said(body: dict) -> str:
@@ -151,7 +151,7 @@ def test_a_verdict_that_cannot_be_read_is_no_number(model: str, tmp_path: Path, 
     assert f"2 of {WRITTEN} verdicts cannot be read" in result.warnings[2]
 
 
-def test_a_judge_that_stays_away_ends_it_and_nothing_is_lost(model: str, tmp_path: Path, sense: None):
+def test_an_unreachable_judge_ends_the_command_and_no_verdict_is_lost(model: str, tmp_path: Path, sense: None):
     tasks = ["minimal_pairs", "stories"]
     settings = {"tasks": tasks, "pairs": pairs(tmp_path / "suite"), "out": tmp_path / "out", "quiet": True}
     with judge_server("text") as server:

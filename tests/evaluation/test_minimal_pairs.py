@@ -64,12 +64,12 @@ def test_credit_is_shared_among_those_within_rounding():
     assert credit(np.array([-1.0, -1.0, -1.0, -5.0]), 2) == pytest.approx(1 / 3)
 
 
-def test_errors_are_binomial_and_propagate_to_the_mean():
+def test_errors_are_binomial_and_are_propagated_to_the_mean():
     assert share(np.array([1.0] * 30 + [0.0] * 10)) == (0.75, pytest.approx(math.sqrt(0.75 * 0.25 / 40)))
     assert mean_of([(0.5, 0.03), (1.0, 0.04)]) == (0.75, pytest.approx(0.025))
 
 
-def test_a_file_without_uids_is_a_paradigm_and_one_file_will_do(tmp_path):
+def test_a_file_without_uids_is_a_paradigm_and_a_single_file_is_accepted(tmp_path):
     lines = [json.dumps({k: v for k, v in row.items() if k != "UID"}) for row in PAIRS]
     (tmp_path / "hypernym.jsonl").write_text("\n".join(lines) + "\n\n")
     rows = figures(outcome(tmp_path / "hypernym.jsonl", gpt2()).rows)
@@ -81,7 +81,7 @@ def test_a_file_without_uids_is_a_paradigm_and_one_file_will_do(tmp_path):
     }
 
 
-def test_a_character_that_ends_a_line_elsewhere_does_not_end_one_here(tmp_path):
+def test_a_unicode_line_separator_does_not_end_a_row(tmp_path):
     row = {"sentence_good": "The cat\u2028ran\x85 away.", "sentence_bad": "The cat.", "UID": "odd"}
     (tmp_path / "odd.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     assert len(list(task(Request(pairs=tmp_path)).items())) == 1
@@ -97,7 +97,7 @@ def test_bad_folders_and_lines_are_named(tmp_path):
     assert message(tmp_path / "none") == (
         f"There are no minimal pairs at {tmp_path / 'none'}. A folder of .jsonl files in BLiMP's format."
     )
-    assert f"{tmp_path} holds no .jsonl file." in message(tmp_path)
+    assert f"{tmp_path} contains no .jsonl file." in message(tmp_path)
     pairs(tmp_path / "full_eval" / "blimp_filtered")
     assert "Name one of the folders in it: blimp_filtered" in message(tmp_path / "full_eval")
     bad = tmp_path / "bad" / "a.jsonl"

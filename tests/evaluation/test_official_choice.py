@@ -1,4 +1,4 @@
-"""The challenge's tasks of choices against a slow reading of its procedure, and what is said where data are odd."""
+"""The challenge's choice tasks against a plain reference implementation, and warnings about unusual data."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("architecture, kind", [*(("gpt2", kind) for kind in KINDS), ("llama", "bos")])
-def test_scores_choices_and_figures_are_those_of_a_slow_reading(architecture, kind, tmp_path):
+def test_scores_choices_and_figures_equal_those_of_the_reference_implementation(architecture, kind, tmp_path):
     model, tok, folder = model_of(architecture, len(tokenizer())), made(kind), official(tmp_path)
     for profile in ("2025", "2026"):
         for name, (below, _) in MADE.items():
@@ -76,7 +76,7 @@ def test_scores_choices_and_figures_are_those_of_a_slow_reading(architecture, ki
             assert figures(found)["accuracy"] == pytest.approx(average(name, right)), (name, profile)
 
 
-def test_predictions_are_named_and_worded_as_the_challenge_has_them(tmp_path):
+def test_predictions_have_the_challenges_names_and_texts(tmp_path):
     model, folder = gpt2(positions=256), official(tmp_path)
     for profile in ("2025", "2026"):
         for name, (below, _) in MADE.items():
@@ -91,13 +91,13 @@ def test_predictions_are_named_and_worded_as_the_challenge_has_them(tmp_path):
                 seen[uid] += 1
 
 
-def test_items_with_nothing_in_an_option_count_in_2025_only(tmp_path):
+def test_items_with_the_word_nothing_in_an_option_count_in_2025_only(tmp_path):
     folder = official(tmp_path, "entity_tracking")
     rows = {p: measured("entity_tracking", gpt2(), tokenizer(), folder, p).predictions for p in ("2025", "2026")}
     assert len(rows["2025"]) == 9 and len(rows["2026"]) == 6
 
 
-def test_a_model_without_preferences_is_right_always_in_2025_half_the_time_in_2026_and_at_chance_in_truth(tmp_path):
+def test_a_model_without_preferences_scores_100_in_2025_50_in_2026_and_chance_with_shared_ties(tmp_path):
     pair = {"sentence_good": "The cat saw a dog.", "sentence_bad": "The dog saw a cat."}
     write(tmp_path / "full_eval" / "blimp_filtered", {uid: [pair | {"UID": uid}] * 150 for uid in ("one", "two")})
     found = {p: measured("blimp", uniform(), tokenizer(), tmp_path, p) for p in ("2025", "2026")}
@@ -110,7 +110,7 @@ def test_a_model_without_preferences_is_right_always_in_2025_half_the_time_in_20
     assert any("takes the first candidate of a tie" in line for line in found["2025"].warnings)
 
 
-def test_the_first_of_equals_one_drawn_by_name_and_never_what_is_no_number():
+def test_of_ties_the_first_or_one_drawn_by_name_is_chosen_and_never_a_nan():
     tied = np.array([-2.0, -1.0, -1.0])
     assert choice(tied, "first", "a") == 1
     drawn = [choice(tied, "random", f"item {i}") for i in range(200)]
@@ -119,7 +119,7 @@ def test_the_first_of_equals_one_drawn_by_name_and_never_what_is_no_number():
     assert choice(np.array([np.nan, np.nan]), "first", "a") == 0
 
 
-def test_an_end_that_the_tokenizer_appends_changes_nothing(tmp_path):
+def test_an_appended_eos_token_does_not_change_scores(tmp_path):
     folder = official(tmp_path, "blimp", "ewok")
     for name in ("blimp", "ewok"):
         begun, ended = (measured(name, gpt2(positions=256), made(kind), folder) for kind in ("bos", "eos"))
@@ -127,14 +127,14 @@ def test_an_end_that_the_tokenizer_appends_changes_nothing(tmp_path):
             assert one["scores"] == pytest.approx(other["scores"], abs=1e-4)
 
 
-def test_a_sentence_of_one_token_has_a_score_of_nothing(tmp_path):
+def test_a_sentence_of_one_token_has_the_score_zero(tmp_path):
     rows = [{"sentence_good": "The", "sentence_bad": "The cat.", "UID": "short"}]
     write(tmp_path / "full_eval" / "blimp_filtered", {"short": rows})
     (row,) = measured("blimp", gpt2(), made("bare"), tmp_path).predictions
     assert row["scores"][0] == 0.0 > row["scores"][1]
 
 
-def test_lists_of_other_sizes_are_told_and_the_official_ones_are_not(tmp_path):
+def test_lists_without_the_official_sizes_give_a_warning(tmp_path):
     (warning,) = measured("ewok", gpt2(positions=256), tokenizer(), official(tmp_path)).warnings
     assert "do not have the official sizes" in warning and "social-relations 4 (officially 1,548)" in warning
     fast = tmp_path / "fast_eval" / "supplement_fast"
@@ -143,14 +143,14 @@ def test_lists_of_other_sizes_are_told_and_the_official_ones_are_not(tmp_path):
     assert not measured("blimp_supplement", gpt2(), tokenizer(), tmp_path, fast=True).warnings
 
 
-def test_what_is_missing_says_where_it_goes_and_where_it_comes_from(tmp_path):
+def test_a_missing_task_says_where_to_get_its_data_and_where_to_put_them(tmp_path):
     official(tmp_path, "blimp")
     for name, expected in (("comps", "full_eval/comps"), ("ewok", "https://huggingface.co/datasets/ewok-core")):
         with pytest.raises(Missing, match=expected):
             load_module("evaluation.tasks", name).task(Request(official=tmp_path))
-    with pytest.raises(Missing, match="no part of the evaluation of 2025"):
+    with pytest.raises(Missing, match="not part of the evaluation of 2025"):
         load_module("evaluation.tasks", "global_piqa_parallel").task(Request(official=tmp_path, profile="2025"))
-    with pytest.raises(Missing, match="no part of the fast evaluation"):
+    with pytest.raises(Missing, match="not part of the fast evaluation"):
         load_module("evaluation.tasks", "comps").task(Request(official=tmp_path, fast=True))
 
 
@@ -159,7 +159,7 @@ REAL = [("gpt2", "bos"), ("gpt2", "bare"), ("gpt2", "space"), ("llama", "bos")]
 
 @pytest.mark.skipif(not DATA, reason="needs TUTELAGE_DATA")
 @pytest.mark.parametrize("turn", range(4), ids=[" ".join(one) for one in REAL])
-def test_every_item_of_the_fast_sets_scores_as_a_slow_reading_has_it(turn, tmp_path):
+def test_every_item_of_the_fast_sets_has_the_score_of_the_reference_implementation(turn, tmp_path):
     """Each model has a quarter of BLiMP's paradigms, all of them together have all, and each the whole supplement."""
     real, (architecture, kind) = Path(DATA or "") / "eval" / "fast_eval", REAL[turn]
     files = {"blimp": sorted((real / "blimp_fast").glob("*.jsonl"))[turn::4]}

@@ -56,7 +56,7 @@ def test_words_and_bytes_are_those_of_the_scored_tokens(tmp_path):
     assert rows["words"].value == sum(begins[i] for i in scored)
 
 
-def test_loss_is_that_of_each_window_alone(tmp_path):
+def test_the_loss_of_a_window_does_not_depend_on_other_windows(tmp_path):
     model, ids = gpt2(), tokenizer()(PAGE)["input_ids"]
     rows = rows_of(model, data=prepared(tmp_path / "data"), window=16)
     losses = []
@@ -105,7 +105,7 @@ def test_text_and_its_stream_give_the_same_figures(tmp_path):
             assert of_text[metric].value == pytest.approx(row.value, rel=1e-6), metric
 
 
-def test_uniform_models_of_two_tokenizers_are_told_apart_by_bits_per_byte_only(tmp_path):
+def test_uniform_models_with_two_tokenizers_differ_in_bits_per_byte(tmp_path):
     (tmp_path / "page.txt").write_text(PAGE * 3, encoding="utf-8")
     bits = []
     for size in (270, 320):
@@ -155,7 +155,7 @@ def message(model=None, **asked) -> str:
     return str(error.value)
 
 
-def test_bad_input_is_named(tmp_path):
+def test_bad_input_is_refused_with_its_value(tmp_path):
     data = prepared(tmp_path / "data")
     assert "A stride of 16 with a window of 16. 1 to 15" in message(data=data, window=16, stride=16)
     assert "A window of 1 token has no target" in message(data=data, window=1)

@@ -1,4 +1,4 @@
-"""Rows that hold several sequences: every common beginning once, and the scores of each sequence by itself."""
+"""Prefix sharing: packed rows hold every common prefix once and give the scores of the single sequences."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from scored import gpt2, tokenizer
 from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from tutelage.evaluation.prefix_tree import plant, sight, stacked
+from tutelage.evaluation.prefix_tree import attention_mask, pack, stacked
 from tutelage.evaluation.scorer import Scorer
 
 SMALL = {"vocab_size": 50, "hidden_size": 16, "initializer_range": 0.5, "bos_token_id": 0, "eos_token_id": 0}
@@ -19,9 +19,9 @@ def branching(n: int = 40, seed: int = 0) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("room", [0, 3, 20, 1000])
-def test_a_row_holds_its_sequences_and_every_common_beginning_once(room):
+def test_a_packed_row_holds_its_sequences_and_every_common_prefix_once(room):
     sequences = branching()
-    rows = plant(sequences, room)
+    rows = pack(sequences, room)
     assert sorted(i for row in rows for i, _ in row.paths) == list(range(len(sequences)))
     for row in rows:
         for i, places in row.paths:
@@ -34,9 +34,9 @@ def test_a_row_holds_its_sequences_and_every_common_beginning_once(room):
     assert (len(rows) == 1) == (room == 1000)
 
 
-def test_a_token_sees_what_leads_to_it_and_nothing_else():
-    rows = plant(branching(), room=20)
-    seen = sight(stacked(rows)["ends"]).numpy()
+def test_a_token_attends_to_itself_and_its_ancestors_only():
+    rows = pack(branching(), room=20)
+    seen = attention_mask(stacked(rows)["ends"]).numpy()
     for r, row in enumerate(rows):
         expected = np.eye(seen.shape[1], dtype=bool)
         for _, places in row.paths:
@@ -64,27 +64,27 @@ def models():
     yield LlamaForCausalLM(LlamaConfig(**SMALL, **shape, pad_token_id=None))
 
 
-def test_scores_are_those_of_each_sequence_by_itself():
+def test_scores_equal_those_of_the_single_sequences():
     sequences = [ids for seed in range(12) for ids in branching(seed=seed)]
     for model in models():
         found, scorer = sums(model, sequences)
-        assert scorer.apart == ""
+        assert scorer.unshared == ""
         assert found == pytest.approx([slow(model, ids) for ids in sequences], abs=1e-4)
 
 
-def test_a_model_that_cannot_read_rows_is_found_out_and_read_plainly():
+def test_a_model_that_fails_the_test_with_packed_rows_is_scored_without_prefix_sharing():
     torch.manual_seed(0)
     bloom = BloomForCausalLM(BloomConfig(**SMALL, n_layer=2, n_head=2))  # no position but through a mask of its own
     # Half its layers look back ten places of the row, however deep the tokens there are: only a long row shows it.
     local = GPTNeoConfig(**SMALL, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], window_size=10)
     for model in (bloom, GPTNeoForCausalLM(local)):
         found, scorer = sums(model, branching(200))
-        assert scorer.apart
+        assert scorer.unshared
         assert found == pytest.approx([slow(model, ids) for ids in branching(200)], abs=1e-4)
 
 
-def test_texts_behind_a_sliding_window_are_read_plainly():
+def test_texts_longer_than_a_sliding_window_are_scored_without_prefix_sharing():
     model = next(models())
     model.config.sliding_window = 5
     _, scorer = sums(model, branching())
-    assert "longer than the 5 tokens" in (scorer.apart or "")
+    assert "longer than the 5 tokens" in (scorer.unshared or "")

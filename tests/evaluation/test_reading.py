@@ -1,4 +1,4 @@
-"""Surprisals of reading against a slow reading of the procedure, the regressions against known answers."""
+"""The reading task: surprisals against a plain reference implementation, regressions against known answers."""
 
 import csv
 import math
@@ -94,7 +94,7 @@ def official_words(folder: Path) -> list[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize("kind", ["bare", "space", "bos", "eos"])
-def test_surprisals_equal_a_slow_reading_of_the_procedure(tmp_path, kind):
+def test_surprisals_equal_those_of_the_reference_implementation(tmp_path, kind):
     tok, model = made(kind), gpt2()
     outcome = run(table(tmp_path), model, tok)
     rows = official_words(tmp_path)
@@ -108,7 +108,7 @@ def test_surprisals_equal_a_slow_reading_of_the_procedure(tmp_path, kind):
             assert math.isnan(found["prev_pred"]) and math.isnan(found["prev_pred_correct"])
 
 
-def test_a_llama_reads_alike_in_batches_of_any_size(tmp_path):
+def test_surprisals_of_a_llama_do_not_depend_on_the_batch_size(tmp_path):
     model, tok = llama(), made("bos")
     folder = table(tmp_path)
     expected = [slow(model, tok, item, word) for item, word, *_ in official_words(folder)]
@@ -118,25 +118,25 @@ def test_a_llama_reads_alike_in_batches_of_any_size(tmp_path):
         assert [p["pred"] for p in found.predictions] == pytest.approx(expected, abs=1e-4)
 
 
-def test_where_the_official_reading_is_wrong_it_is_said_and_a_correct_figure_stands_beside_it(tmp_path):
+def test_where_the_official_tokens_are_not_those_of_the_text_a_warning_and_a_correct_figure_are_given(tmp_path):
     folder, said = table(tmp_path), {}
     for kind in ("bare", "space", "eos"):
         outcome = run(folder, gpt2(), made(kind))
         said[kind], rows = outcome.warnings
-        assert rows == f"{len(outcome.predictions)} rows, where the official table has 1,726"
+        assert rows == f"{len(outcome.predictions)} rows; the official table has 1,726"
         assert "reading_correct" in said[kind]
         assert {"reading", "reading_correct", "eye_tracking", "self_paced"} < {row.metric for row in outcome.rows}
     words = len({row[:2] for row in official_words(folder)})
     assert said["bare"].startswith(f"{words} of {words} words") and "without the space before it" in said["bare"]
-    assert said["eos"].startswith(f"{words} of {words} words") and "behind that" in said["eos"]
-    assert "makes later pieces strings again" in said["space"]
+    assert said["eos"].startswith(f"{words} of {words} words") and "scores words after it" in said["eos"]
+    assert "decodes later tokens" in said["space"]
     vocabulary = train_bpe([" ".join(SENTENCES)] * 3, 600)
     whole = table(tmp_path / "whole", SENTENCES[3:])  # every word a token: nothing is cut in another way
     (only,) = run(whole, gpt2(len(vocabulary)), made("space", vocabulary)).warnings
-    assert only.endswith("rows, where the official table has 1,726")
+    assert only.endswith("rows; the official table has 1,726")
 
 
-def test_contexts_that_begin_alike_are_read_once(tmp_path):
+def test_common_prefixes_of_contexts_are_computed_once(tmp_path):
     model, tok = gpt2(), made("space")
     scorer, read_tokens = Scorer(model, tok), []
     forward = model.base_model.forward
@@ -154,14 +154,14 @@ def test_contexts_that_begin_alike_are_read_once(tmp_path):
     assert sum(read_tokens) < plain
 
 
-def test_a_word_whose_probability_rounds_to_nothing_still_has_a_surprisal(tmp_path):
+def test_a_word_with_a_probability_that_rounds_to_zero_has_a_finite_surprisal(tmp_path):
     model = gpt2()
     model.lm_head.weight.data *= 1e4
     found = [p["pred"] for p in run(table(tmp_path), model, tokenizer()).predictions]
     assert max(found) > 800 and all(map(math.isfinite, found))
 
 
-def test_a_model_that_finds_all_tokens_alike_knows_only_how_many_pieces_a_word_has(tmp_path):
+def test_surprisals_of_a_uniform_model_depend_only_on_the_number_of_tokens(tmp_path):
     found = run(table(tmp_path), uniform(), tokenizer()).predictions
     pieces = [len(tokenizer()(word)["input_ids"]) for _, word, *_ in official_words(tmp_path)]
     assert [p["pred"] for p in found] == pytest.approx([n * math.log(len(tokenizer())) for n in pieces], rel=1e-5)
@@ -173,7 +173,7 @@ def columns(n: int = 400, seed: int = 0) -> dict[str, np.ndarray]:
     return found | {dv: random.normal(size=n) for dv in (*EYES, SELF_PACED)}
 
 
-def test_the_score_is_the_share_of_the_rest_that_surprisal_explains():
+def test_the_score_is_the_share_of_unexplained_variance_that_surprisal_explains():
     data = columns()
     data[EYES[0]] = data["Subtlex_log10"] * data["length"] - data["context_length"] + 2 * data["pred"]
     data[EYES[1]] = data["Subtlex_log10"] * data["length"] - data["context_length"]  # nothing is left but rounding
@@ -197,7 +197,7 @@ def test_eye_tracking_is_the_mean_of_its_measures_and_reading_that_of_both():
         assert rows[metric].error == pytest.approx(error * math.sqrt(2 / 3))
 
 
-def test_rows_that_lack_a_column_leave_its_regression_only():
+def test_a_row_without_a_column_is_left_out_of_that_regression_only():
     data = columns()
     data["prev_pred"][:100] = np.nan
     data["Subtlex_log10"][390:] = np.nan
@@ -205,7 +205,7 @@ def test_rows_that_lack_a_column_leave_its_regression_only():
     assert found[EYES[0]].n == 390 and found[SELF_PACED].n == 290
 
 
-def test_formulas_hold_all_pairwise_interactions():
+def test_formulas_contain_all_pairwise_interactions():
     assert formula("y", CONTROLS) == (
         "y ~ Subtlex_log10 + length + context_length + "
         "Subtlex_log10:length + Subtlex_log10:context_length + length:context_length"
@@ -213,7 +213,7 @@ def test_formulas_hold_all_pairwise_interactions():
     assert formula("y", SPILL).count(":") == 10
 
 
-def test_a_draw_weighs_groups_and_the_draw_of_all_is_the_regression_itself():
+def test_a_replicate_weighs_groups_and_the_one_with_every_group_once_is_the_regression_itself():
     random = np.random.default_rng(0)
     x, groups = np.stack([np.ones(60), *random.normal(size=(3, 60))], 1), np.arange(60) // 6
     y, counts = random.normal(size=60), np.stack([np.ones(10), random.multinomial(10, np.full(10, 0.1))])
@@ -245,7 +245,7 @@ def test_missing_data_libraries_and_columns_are_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not DATA, reason="needs TUTELAGE_DATA")
-def test_all_1726_official_rows_equal_a_slow_reading_and_the_base_regressions_are_the_published_ones():
+def test_all_1726_official_rows_equal_the_reference_and_the_base_regressions_are_the_published_ones():
     folder = Path(DATA or "") / "eval"
     rows = official_words(folder)
     assert len(rows) == 1726

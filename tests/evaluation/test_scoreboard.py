@@ -22,18 +22,18 @@ def board(*models: str, metrics: Sequence[str] = ("accuracy",), width: int = 80)
     return console.export_text()
 
 
-def test_many_figures_of_few_models_stand_below_each_other_and_none_is_broken():
+def test_a_table_with_many_figures_of_few_models_has_a_row_for_each_figure():
     metrics = [f"distinct_{n}" for n in range(1, 9)]
     shown = board("runs/student_ce-s1", "runs/student_kd-s1", metrics=metrics)
     assert all(len(re.findall(rf"{metric}.*0\.1234 ± 0\.0123.*0\.1234 ± 0\.0123", shown)) == 1 for metric in metrics)
 
 
-def test_reading_is_in_per_cent_of_variance_as_the_leaderboard_has_it():
+def test_reading_is_shown_in_per_cent_of_variance_as_on_the_leaderboard():
     shown = board("runs/a-s1", metrics=["eye_tracking", "reading"], width=120)
     assert "% of variance" in shown and "12.34% ± 1.23" in shown
 
 
-def test_of_a_runs_milestones_only_the_last_is_set_beside_the_first():
+def test_of_a_runs_milestones_only_the_first_and_the_last_are_compared():
     names = ["runs/a/chck_1M", "runs/a/chck_2M", "runs/a/chck_3M", "runs/a", "runs/b/chck_1M", "runs/c"]
     found = [(one[0].model, other[0].model) for one, other in _pairs([(made(n), Path(n)) for n in names])]
     # A milestone that was named alone is a model like any other.

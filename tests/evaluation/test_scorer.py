@@ -1,4 +1,4 @@
-"""The scorer against a slow reading of the formula: one text at a time, one token at a time."""
+"""The scorer against a plain reference implementation: one text at a time, one token at a time."""
 
 import json
 import os
@@ -42,13 +42,13 @@ def with_specials(template: str) -> PreTrainedTokenizerFast:
 
 
 @pytest.mark.parametrize("batch", [None, 1, 3])
-def test_whole_texts_score_as_the_formula_says(batch):
+def test_whole_texts_have_the_scores_of_the_reference_implementation(batch):
     model = gpt2()
     expected = [slow(model, tokenizer(), text, text) for text in TEXTS]
     assert scored(model, [(text, text) for text in TEXTS], batch=batch) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_completion_is_scored_from_the_token_that_ends_behind_its_start():
+def test_a_completion_is_scored_from_the_first_token_that_ends_after_its_start():
     model = gpt2()
     texts = [(PAGE[:60], PAGE[60 - n : 60]) for n in range(1, 60)]  # cut within tokens too
     expected = [slow(model, tokenizer(), *text) for text in texts]
@@ -109,16 +109,16 @@ def test_llama_and_models_that_cap_their_logits_are_scored_too(monkeypatch):
     monkeypatch.setattr(capped, "forward", cap)
     assert Scorer(capped, tokenizer()).logits.whole and plain is not None
     expected = [slow(capped, tokenizer(), text, text) for text in TEXTS]
-    monkeypatch.setattr(_scorer, "WHOLE_NUMBERS", 60 * len(tokenizer()))
+    monkeypatch.setattr(_scorer, "WHOLE_LOGITS", 60 * len(tokenizer()))
     assert scored(capped, [(text, text) for text in TEXTS]) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_text_longer_than_the_model_is_named():
+def test_a_text_longer_than_the_models_positions_is_named():
     with pytest.raises(UserError, match=r"text 1 has \d+ tokens, and the model has 64 positions"):
         scored(gpt2(), [("The cat", "The cat"), (PAGE, PAGE)])
 
 
-def test_a_model_that_is_not_finite_is_said_to_be():
+def test_weights_that_are_not_finite_are_one_message():
     model = gpt2()
     model.transformer.wte.weight.data[5] = torch.nan
     with pytest.raises(UserError, match="log-probability of text 0 is nan"):
@@ -126,7 +126,7 @@ def test_a_model_that_is_not_finite_is_said_to_be():
 
 
 @pytest.mark.skipif(not DATA, reason="needs TUTELAGE_DATA")
-def test_blimp_scores_equal_a_slow_reading():
+def test_blimp_scores_equal_those_of_the_reference_implementation():
     folder = Path(DATA or "")
     tok = load_tokenizer(folder / "gpt2_tokenizer")
     model = gpt2(50257, spread=0.2)

@@ -1,4 +1,4 @@
-"""Stories: measures by hand, and texts that are the same whenever they are written."""
+"""Stories: measures computed by hand, reproducible texts, and scores of a judge."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from scored import gpt2, made, tokenizer
 
 from tutelage.errors import UserError
 from tutelage.evaluation.base import Tools
-from tutelage.evaluation.marks import mark_rows, mark_warnings, said
+from tutelage.evaluation.judge_scores import score_rows, score_warnings, verdict_fields
 from tutelage.evaluation.openings import OPENINGS
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.scorer import Scorer
@@ -69,7 +69,7 @@ def test_repetition_by_hand():
     assert words_of('"Don\'t go," said Anna.') == ['"', "don't", "go", ",", '"', "said", "anna", "."]
 
 
-def test_every_opening_is_continued_twice_and_the_same_texts_come_again():
+def test_every_opening_is_continued_twice_and_texts_are_reproducible():
     model = gpt2(positions=256)
     outcome = run(model)
     assert [p["id"] for p in outcome.predictions[:4]] == ["0_0", "0_1", "1_0", "1_1"]
@@ -90,7 +90,7 @@ def test_every_opening_is_continued_twice_and_the_same_texts_come_again():
     assert outcome.warnings == []
 
 
-def test_a_model_that_says_one_thing_only_is_seen_to():
+def test_a_model_that_repeats_one_token_has_the_figures_of_repetition():
     model = gpt2(positions=256)
     (comma,) = tokenizer()(",", add_special_tokens=False)["input_ids"][-1:]
     model.transformer.ln_f.bias.data[:] = 1e3 * model.transformer.wte.weight.data[comma]
@@ -98,15 +98,15 @@ def test_a_model_that_says_one_thing_only_is_seen_to():
     assert rows["distinct_2"] < 0.01 and rows["self_bleu"] > 0.9 and rows["ended"] == 0
 
 
-def test_what_a_tokenizer_puts_behind_a_text_is_not_continued():
+def test_a_special_token_that_the_tokenizer_appends_is_not_part_of_the_prompt():
     model = gpt2(positions=256)
     assert run(model, made("eos")).predictions == run(model, made("bos")).predictions
 
 
-def test_a_model_with_little_room_writes_less_and_it_is_said():
+def test_a_model_with_few_positions_writes_less_and_a_warning_says_so():
     longest = max(len(tokenizer()(opening)["input_ids"]) for opening in OPENINGS)
     outcome = run(gpt2(positions=longest + 20))
-    assert outcome.warnings == ["The model has room for 20 new tokens behind an opening, where 100 are usual"]
+    assert outcome.warnings == ["The model has positions for 20 new tokens after an opening; 100 are usual"]
     with pytest.raises(UserError, match="do not fit into the model's"):
         run(gpt2(positions=longest))
 
@@ -145,8 +145,8 @@ def marked(model, judge: Judge, scratch: Path | None = None):
     return stories.task(Request(judge=judge)).run(model, tools)
 
 
-def test_a_mark_is_a_mean_with_nothing_for_no_text_and_without_what_cannot_be_read():
-    rows = {row.metric: row for row in mark_rows(VERDICTS, "here")}
+def test_the_score_is_a_mean_with_zero_for_invalid_texts_and_without_unscorable_ones():
+    rows = {row.metric: row for row in score_rows(VERDICTS, "here")}
     assert list(rows) == ["mark", "mark_plot", "mark_style", "invalid", "unscorable"]
     assert (rows["mark"].value, rows["mark"].n) == (pytest.approx((0.5 + 0.875 + 0) / 3), 3)
     assert rows["mark"].error == pytest.approx(np.std([0.5, 0.875, 0], ddof=1) / math.sqrt(3))
@@ -156,22 +156,22 @@ def test_a_mark_is_a_mean_with_nothing_for_no_text_and_without_what_cannot_be_re
     assert [(r.group, r.value, r.n) for r in rows.values()][3:] == [("count", 1, 4), ("count", 1, 4)]
 
 
-def test_without_a_verdict_that_can_be_read_there_is_no_mark():
+def test_without_a_scored_verdict_there_is_no_score():
     nothing = [unscorable("it said nice")] * 2
-    assert [row.metric for row in mark_rows(nothing, "here")] == ["invalid", "unscorable"]
-    assert said(nothing[0]) == {"score": None, "status": "unscorable", "parts": {}, "reason": "it said nice"}
+    assert [row.metric for row in score_rows(nothing, "here")] == ["invalid", "unscorable"]
+    assert verdict_fields(nothing[0]) == {"score": None, "status": "unscorable", "parts": {}, "reason": "it said nice"}
 
 
-def test_whose_marks_they_are_is_said_and_what_they_leave_out():
-    assert mark_warnings(VERDICTS, "rules, no model: shape") == [
-        "Marks by rules, no model: shape.",
-        "1 of 4 texts are no text at all (the first: empty). They count as 0.",
+def test_a_warning_names_the_judge_and_what_its_scores_leave_out():
+    assert score_warnings(VERDICTS, "rules, no model: shape") == [
+        "Scores by rules, no model: shape.",
+        "1 of 4 texts are invalid (the first: empty). They count as 0.",
         "1 of 4 verdicts cannot be read (the first: it said nice). They are left out of the mean.",
     ]
-    assert mark_warnings(VERDICTS[:2], "rules") == ["Marks by rules."]
+    assert score_warnings(VERDICTS[:2], "rules") == ["Scores by rules."]
 
 
-def test_a_judge_reads_every_text_and_the_other_figures_stay_what_they_are():
+def test_a_judge_grades_every_text_and_the_other_figures_do_not_change():
     model, judge = gpt2(positions=256), Judge()
     plain, outcome = run(model), marked(model, judge)
     figures = [(row.metric, row.value, row.error) for row in outcome.rows]
@@ -182,23 +182,23 @@ def test_a_judge_reads_every_text_and_the_other_figures_stay_what_they_are():
     for row, before in zip(outcome.predictions, plain.predictions, strict=True):
         score = min(1, len(row["text"]) / 1000)
         assert row == before | {"score": score, "status": "scored", "parts": {"length": score}}
-    assert outcome.warnings == ["Marks by somebody patient."]
+    assert outcome.warnings == ["Scores by somebody patient."]
     json.dumps(outcome.predictions)
 
 
-def test_who_marks_is_a_setting_and_without_anybody_settings_are_what_they_were():
+def test_the_judge_is_part_of_the_settings_and_without_one_they_do_not_change():
     alone = stories.task(Request())
-    assert (alone.name, alone.settings) == ("openings", {"openings": fingerprint(OPENINGS), **stories.DRAWN})
+    assert (alone.name, alone.settings) == ("openings", {"openings": fingerprint(OPENINGS), **stories.SAMPLING})
     judge = Judge()
     task = stories.task(Request(judge=judge))
-    assert task.name == "openings-patient-012345" and task.writing == alone.settings
+    assert task.name == "openings-patient-012345" and task.generation == alone.settings
     who = {"name": "patient", "fingerprint": "0123456789abcdef", "identity": {}}
     assert task.settings == alone.settings | {"judge": who}
     judge.grade([Rollout(prompt="", text="", ended=True)])
     assert task.settings["judge"]["identity"] == {"version": "7"}
 
 
-def test_a_judge_that_stays_away_is_asked_about_the_same_texts_when_it_is_back(tmp_path):
+def test_after_a_failure_the_judge_grades_the_same_texts(tmp_path):
     judge = Judge(away=True)
     with pytest.raises(Unavailable):
         marked(gpt2(positions=256), judge, tmp_path)

@@ -1,4 +1,4 @@
-"""Made-up words: the shares from whole sentences, the correlation by hand."""
+"""Invented words: preferences from whole sentences, the correlation by hand."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def run(task, model, tok=None):
     return task.run(model, Tools(tokenizer=tok, scorer=Scorer(model, tok)))
 
 
-def test_shares_are_those_of_whole_sentences_and_are_correlated_by_rank(tmp_path):
+def test_preferences_are_those_of_whole_sentences_and_are_correlated_by_rank(tmp_path):
     model = gpt2()
     outcome = run(wug_adj.task(official(tmp_path)), model)
     shares = []
@@ -48,7 +48,7 @@ def test_shares_are_those_of_whole_sentences_and_are_correlated_by_rank(tmp_path
         assert found["prob"] == pytest.approx(shares[-1], abs=1e-4)
         assert found["pred"] == pair[int(other > one)]
     assert [p["id"] for p in outcome.predictions] == [f"wug_adj_nominalization_{i}" for i in range(4)]
-    assert outcome.warnings == ["4 items, where the official list has 200"]
+    assert outcome.warnings == ["4 items; the official list has 200"]
     (row,) = outcome.rows
     assert row.metric == "spearman" and row.n == 4
     assert row.value == pytest.approx(stats.spearmanr(shares, [r["ratio"] for r in ITEMS]).statistic)
@@ -62,7 +62,7 @@ def test_spearman_by_hand_and_with_ties():
     assert spearman(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
 
 
-def test_shares_round_to_one_where_the_official_ones_do():
+def test_preferences_round_to_one_where_the_official_ones_do():
     scores = np.array([[-10.0, -10.0], [-10.0, -11.0], [-10.0, -40.0], [-10.0, -50.0]])
     assert first_share(scores).tolist() == [0.5, pytest.approx(1 / (1 + math.exp(-1))), 1, 1]
 
@@ -72,12 +72,12 @@ def test_a_model_without_preferences_has_no_figure_rather_than_zero(tmp_path):
     outcome = run(wug_past.task(official(tmp_path, same, "wug_past_tense")), uniform())
     assert outcome.rows == [] and [p["prob"] for p in outcome.predictions] == [0.5] * 3
     (said,) = outcome.missing
-    assert said.startswith("wug_past_tense is undefined: the model's shares of all 3 items are alike")
+    assert said.startswith("wug_past_tense is undefined: the model's preferences are the same for all 3 items")
 
 
-def test_it_is_no_part_of_2026_and_bad_lines_are_named(tmp_path):
+def test_it_is_not_part_of_2026_and_bad_lines_are_named(tmp_path):
     asked = official(tmp_path)
-    with pytest.raises(Missing, match="no part of the evaluation of 2026"):
+    with pytest.raises(Missing, match="not part of the evaluation of 2026"):
         wug_adj.task(Request(official=asked.official))
     with pytest.raises(Missing, match="Fetch it with --get"):
         wug_past.task(asked)

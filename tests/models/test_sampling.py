@@ -60,9 +60,10 @@ def test_greedy_text_ends_where_generate_ends_it(kind):
 def test_log_probs_are_those_of_a_training_pass():
     model = model_of()
     for one in sample(model, PROMPTS, samples=3, max_new=12, temperature=0.7, top_k=5, eos=EOS, seed=4):
+        prompt = PROMPTS[one.prompt]
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([one.prompt_ids + one.ids])).logits[0] / 0.7
-        expected = logits.log_softmax(-1)[len(one.prompt_ids) - 1 : -1].gather(-1, torch.tensor(one.ids)[:, None])[:, 0]
+            logits = model(input_ids=torch.tensor([[*prompt, *one.ids]])).logits[0] / 0.7
+        expected = logits.log_softmax(-1)[len(prompt) - 1 : -1].gather(-1, torch.tensor(one.ids)[:, None])[:, 0]
         assert torch.allclose(torch.tensor(one.log_probs), expected, atol=1e-4)
 
 
@@ -302,7 +303,7 @@ def test_a_model_with_a_sliding_window_is_written_without_a_recording(monkeypatc
 def test_looking_seldom_at_who_has_finished_changes_no_text(monkeypatch):
     model, settings = model_of(), {"samples": 5, "max_new": 30, "temperature": 3.0, "eos": EOS, "seed": 3}
     often = sample(model, PROMPTS, **settings)
-    monkeypatch.setattr(sampling, "LOOK", {"cpu": 16})
+    monkeypatch.setattr(sampling, "CHECK_EVERY", {"cpu": 16})
     assert [one.ids for one in sample(model, PROMPTS, **settings)] == [one.ids for one in often]
     assert len({len(one.ids) for one in often}) > 2
 

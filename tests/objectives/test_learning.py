@@ -38,7 +38,9 @@ def taught(objective, marks) -> tuple[float, float]:
     for turn in range(ROUNDS):
         written = sample(student.model, PROMPTS, samples=4, max_new=8, min_new=1, eos=V - 1, seed=(1, turn))
         shares.append(sum(liked(written)) / len(written))
-        batch = rollout_batch([(one.prompt_ids, one.ids) for one in written], prompts=[one.prompt for one in written])
+        batch = rollout_batch(
+            [(PROMPTS[one.prompt], one.ids) for one in written], prompts=[one.prompt for one in written]
+        )
         now, before = log_probs_of(student, batch, micro=48), log_probs_of(reference, batch, micro=48)
         if turn == 0:
             require_same(now, before)

@@ -114,14 +114,14 @@ def test_marks_of_stories_stand_with_the_words_of_whose_they_are(tmp_path: Path)
     for name, mark, judge in (("a", 0.25, "x"), ("b", 0.75, "x"), ("c", 0.5, "y")):
         run = make_run(tmp_path / f"{name}-s1")
         rows = [{"metric": "mark", "group": "overall", "name": "openings", "value": mark, "error": 0.1, "n": 72}]
-        kept = result("stories", name, rows) | {"name": "openings-rules-1f", "warnings": [f"Marks by rules {judge}."]}
+        kept = result("stories", name, rows) | {"name": "openings-rules-1f", "warnings": [f"Scores by rules {judge}."]}
         write(run / "evaluations" / "stories-openings-rules-1f.json", json.dumps(kept))
     table = systems_table(collect([tmp_path]))
     place = [column.label for column in table.columns].index("Score of stories")
     cells = {row.head: row.cells[place] for row in table.rows}
     assert [cells[name].text for name in "abc"] == ["0.250", "0.750", "0.500"] and cells["b"].best
     assert cells["d"].missing
-    assert table.caption.endswith(" a-s1, b-s1: Marks by rules x. c-s1: Marks by rules y.")
+    assert table.caption.endswith(" a-s1, b-s1: Scores by rules x. c-s1: Marks by rules y.")
 
 
 def test_only_settings_that_differ_are_listed(study: Path):

@@ -65,7 +65,7 @@ def test_what_is_there_is_not_computed_again_until_something_changes(tmp_path, f
     first = evaluate([name], **settings)
     done = len(forwards)
     assert evaluate([name], **settings) == [replace(r, kept=True) for r in first]
-    assert len(forwards) == done and "was measured before" in capsys.readouterr().out.replace("\n", " ")
+    assert len(forwards) == done and "is read from" in capsys.readouterr().out.replace("\n", " ")
     other = evaluate([name], **settings | {"stride": 4, "tasks": ["perplexity"]})
     assert len(forwards) > done and other[0].name == "valid-window16-stride4"
     done = len(forwards)
@@ -147,7 +147,7 @@ def test_bad_input_is_named_with_what_to_do(tmp_path):
             (tmp_path / "empty" / file.name).write_bytes(file.read_bytes())
     assert "no *.safetensors" in message(tmp_path, str(tmp_path / "empty"), data=data)
     assert "'perplexty' (did you mean 'perplexity'?)" in message(tmp_path, name, data=data, tasks=["perplexty"])
-    assert "Both data and a text are named" in message(tmp_path, name, data=data, text=tmp_path)
+    assert "Both --data and --text are given" in message(tmp_path, name, data=data, text=tmp_path)
     assert "Add --data FOLDER or --text PATH" in message(tmp_path, name)
     assert "is not a prepared corpus" in message(tmp_path, name, data=tmp_path)
     other = saved(tmp_path / "other", gpt2(310), tokenizer(310))
@@ -155,7 +155,7 @@ def test_bad_input_is_named_with_what_to_do(tmp_path):
     wrong = saved(tmp_path / "wrong", gpt2(200))
     assert "has 300 ids and its embedding 200 rows" in message(tmp_path, wrong, data=data)
     (tmp_path / "nothing").mkdir()
-    assert "holds no .jsonl file" in message(tmp_path, name, tasks=["minimal_pairs"], pairs=tmp_path / "nothing")
+    assert "contains no .jsonl file" in message(tmp_path, name, tasks=["minimal_pairs"], pairs=tmp_path / "nothing")
     assert "'cuda:77'" in message(tmp_path, name, data=data, device="cuda:77")
 
 

@@ -187,7 +187,7 @@ def test_a_nursery_corpus_comes_with_its_minimal_pairs(tmp_path: Path):
     assert splits["train"]["words"] + splits["valid"]["words"] >= 3000
 
 
-def test_bad_input_is_named(texts: Path, tmp_path: Path):
+def test_bad_input_is_refused_with_its_value(texts: Path, tmp_path: Path):
     (tmp_path / "empty.txt").write_text(" \n\n")
     (tmp_path / "one.txt").write_text("one document of a few words and no title")
     with pytest.raises(UserError, match="There is no text in empty"):

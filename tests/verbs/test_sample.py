@@ -32,7 +32,7 @@ def test_a_run_keeps_its_texts_once(tmp_path):
     assert len(read_rows(tmp_path / "own.jsonl")) == 1 and len(read_rows(of_run / "samples.jsonl")) == 2
 
 
-def test_bad_input_is_named(tmp_path):
+def test_bad_input_is_refused_with_its_value(tmp_path):
     name = saved(tmp_path / "model", gpt2())
     for settings, text in [
         ({"prompts": [""]}, "The prompt is empty"),

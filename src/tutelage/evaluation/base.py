@@ -52,14 +52,14 @@ class Finetune(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a task may use beside the model.
+    """What a task may use besides the model.
 
-    load:     another model (a milestone's folder) with tools of its own; "" for the model itself, read anew, so that it
-              may be trained. On the same device, in evaluation mode.
-    scratch:  a folder where a long task keeps finished parts, so that an interrupted one goes on: for these weights and
-              the settings that it is given, which are all that decides those parts
+    load:     loads another model (a milestone's folder) with its own tools, on the same device, in evaluation mode; ""
+              loads a fresh copy of the model itself, which may then be trained
+    scratch:  the folder where a long task keeps finished parts, so that an interrupted evaluation resumes. It belongs
+              to these weights and to the settings passed, which must be all that decides the parts.
     finetune: the training loop
-    judge:    the judge of the request, ready to be asked
+    judge:    the judge of the request
     """
 
     tokenizer: Tokenizer
@@ -72,9 +72,9 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure of a result. group: overall, field, phenomenon, paradigm, or count (of what the figures rest on).
+    """One figure of a result. group: overall, field, phenomenon, paradigm, or count (how much was scored).
 
-    error: standard error in the value's unit, over what was scored (items, windows); None where there is none.
+    error: standard error over the n items or windows that were scored, in the value's unit; None if there is none
     """
 
     metric: str
@@ -89,8 +89,8 @@ class Row:
 class Outcome:
     """What a task returns: its figures and, for tasks with items, a prediction for each item.
 
-    warnings: sentences that must stand beside the figures wherever they are shown
-    missing:  parts of the task that could not be measured, each with what to do: never counted as zero
+    warnings: sentences that are shown wherever the figures are shown
+    missing:  parts of the task that could not be measured, each with what to do; they never count as zero
     """
 
     rows: list[Row]
@@ -104,8 +104,8 @@ class Task(Protocol):
     """A measurement on given data. The module of a task has a function `task(request: Request) -> Task`.
 
     name:     short name of the data, unique among the task's usual data: valid, nursery
-    source:   where the data lie, to tell two of one name apart
-    settings: everything that decides the figures, the data's fingerprint included (JSON)
+    source:   where the data are; distinguishes two data sets of one name
+    settings: everything that decides the figures, including the data's fingerprint (JSON)
     """
 
     name: str
@@ -119,9 +119,9 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One task's outcome for one model, as it is kept on disk. kept: it was read back, not computed again.
+    """One task's outcome for one model, as stored on disk. kept: it was read from disk, not computed now.
 
-    A task whose data are missing has no rows, and `missing` says where its data are and where to put them.
+    A task without data has no rows; `missing` says where to get the data and where to put them.
     """
 
     task: str
@@ -136,7 +136,7 @@ class Result:
     kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """What the file holds."""
+        """The content of the result's file."""
         plain = asdict(self)
         del plain["kept"]
         return plain
@@ -149,7 +149,7 @@ class Result:
 def share(credits: np.ndarray) -> tuple[float, float]:
     """Mean credit and its standard error, sqrt(mean squared deviation / n).
 
-    With credits of 0 and 1 that is the binomial sqrt(p (1 - p) / n); half credits vary less, and it is smaller.
+    For credits of 0 and 1 this is the binomial sqrt(p (1 - p) / n); half credits vary less, so the error is smaller.
 
     >>> share(np.array([1.0, 1.0, 1.0, 0.0]))    # p = 3/4, sqrt(3/16 / 4)
     (0.75, 0.21650635094610965)
@@ -159,21 +159,21 @@ def share(credits: np.ndarray) -> tuple[float, float]:
 
 def mean_row(metric: str, name: str, values: Sequence[float | None]) -> Row | None:
     """The mean over the texts that have a value, with its standard error; None where none has."""
-    there = np.array([value for value in values if value is not None], float)
-    if len(there) == 0:
+    known = np.array([value for value in values if value is not None], float)
+    if len(known) == 0:
         return None
-    error = float(there.std(ddof=1) / math.sqrt(len(there))) if len(there) > 1 else None
-    return Row(metric=metric, name=name, value=float(there.mean()), error=error, n=len(there))
+    error = float(known.std(ddof=1) / math.sqrt(len(known))) if len(known) > 1 else None
+    return Row(metric=metric, name=name, value=float(known.mean()), error=error, n=len(known))
 
 
 def mean_of(parts: list[tuple[float, float]]) -> tuple[float, float]:
-    """Unweighted mean of independent (value, error) pairs, and its error: sqrt(sum of squared errors) / how many."""
+    """Unweighted mean of n independent (value, error) pairs, and its error: sqrt(sum of squared errors) / n."""
     values, errors = zip(*parts)
     return float(np.mean(values)), math.sqrt(sum(e * e for e in errors)) / len(parts)
 
 
 def ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float | None]:
-    """sum / count over units (windows) that are taken to be independent, and its standard error.
+    """sum / count over units (windows) that are treated as independent, and its standard error.
 
     The error is that of a ratio estimator: sqrt(sum (s - r c)^2 / (k (k - 1))) / mean count; None for one unit.
     """

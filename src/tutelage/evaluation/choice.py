@@ -1,4 +1,4 @@
-"""Tasks where one of several texts is the right one: a task lists its items, scoring and counting happen here."""
+"""Tasks in which one of several texts is correct. A task lists its items; this module scores and counts them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from transformers import PreTrainedModel
 
 from tutelage.evaluation.base import Outcome, Row, Tools, share
 
-NEAR = 1e-4  # nats; rounding may decide between scores that lie closer than this
+NEAR = 1e-4  # nats; the order of scores that are closer than this may be due to rounding
 
 Ties = Literal["shared", "first", "random"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A text, and the end of it that is scored given the rest; the whole text where nothing is given.
+    """A text and the completion at its end, which is scored given the text before it; it may be the whole text.
 
-    pred: what a prediction calls it, where that is not the completion.
+    pred: the candidate's text in a prediction; None for the completion
     """
 
     text: str
@@ -31,11 +31,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Candidates, of which `label` is right.
+    """Candidates, of which number `label` is correct.
 
-    uid:    the list that its prediction belongs to
-    part:   what its figure counts in before those of all parts are averaged; its uid where nothing else is said
-    fields: further groups that its figure counts in, {"field": "syntax"}
+    uid:    the list of predictions that it belongs to
+    part:   the group whose figure it counts in; the overall figure is the mean over parts. Empty for its uid.
+    fields: further groups that it counts in, {"field": "syntax"}
     """
 
     id: str
@@ -47,14 +47,14 @@ class Item:
 
 
 class ChoiceTask(ABC):
-    """A task that only lists its items. The model chooses the candidate whose completion is most probable.
+    """A task that only lists its items. The model chooses the candidate with the most probable completion.
 
-    Candidates within 1e-4 nats of the best are tied. Shared among them, as here by default, an item's credit is a half
-    for a tied pair, so a model that gives everything the same score is at chance and not at 100 %. The official
-    procedures break ties (`ties`): their figure is then `accuracy`, and beside it stands `accuracy_ties_shared`. Ties
-    are counted in rows of the group `count`: `near_ties` all of them, `ties` those of exactly equal scores.
+    Candidates within 1e-4 nats of the best are tied. By default they share the credit: a tied pair counts one half, so
+    a model that gives every text the same score is at chance and not at 100 %. The official procedures break ties (see
+    `ties`). Their figure is then `accuracy`, and `accuracy_ties_shared` is reported as well. Rows of the group `count`
+    give the number of ties: `near_ties` of all, `ties` of exactly equal scores.
 
-    mean: completions are compared by the mean over their tokens, not by the sum
+    mean: compare completions by the mean log-probability of their tokens, not by the sum
     """
 
     name: str
@@ -68,15 +68,15 @@ class ChoiceTask(ABC):
         """Every item, in the order of the files."""
 
     def weights(self, parts: Sequence[str]) -> dict[str, float]:
-        """What each part counts in the overall figure; all the same, as the challenge has it for most tasks."""
+        """The weight of each part in the overall figure; equal by default, as in most tasks of the challenge."""
         return dict.fromkeys(parts, 1 / len(parts))
 
     def remarks(self, items: Sequence[Item]) -> list[str]:
-        """What must be said about these items wherever their figures are shown."""
+        """Warnings about these items."""
         return []
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """Accuracy by part, by the items' fields and overall, and what was chosen."""
+        """Accuracy overall, by field and by part; predictions say what was chosen."""
         items = list(self.items())
         texts = [(c.text, c.completion) for item in items for c in item.candidates]
         names = [f"{item.id}, candidate {k}," for item in items for k in range(len(item.candidates))]
@@ -99,9 +99,9 @@ class ChoiceTask(ABC):
 
 
 def choice(scores: np.ndarray, ties: Ties, name: str) -> int:
-    """The best candidate; among exact ties the first, or one drawn by the item's name, the same every time.
+    """The best candidate; among exact ties the first, or one drawn with the item's name as the seed.
 
-    What is not a number is never chosen before what is one.
+    A NaN is never chosen before a number.
     """
     scores = np.where(np.isnan(scores), -np.inf, scores)
     best = np.flatnonzero(scores == scores.max())
@@ -109,7 +109,7 @@ def choice(scores: np.ndarray, ties: Ties, name: str) -> int:
 
 
 def credit(scores: np.ndarray, label: int) -> float:
-    """1 for the right choice, 0 for a wrong one, 1/k where the right one is among k tied for the best.
+    """1 for a correct choice, 0 for a wrong one, 1/k if the correct candidate is one of k that tie for the best.
 
     >>> credit(np.array([-3.0, -3.00001]), 0)
     0.5
@@ -128,7 +128,7 @@ def _members(groups: Iterator[tuple[str, str]]) -> dict[tuple[str, str], list[in
 def _rows(
     items: Sequence[Item], credits: np.ndarray, metric: str, name: str, weights: Mapping[str, float]
 ) -> list[Row]:
-    """Overall, the weighted mean over parts; then means over the items of fields and of parts (`paradigm`)."""
+    """The overall figure, a weighted mean over parts; then means over the items of each field and part (`paradigm`)."""
 
     def row(group: str, of: str, value: float, error: float, n: int) -> Row:
         return Row(metric=metric, group=group, name=of, value=value, error=error, n=n)
@@ -151,12 +151,14 @@ def _rows(
 
 
 def _warning(ties: Ties, official: float, shared: float, differing: int) -> list[str]:
-    if abs(official - shared) < 5e-4:  # a handful of ties, at every milestone: the figures beside one another will do
+    if (
+        abs(official - shared) < 5e-4
+    ):  # both figures are shown; a warning for a few ties would appear at every milestone
         return []
     how = "takes the first candidate of a tie" if ties == "first" else "breaks ties at random"
     return [
         f"The official procedure {how}: {differing:,} ties within 1e-4 nats give {100 * official:.2f} %, "
-        f"and {100 * shared:.2f} % where they are shared"
+        f"and {100 * shared:.2f} % if they share the credit"
     ]
 
 

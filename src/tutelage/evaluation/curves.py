@@ -1,7 +1,7 @@
-"""Learning curves of words: when a child says a word, when a model knows it, and whether the two go together.
+"""Learning curves of words: when children say a word, when a model knows it, and the correlation of the two.
 
-A curve is a / (1 + exp(-b (x - c))) + d. A word is acquired where its fitted curve crosses half way: half of the
-children say it, or half of the surprisal between knowing nothing and the model's best is gone.
+A curve is a / (1 + exp(-b (x - c))) + d. A word is acquired where its fitted curve crosses the middle: half of the
+children say it, or the surprisal has fallen half way from the model's start to its best.
 """
 
 import math
@@ -14,14 +14,17 @@ import numpy as np
 from tutelage.errors import need
 
 MONTHS = range(16, 31)
-NOTHING_BITS = math.log2(300_000)  # "knows nothing" in 2025: 300,000 words, in bits, held against nats
+# The surprisal of a model that knows nothing: uniform over 300,000 words. 2025 compares this value in bits to nats.
+NOTHING_BITS = math.log2(300_000)
 NOTHING_NATS = math.log(300_000)
 WHY = "The age of acquisition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How a curve is fitted. bounds: of a, b, c, d, lowest and highest; None: anything. least: what a and b exceed."""
+    """How a curve is fitted. start: of a, b, c, d; bounds: lowest and highest of them, None for no bounds; tries: calls
+    of the curve at most; least: a and b must be larger than this.
+    """
 
     start: tuple[float, float, float, float]
     bounds: tuple[list[float], list[float]] | None
@@ -30,7 +33,7 @@ class Fit:
 
 
 def child_aoa(shares: Sequence[float]) -> float | None:
-    """The month at which half of the children say a word, from the share that does at 16 to 30 months."""
+    """The month at which half of the children say a word. shares: of children that say it at 16 to 30 months."""
     months = np.array(MONTHS, float)
     bounds = ([0.0, 0.0, 16.0, -0.5], [2.0, 1.0, 30.0, 0.5])
     fit = Fit(start=(1.0, 0.1, float(months.mean()), 0.0), bounds=bounds, tries=1000)
@@ -38,10 +41,10 @@ def child_aoa(shares: Sequence[float]) -> float | None:
 
 
 def model_aoa_2025(words: np.ndarray, surprisals: np.ndarray, *, nothing: float = NOTHING_BITS) -> float | None:
-    """log10 of the words after which a model knows a word: 2025's procedure, every (milestone, context) a point.
+    """log10 of the words of training after which a model knows a word, by the procedure of 2025.
 
-    words: shown at each point. surprisals: nats. nothing: the surprisal of a model that knows nothing; the official
-    one is in bits.
+    Every (milestone, context) is a point. words: shown before each point. surprisals: nats. nothing: the surprisal of
+    a model that knows nothing; the official value is in bits.
     """
     x, y = np.log10(np.asarray(words, float) + 1), -np.asarray(surprisals, float)
     known = np.isfinite(y)
@@ -53,10 +56,10 @@ def model_aoa_2025(words: np.ndarray, surprisals: np.ndarray, *, nothing: float 
 
 
 def model_aoa_2026(words: np.ndarray, surprisals: np.ndarray, *, nothing: float) -> float | None:
-    """log10 of the words after which a model knows a word: 2026's procedure, a point a milestone.
+    """log10 of the words of training after which a model knows a word, by the procedure of 2026.
 
-    words, surprisals: one each milestone, the surprisal a mean over contexts, nats. nothing: subwords of the word times
-    ln(vocabulary), a uniform model's surprisal.
+    Every milestone is a point. surprisals: means over contexts, nats. nothing: number of the word's tokens times
+    ln(vocabulary), the surprisal of a uniform model.
     """
     x, y = np.log10(np.asarray(words, float) + 1), -np.asarray(surprisals, float)
     known = np.isfinite(y)
@@ -71,22 +74,22 @@ def model_aoa_2026(words: np.ndarray, surprisals: np.ndarray, *, nothing: float)
 
 
 def half_way(y: np.ndarray, nothing: float) -> float:
-    """Minus the surprisal half way from knowing nothing down to the least that was reached; y: minus surprisals."""
+    """The middle between a model that knows nothing and the best that was reached. y: minus surprisals."""
     return -(nothing - 0.5 * (nothing + float(y.max())))
 
 
 def crossing(x: np.ndarray, y: np.ndarray, level: float, fit: Fit) -> float | None:
-    """Where the curve fitted to the points crosses a level; None if it never does, or beyond the points.
+    """The x at which the curve fitted to the points crosses a level; None if it does not within the range of points.
 
     x = c - ln(a / (level - d) - 1) / b.
     """
     optimize = need("scipy.optimize", WHY)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore", optimize.OptimizeWarning)  # of a covariance that nobody asks for
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)  # about a covariance, which is not used
             given = {} if fit.bounds is None else {"bounds": fit.bounds}
             (a, b, c, d), _ = optimize.curve_fit(curve, x, y, p0=fit.start, maxfev=fit.tries, **given)
-    except (RuntimeError, ValueError):  # no fit within that many tries, or none from there: a word without an age
+    except (RuntimeError, ValueError):  # no fit within that many calls, or a start out of bounds: a word without an age
         return None
     if b <= fit.least or a <= fit.least or level <= d or level >= a + d:
         return None
@@ -95,36 +98,36 @@ def crossing(x: np.ndarray, y: np.ndarray, level: float, fit: Fit) -> float | No
 
 
 def curve(x: np.ndarray, a: float, b: float, c: float, d: float) -> np.ndarray:
-    """d far to the left of c, a + d far to its right; b is how steep it is."""
+    """A logistic curve from d to a + d with its middle at c and the steepness b."""
     return a / (1 + np.exp(-b * (x - c))) + d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
-    """How two sets of ages go together. r, p: Pearson's, None where they are undefined. n: words that have both."""
+class Correlation:
+    """Pearson's r with its p-value, None where they are undefined. n: words that have both ages."""
 
     r: float | None
     p: float | None
     n: int
 
 
-def together(model: Mapping[str, float | None], child: Mapping[str, float | None]) -> Together:
-    """Pearson's correlation over the words that have an age in both; it takes three of them, not all alike."""
+def correlation(model: Mapping[str, float | None], child: Mapping[str, float | None]) -> Correlation:
+    """Pearson's correlation over the words that have an age in both; undefined for fewer than three or equal ages."""
     both = [(mine, theirs) for word, mine in model.items() if None not in (mine, theirs := child.get(word))]
     pairs = np.array(both, float).reshape(-1, 2)
     if len(pairs) < 3 or not np.ptp(pairs, axis=0).all():
-        return Together(r=None, p=None, n=len(pairs))
+        return Correlation(r=None, p=None, n=len(pairs))
     with warnings.catch_warnings():
         stats = need("scipy.stats", WHY)
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
         r, p = stats.pearsonr(pairs[:, 0], pairs[:, 1])
-    return Together(r=float(r), p=float(p), n=len(pairs))
+    return Correlation(r=float(r), p=float(p), n=len(pairs))
 
 
 def correlation_error(r: float, n: int, *, ranks: bool = False) -> float | None:
-    """Standard error of a correlation over n pairs: (1 - r²) / sqrt(n - 3), Fisher's, carried back from atanh r.
+    """Standard error of a correlation over n pairs: (1 - r²) / sqrt(n - 3), from Fisher's error of atanh r.
 
-    ranks: of Spearman's, whose variance is larger by 1 + r² / 2 (Bonett & Wright 2000).
+    ranks: for Spearman's correlation, which has a variance larger by 1 + r² / 2 (Bonett & Wright 2000).
 
     >>> correlation_error(0.6, 103)
     0.064

@@ -15,11 +15,11 @@ from tutelage.errors import UserError
 
 LARGEST = 2 << 30  # bytes of one file; the largest official archive has some hundred million
 LARGEST_LISTING = 16 << 20
-LOOPBACK = ("127.0.0.1", "::1", "localhost")  # nothing that passes there can be read or changed on the way
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # plain http is safe there: the data do not leave the machine
 
 
 def download(url: str, hashes: Mapping[str, str]) -> BinaryIO:
-    """What an address gives, in a temporary file, which whoever asked closes. hashes: `sha256` where it is known."""
+    """The content of an address in a temporary file, which the caller closes. hashes: `sha256` if it is known."""
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         digest = hashlib.sha256()
@@ -28,7 +28,9 @@ def download(url: str, hashes: Mapping[str, str]) -> BinaryIO:
             file.write(block)
         expected = hashes.get("sha256")
         if expected and digest.hexdigest() != expected:
-            raise UserError(f"What {url} gave is not the file that OSF lists", f"sha256 {expected}", "Try again")
+            raise UserError(
+                f"The file at {url} has not the checksum that OSF lists for it", f"sha256 {expected}", "Try again"
+            )
         file.seek(0)
     except BaseException:
         file.close()
@@ -49,8 +51,8 @@ def _blocks(url: str, largest: int) -> Iterator[bytes]:
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         raise UserError(
             f"{url} could not be read ({error})",
-            "A network",
-            "Try again with one, or fetch the evaluation data yourself from https://osf.io/ryjfm/",
+            "A connection to the network",
+            "Try again when there is one, or download the evaluation data yourself from https://osf.io/ryjfm/",
         ) from error
 
 
@@ -65,7 +67,7 @@ def _require_safe(url: str) -> None:
     """Refuse `file:`, `ftp:` and plain http, also where a listing or a redirect names them."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise UserError(f"The address {url} is not fetched", "An address that begins with https://", "")
+        raise UserError(f"The address {url} is refused", "An address that begins with https://", "")
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

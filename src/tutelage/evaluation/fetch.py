@@ -1,7 +1,7 @@
-"""`tutelage evaluate --get`: the challenge's data into the official layout, as far as they may be fetched.
+"""`tutelage evaluate --get`: download the challenge's public data into the official layout.
 
-The set of 2025 lies on OSF, that of 2026 on the Hub, GlobalPIQA with its makers. Sources place their files in folders
-of their own; what counts is where a path goes on from full_eval/ or fast_eval/. What is there already stays.
+The data of 2025 are on OSF, those of 2026 on the Hub, GlobalPIQA in its own Hub repositories. Each source has its own
+folders; a file's place is its path from full_eval/ or fast_eval/ on. Files that exist are not fetched again.
 """
 
 import csv
@@ -32,20 +32,20 @@ Opened = Callable[[], BinaryIO]  # gives a file's content, fetched only if it is
 
 
 def fetch(request: Request, console: Console) -> None:
-    """Fetch what is not there yet, and say of the rest where it is and where to put it."""
+    """Fetch missing files. For those that cannot be fetched, print where to get them and where to put them."""
     home = request.official
     if home is None:
         raise UserError(
-            "--get does not know where to put the data", "A folder", f"Add --official FOLDER or set {ENVIRONMENT}"
+            "--get has no folder to write to", "A folder for the data", f"Add --official FOLDER or set {ENVIRONMENT}"
         )
     files = {"2025": _of_osf, "2026": _of_hub}[request.profile]
     fetched = sum(_keep(home, path, content) for path, content in files())
     console.print(f"{home}: {fetched:,} files fetched for the evaluation of {request.profile}")
-    for line in _lacking(request):
+    for line in _missing(request):
         console.print(line, soft_wrap=True)
 
 
-def _lacking(request: Request) -> Iterator[str]:
+def _missing(request: Request) -> Iterator[str]:
     for fast in (False, True):
         for task in tasks_of(request.profile, fast=fast):
             one = Request(official=request.official, profile=request.profile, fast=fast)
@@ -56,7 +56,7 @@ def _lacking(request: Request) -> Iterator[str]:
 
 
 def placed(path: str) -> PurePosixPath | None:
-    """Where a source's file goes below the official folder; None for one that is no part of the evaluation."""
+    """A file's place below the official folder; None for a file that is not part of the evaluation."""
     parts = PurePosixPath(path).parts
     start = next((i for i, part in enumerate(parts) if part in SETS), None)
     if start is None or ".." in parts or "__MACOSX" in parts or parts[-1].startswith("."):
@@ -65,7 +65,7 @@ def placed(path: str) -> PurePosixPath | None:
 
 
 def _keep(home: Path, path: str, content: Opened, depth: int = 0) -> int:
-    """Write a file where it belongs, an archive's files where they belong; returns how many were written."""
+    """Write a file, or the files of an archive, to their places. Returns how many were written."""
     place, whole = placed(path), PurePosixPath(path)
     if whole.suffix == ".zip" and (place or whole.stem.startswith(("evaluation_data", *SETS))):
         return _unpack(home, whole, content, depth)
@@ -83,15 +83,17 @@ def _unpack(home: Path, path: PurePosixPath, content: Opened, depth: int = 0) ->
     with content() as file, _archive(file, path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _require_sane(members, path, depth)
-        if any(member.flag_bits & 1 for member in members):  # with a password, which is not ours to enter
+        if any(member.flag_bits & 1 for member in members):  # encrypted: only the user may enter the password
             if marker is None:
-                raise UserError(f"{path} is encrypted and no part of a set", "Archives of the official sets", "")
+                raise UserError(
+                    f"{path} is encrypted and does not belong to an evaluation set", "Archives of the official sets", ""
+                )
             file.seek(0)
             write_atomically(home / marker, file.read())
             return 1
         written = 0
         for member in members:
-            # An archive may name the folder that its files belong to, lie in it, or hold it.
+            # The folder full_eval/... may be in the archive's path, the archive's name or the paths of its members.
             paths = (path.parent / member.filename, PurePosixPath(path.stem) / member.filename)
             for inside in [str(candidate) for candidate in paths if placed(str(candidate))][:1]:
                 read = lambda member=member: _buffer(_member(archive, member, path))  # noqa: E731
@@ -104,12 +106,12 @@ def _archive(file: BinaryIO, path: PurePosixPath) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{path} is no zip archive ({error})", "An archive of the official data", "Try again"
+            f"{path} is not a zip archive ({error})", "An archive of the official data", "Try again"
         ) from error
 
 
 def _require_sane(members: Sequence[zipfile.ZipInfo], path: PurePosixPath, depth: int) -> None:
-    """Refuse archives in archives in archives, and what would unpack to more than any official set."""
+    """Refuse archives that are nested deeper, or unpack to more, than any official set."""
     size = sum(member.file_size for member in members)
     if depth > DEEPEST or size > LARGEST or len(members) > MOST_MEMBERS:
         raise UserError(
@@ -120,14 +122,18 @@ def _require_sane(members: Sequence[zipfile.ZipInfo], path: PurePosixPath, depth
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath) -> bytes:
-    """A file of an archive, which must not be longer than the archive says."""
+    """The content of a member, no longer than the archive declares."""
     try:
         with archive.open(member) as file:
             data = file.read(member.file_size + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:  # the last: an unknown compression
-        raise UserError(f"{member.filename} in {path} is damaged ({error})", "A whole archive", "Try again") from error
+        raise UserError(
+            f"{member.filename} in {path} is damaged ({error})", "An undamaged archive", "Try again"
+        ) from error
     if len(data) > member.file_size:
-        raise UserError(f"{member.filename} in {path} is longer than the archive says", "A whole archive", "Try again")
+        raise UserError(
+            f"{member.filename} in {path} is longer than the archive declares", "An undamaged archive", "Try again"
+        )
     return data
 
 

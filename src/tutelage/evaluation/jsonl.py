@@ -1,4 +1,4 @@
-"""Rows of .jsonl files that somebody else wrote."""
+"""Rows of .jsonl files that users or the challenge provide, checked."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from tutelage.errors import UserError
 
 
 def rows_of(file: Path, keys: Sequence[str], expected: str) -> Iterator[dict[str, Any]]:
-    """Every row of a file, each of which must have text under those keys. expected: what a row looks like."""
+    """Every row of a file; each must have text under those keys. expected: what a row looks like, for errors."""
     for number, line in enumerate(_lines(file, expected), 1):
         where = f"{file}, line {number}"
         try:
@@ -24,7 +24,7 @@ def rows_of(file: Path, keys: Sequence[str], expected: str) -> Iterator[dict[str
 
 def _lines(file: Path, expected: str) -> list[str]:
     try:
-        # Not splitlines: it also splits at characters that a JSON string may hold.
+        # Not splitlines: it also splits at characters such as U+2028, which a JSON string may contain.
         lines = file.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 ({error})", f"A .jsonl file of rows like {expected}", "") from error

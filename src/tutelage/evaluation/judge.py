@@ -1,4 +1,4 @@
-"""The judge of an evaluation as tasks see it: with the name it was chosen by, its verdicts beside a model's results."""
+"""The judge of an evaluation as tasks see it: with its name, and a store of verdicts beside the model's results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ STORE = "verdicts.sqlite"
 
 
 class Opened(Protocol):
-    """A judge with a store behind it, handed in by the verb."""
+    """A judge with a store of verdicts, opened by the verb."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -24,28 +24,28 @@ class Opened(Protocol):
     def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]: ...
 
 
-JudgeAt = Callable[[Path], Opened]  # the one judge of a call, with its store in that file
+JudgeAt = Callable[[Path], Opened]  # opens the judge with its store in that file
 
 
 @dataclass(frozen=True, slots=True)
 class NamedJudge:
-    """An opened judge and its name. A `Judge` of evaluate/request.py."""
+    """An opened judge and its name: the `Judge` of request.py."""
 
     name: str
     opened: Opened
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that is asked of it."""
+        """Changes with the judge's settings and prompts."""
         return self.opened.fingerprint
 
     @property
     def about(self) -> str:
-        """One line for people."""
+        """One line that describes the judge."""
         return self.opened.about
 
     def identity(self) -> Mapping[str, Any]:
-        """What became known about it when it was first asked."""
+        """What the first request revealed about it, such as the model that the server runs."""
         return self.opened.identity()
 
     def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:

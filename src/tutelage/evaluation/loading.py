@@ -1,4 +1,4 @@
-"""Models with the tools to measure them, and what a run says of its training."""
+"""Loads models with the tools to measure them, and reads a run's recipe."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from tutelage.recipe.files import parsed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loader:
-    """Loads models by name. batch: sequences a forward; None for as many as suit the device."""
+    """Loads models by name. batch: sequences in a forward pass; None for as many as suit the device."""
 
     device: torch.device
     batch: int | None
@@ -39,11 +39,11 @@ class Loader:
 
 
 def fast_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of a model, which must know where in the text each token lies."""
+    """The tokenizer of a model, which must give each token's offsets in the text."""
     tokenizer = load_tokenizer_of(name)
     if not isinstance(tokenizer, Tokenizer):
         raise UserError(
-            f"The tokenizer of {name}, a {type(tokenizer).__name__}, does not say where its tokens lie in the text",
+            f"The tokenizer of {name}, a {type(tokenizer).__name__}, does not give the offsets of its tokens",
             "A model folder with a tokenizer.json",
             "",
         )
@@ -53,14 +53,14 @@ def fast_tokenizer(name: str) -> Tokenizer:
 def _require_ids(name: str, ids: int, rows: int) -> None:
     if ids > rows:
         raise UserError(
-            f"The tokenizer of {name} has {ids:,} ids and its embedding {rows:,} rows",
+            f"The tokenizer of {name} has {ids:,} ids and the model's embedding {rows:,} rows",
             "A row for every id",
             "The tokenizer in that folder belongs to another model",
         )
 
 
 def data_of_run(name: str) -> dict[str, Any]:
-    """The [data] of a run's recipe; empty for a model that is no run."""
+    """The [data] section of a run's recipe; empty for a model that does not belong to a run."""
     run = run_of(name)
     if run is None or not (run / "recipe.toml").exists():
         return {}

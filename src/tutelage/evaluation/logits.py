@@ -1,6 +1,6 @@
-"""From a model's last hidden states to log-probabilities, the head called for the scored rows alone.
+"""From a model's last hidden states to log-probabilities; the head is called for the scored rows only.
 
-Legend: B sequences, T tokens, N rows of which something is asked, M targets of theirs, H width, V vocabulary.
+Legend: B sequences, T tokens, N scored rows of hidden states, M targets, H width, V vocabulary.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ NUMBERS = 2**24  # logits that exist at one time: 64 MB in fp32
 
 
 class Logits:
-    """A causal LM as a backbone and a head that is called for some of its rows.
+    """A causal LM, split into a backbone and a head.
 
-    whole: the head cannot be called apart, since the architecture scales or caps its logits; `hidden` are all logits.
+    whole: the model cannot be split, because it scales or caps its logits; `hidden` then gives logits.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -28,7 +28,7 @@ class Logits:
         self.whole = self._head is None
 
     def hidden(self, ids: Int[Tensor, "B T"], **given: Tensor) -> Float[Tensor, "B T H"]:
-        """What `log_probs` takes rows of."""
+        """Hidden states, of which `log_probs` takes rows."""
         if self.whole:
             return self.model(input_ids=ids, use_cache=False, **given).logits
         return self.model.base_model(input_ids=ids, use_cache=False, **given).last_hidden_state
@@ -36,14 +36,14 @@ class Logits:
     def log_probs(
         self, hidden_NH: Float[Tensor, "N H"], targets_M: Int[Tensor, " M"], of_M: Int[Tensor, " M"]
     ) -> Float[Tensor, " M"]:
-        """log softmax(head(hidden[of]))[target] in nats, float64; [N, V] is never held.
+        """log softmax(head(hidden[of]))[target] in nats, float64, without holding [N, V] logits.
 
-        Each row has at least one target. Further ones of a row cost a product of two vectors, not one with the head.
+        of_M: the row of each target; every row has at least one. A further target of a row costs one dot product.
         """
         head = self._head
         if not isinstance(head, nn.Linear) or head.bias is not None:
             return _through(head, hidden_NH[of_M], targets_M)
-        # The last target of each row, the same on every run: assigned by index, equal indices race on a GPU.
+        # The last target of each row. Assignment by index would not be deterministic on a GPU: equal indices race.
         last_N = torch.zeros(len(hidden_NH), dtype=torch.long, device=of_M.device)
         last_N.scatter_reduce_(0, of_M, torch.arange(len(of_M), device=of_M.device), "amax")
         known_N = targets_M[last_N]
@@ -57,7 +57,7 @@ class Logits:
 def _through(
     head: nn.Module | None, hidden_NH: Float[Tensor, "N H"], targets_N: Int[Tensor, " N"]
 ) -> Float[Tensor, " N"]:
-    """The same for any head, and for hidden states that are logits already, some rows at a time."""
+    """The same for any head (None: the hidden states are logits), a block of rows at a time."""
     out = [torch.zeros(0, dtype=torch.float64, device=float64_device(hidden_NH.device))]
     vocab = hidden_NH.shape[-1] if head is None else int(head.get_parameter("weight").shape[0])
     rows = max(1, NUMBERS // vocab)
@@ -70,7 +70,7 @@ def _through(
 
 
 def _head_apart(model: PreTrainedModel) -> nn.Module | None:
-    """The model's head, if applying it to the last hidden states gives the model's logits; else None."""
+    """The model's head if it gives the model's logits from the last hidden states; else None."""
     head = model.get_output_embeddings()
     if head is None:
         return None

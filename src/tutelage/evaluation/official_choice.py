@@ -1,4 +1,4 @@
-"""What the official choice tasks share: their files, how each year breaks ties, and how many items they have."""
+"""What the official choice tasks have in common: files, each year's rule for ties, official sizes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ BREAKS: dict[str, Ties] = {"2025": "first", "2026": "random"}
 
 
 class OfficialChoice(ChoiceTask):
-    """A choice task of the challenge, with its files in the official layout. `task` is its name in the table."""
+    """A choice task of the challenge with files in the official layout. task: its name in the challenge's table."""
 
     task: str
 
@@ -23,7 +23,7 @@ class OfficialChoice(ChoiceTask):
         self.profile, self.fast = request.profile, request.fast
         self.files = sorted(folder.glob("*.jsonl"))
         if not any(file.stat().st_size for file in self.files):
-            raise UserError(f"{folder} holds no .jsonl file with rows", f"The official files of {self.task}", "")
+            raise UserError(f"{folder} contains no .jsonl file with rows", f"The official files of {self.task}", "")
         self.name, self.source = _official.set_name(request), str(folder)
         self.ties = BREAKS[request.profile]
         self.settings = {
@@ -33,11 +33,11 @@ class OfficialChoice(ChoiceTask):
         }
 
     def remarks(self, items: Sequence[Item]) -> list[str]:
-        """Lists that do not have the official size: their figure is then not the official one."""
+        """A warning if lists do not have the official sizes: the figure is then not the official one."""
         found = Counter(item.uid.lower() for item in items)
         row = TASKS[self.task]
         expected = row.sizes(self.profile, fast=self.fast)
-        if not expected:  # lists of one item each, whose names are not fixed
+        if not expected:  # lists of one item each; their names are not fixed
             expected, found = {self.task: row.examples or 0}, Counter({self.task: len(items)})
         wrong = [uid for uid in {**expected, **found} if expected.get(uid, 0) != found[uid]]
         if not wrong:

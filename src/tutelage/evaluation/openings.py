@@ -1,4 +1,4 @@
-"""Openings of stories, for models to continue: always the same, so that what they write can be compared."""
+"""Openings of stories that every model continues, always the same, so that models can be compared."""
 
 OPENINGS = (
     "Once upon a time there was a little fox who was afraid of the dark.",

@@ -1,4 +1,4 @@
-"""The options of `tutelage evaluate`, and what they come to: one `Evaluation`. Free of torch."""
+"""The options of `tutelage evaluate`, checked and collected in one `Evaluation`. Imports no torch."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ from tutelage.evaluation.request import Request
 
 
 class Options(TypedDict, total=False):
-    """What may be given to `evaluate`, by name; every default stands in `Evaluation` or `Request`.
+    """Options of `evaluate`. Defaults are those of `Evaluation` and `Request`.
 
-    tasks:  modules of evaluation/tasks/ (perplexity, minimal_pairs), dotted paths of your own, or `official` for all of
-            those that the challenge has in that profile's full or fast evaluation
-    data:   a folder made by `tutelage prepare`; a run's own where neither it nor a text is given
-    text:   a file or folder of text instead, which each model's own tokenizer cuts: for comparing tokenizers
-    split:  of `data`
-    window: tokens; None (or 0) for the window that a run was trained on, and 128 for a model that is no run
-    stride: None (or 0) for fixed windows side by side, else a sliding window
-    pairs:  a folder of minimal pairs
-    official: the folder that holds the challenge's full_eval/ and fast_eval/; $TUTELAGE_EVAL where none is given
-    profile: the year whose procedure official tasks follow
-    fast:   their small sets
-    get:    fetch the official data that may be fetched, first
-    milestones: measure every milestone of each run before the run itself: of official tasks the small sets, which is
-            what the challenge wants of them
-    seeds:  of fine-tuning
-    parts:  of GLUE; all seven where none is given
-    judge:  scores stories: the name and settings of a judge, as {"name": "rules", "language": "nursery"}
-    batch:  sequences a forward; None (or 0) for as many as suit the device
-    device: auto, cpu, cuda, cuda:1
-    out:    where results go; several models get a folder each
-    quiet:  print nothing
+    tasks:      modules of evaluation/tasks/ (perplexity, minimal_pairs), dotted paths of your own, or `official` for
+                all tasks of the profile's full or fast evaluation
+    data:       a folder made by `tutelage prepare`; the corpus of the run if neither data nor text is given
+    text:       a file or folder of text, tokenized with each model's own tokenizer: compares tokenizers
+    split:      of `data`
+    window:     tokens; None or 0 for the window that a run was trained with, and 128 for any other model
+    stride:     None or 0 for consecutive windows, else the step of a sliding window
+    pairs:      a folder of minimal pairs
+    official:   the folder that contains full_eval/ and fast_eval/ of the challenge; default $TUTELAGE_EVAL
+    profile:    the year of the challenge; official tasks follow its procedure
+    fast:       use the small sets of official tasks
+    get:        first download the public official data
+    milestones: measure every milestone of each run before the run itself, on the small sets of official tasks, as the
+                challenge requires
+    seeds:      of fine-tuning
+    parts:      of GLUE; default all seven
+    judge:      scores stories: the name and settings of a judge, such as {"name": "rules", "language": "nursery"}
+    batch:      sequences in a forward pass; None or 0 for as many as suit the device
+    device:     auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps
+    out:        folder of the results; several models get a folder each
+    quiet:      print nothing
     """
 
     tasks: Sequence[str]
@@ -61,7 +61,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """A call of `evaluate`: models, tasks, and what every task is asked. See `Options`."""
+    """A call of `evaluate`: models, tasks, and the request to every task. See `Options`."""
 
     models: tuple[str, ...]
     request: Request
@@ -77,7 +77,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, models: Sequence[str], options: Options) -> "Evaluation":
-        """The call that the options describe, checked as far as they go by themselves."""
+        """The call that the options describe. Checks what can be checked without models and data."""
         values: dict[str, Any] = dict(options)
         own = {field.name for field in fields(cls)} - {"models", "request"}
         asked = {name: values.pop(name) for name in list(values) if name not in own}
@@ -100,6 +100,6 @@ def _official_of_environment() -> Path | None:
 
 def _require_sense(request: Request) -> None:
     if request.data is not None and request.text is not None:
-        raise UserError("Both data and a text are named", "One of them", "Run the command once for each")
+        raise UserError("Both --data and --text are given", "One of them", "Run the command once for each")
     if request.profile not in PROFILES:
         raise UserError(f"There is no profile {request.profile!r}", f"One of {', '.join(PROFILES)}")

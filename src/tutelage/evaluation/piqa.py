@@ -1,4 +1,4 @@
-"""GlobalPIQA: how is a thing done? Solutions after a prompt, compared by their mean log-probability a token."""
+"""GlobalPIQA: how is something done? Solutions to a prompt are compared by mean log-probability per token."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ EXPECTED = "An example of GlobalPIQA: prompt, solution0, solution1, ..., label, 
 
 
 class GlobalPiqa(OfficialChoice):
-    """Any solution may be the right one. Each example is a list of one in the predictions, and counts the same."""
+    """The label says which solution is correct. In the predictions each example is a list of its own."""
 
     mean = True
 

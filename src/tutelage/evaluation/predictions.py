@@ -1,4 +1,4 @@
-"""What a model chose for each item, beside the result that was counted from it. Read by the report: no torch."""
+"""Files of predictions, one beside each result. The report imports this module, so it imports no torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from tutelage.printable import shown
 
 
 def predictions_beside(place: Path) -> Path:
-    """The file of the predictions that belong to a result."""
+    """The file of a result's predictions."""
     return place.with_name(f"{place.stem}.predictions.jsonl")
 
 
 def predictions_of(place: Path) -> list[dict[str, Any]]:
-    """What was chosen for each item; nothing where a task keeps none. Refused where the result lists others."""
+    """A result's predictions; empty for a task that has none. Refused if they are not those that the result lists."""
     require_same_predictions(place, read_json(place, again(place)))
     return read_rows(predictions_beside(place))
 

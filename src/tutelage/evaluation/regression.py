@@ -1,7 +1,7 @@
-"""How much of people's reading times a model's surprisals explain beyond how frequent, long and late a word is.
+"""How much of people's reading times a model's surprisals explain beyond a word's frequency, length and position.
 
-The score of a measure is (R²_model - R²_base) / (1 - R²_base): the share of what the base regression leaves
-unexplained that surprisal explains.
+The score of a measure is (R²_model - R²_base) / (1 - R²_base): of the variance that the base regression leaves
+unexplained, the share that surprisal explains.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,18 +14,18 @@ from jaxtyping import Float, Int
 
 from tutelage.errors import need
 
-Columns = Mapping[str, np.ndarray]  # name -> a number a word, NaN where there is none
+Columns = Mapping[str, np.ndarray]  # name -> one number for each word, NaN where it is missing
 
 EYES = ("RTfirstfix", "RTfirstpass", "RTgopast", "RTrightbound")
 SELF_PACED = "self_paced_reading_time"
 CONTROLS = ("Subtlex_log10", "length", "context_length")
-SPILL = (*CONTROLS, "prev_length", "prev_pred")  # in self-paced reading the word before still slows the reader down
+SPILL = (*CONTROLS, "prev_length", "prev_pred")  # in self-paced reading the previous word still slows the reader down
 REPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One measure's regressions. base, model: R². n: words with all columns. draws: the score of each bootstrap."""
+    """One measure's regressions. base, model: R². n: words with all columns. draws: the score in each replicate."""
 
     base: float
     model: float
@@ -39,17 +39,17 @@ class Explained:
 
 
 def explained(columns: Columns, sentences: Int[np.ndarray, " N"]) -> dict[str, Explained]:
-    """The five measures, with `pred` and `prev_pred` (surprisals of the word and of the one before) in the columns.
+    """The five measures. Columns include `pred` and `prev_pred`, the surprisals of the word and of the one before.
 
-    The bootstrap draws whole sentences, as words of one sentence are read by the same people in one go; all measures
-    see the same draws, so that their means can be formed draw by draw.
+    The bootstrap draws whole sentences, because the reading times within a sentence depend on one another. All measures
+    use the same draws, so their mean can be taken replicate by replicate.
     """
     counts = _draws(int(sentences.max()) + 1)
     return {dv: _explained(dv, controls, columns, sentences, counts) for dv, controls in measures()}
 
 
 def measures() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What is explained, and by what in the base regression."""
+    """Each dependent variable with the controls of its base regression."""
     yield from ((dv, CONTROLS) for dv in EYES)
     yield SELF_PACED, SPILL
 
@@ -60,7 +60,7 @@ def formula(dv: str, controls: tuple[str, ...]) -> str:
 
 
 def gain(base: Any, model: Any) -> Any:
-    """Of numbers or of arrays.
+    """The score of a measure, for numbers or arrays.
 
     >>> gain(0.75, 0.8)
     0.2
@@ -88,16 +88,16 @@ def r_squared(
     groups: Int[np.ndarray, " N"],
     counts: Float[np.ndarray, "R G"],
 ) -> Float[np.ndarray, " R"]:
-    """R² of least squares on each draw, in which group g stands counts[r, g] times.
+    """R² of least squares on each replicate, in which group g occurs counts[r, g] times.
 
-    Sums of products are formed once a group; a draw only adds them up and solves a system of K unknowns.
+    Sums of products are computed once for each group; a replicate adds them up and solves a system of K unknowns.
     """
     left, sizes, _ = np.linalg.svd(exog, full_matrices=False)
-    basis = left[:, sizes > sizes[0] * 1e-10]  # the same regression, well conditioned; collinear columns drop out
+    basis = left[:, sizes > sizes[0] * 1e-10]  # the same regression, well conditioned, without collinear columns
     y = endog - endog.mean()
     xx, xy = basis[:, :, None] * basis[:, None, :], basis * y[:, None]
     xx, xy, yy, y, n = (_by_group(part, groups, counts) for part in (xx, xy, y * y, y, np.ones_like(y)))
-    xx = xx + 1e-12 * np.eye(basis.shape[1])  # a draw may lack a direction of the basis altogether
+    xx = xx + 1e-12 * np.eye(basis.shape[1])  # a replicate may have no variance in some direction of the basis
     fitted = (xy * np.linalg.solve(xx, xy[..., None])[..., 0]).sum(-1)
     return 1 - (yy - fitted) / (yy - y * y / n)
 

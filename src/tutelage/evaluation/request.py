@@ -1,4 +1,4 @@
-"""What a task is asked to measure. Free of torch."""
+"""What a task is asked to measure. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Milestone:
 class Judge(Protocol):
     """Scores what a model wrote. Its verdicts are stored, so that no text is judged twice.
 
-    name:        the name it was chosen by: rules, endpoint
-    fingerprint: of everything that is asked of it; known without asking
-    about:       one line for people, shown wherever its scores are
+    name:        of its module: rules, endpoint
+    fingerprint: changes with its settings and prompts; known without a request to the judge
+    about:       one line that describes it, shown wherever its scores are shown
     """
 
     name: str
@@ -35,7 +35,7 @@ class Judge(Protocol):
     def about(self) -> str: ...
 
     def identity(self) -> Mapping[str, Any]:
-        """What became known about it when it was first asked; empty before."""
+        """What the first request revealed about it, such as the model that the server runs; empty before."""
         ...
 
     def grade(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
@@ -45,18 +45,19 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be measured, and how. A task takes the fields that concern it.
+    """What is to be measured, and how. A task uses the fields that concern it.
 
-    data, split: a prepared corpus and which part of it; text: a file or folder of text instead
+    data, split: a prepared corpus and one of its splits
+    text:       a file or folder of text, instead of data
     pairs:      a folder of minimal pairs
-    window, stride: tokens of a window of perplexity; stride None for windows side by side
-    official:   the folder that holds full_eval/ and fast_eval/, in the layout of the challenge
-    profile:    the year whose procedure is followed
-    fast:       the small sets, which the challenge wants of every milestone
-    milestones: those of the run that the model belongs to, fewest words first; empty for a model that is no run
-    seeds:      of fine-tuning; several give a spread
-    parts:      which parts of a task that has some (GLUE: rte, wsc); empty for all of them
-    judge:      scores what the model writes: its name and fingerprint belong to the settings of a task that uses it
+    window, stride: tokens of a window of perplexity and of its step; stride None for consecutive windows
+    official:   the folder that contains full_eval/ and fast_eval/, in the layout of the challenge
+    profile:    the year of the challenge whose procedure is followed
+    fast:       use the small sets, which the challenge requires for every milestone
+    milestones: of the run that the model belongs to, fewest words first; empty for a model that is not a run's
+    seeds:      of fine-tuning; several seeds give a standard deviation
+    parts:      of a task that has parts (GLUE: rte, wsc); empty for all of them
+    judge:      scores what the model writes; its name and fingerprint belong to the settings of a task that uses it
     """
 
     data: Path | None = None

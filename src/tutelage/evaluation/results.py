@@ -1,4 +1,4 @@
-"""Where results of evaluations lie: read back where nothing has changed, written whole, never overwritten by less."""
+"""Results on disk: reused if nothing has changed, written atomically, never replaced by a result without figures."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from tutelage.quantised.cached import quantised
 
 
 def run_of(name: str) -> Path | None:
-    """The run that a model belongs to: itself, or the one that a milestone or `model` folder lies in."""
+    """The run that a model belongs to: the folder itself, or the run that contains the milestone or `model` folder."""
     folder = Path(name)
     if not folder.is_dir():
         return None
@@ -28,7 +28,7 @@ def run_of(name: str) -> Path | None:
 
 
 def milestones_of(name: str) -> tuple[Milestone, ...]:
-    """The milestones of a run, fewest words first; none for a model that is no run."""
+    """The milestones of a run, fewest words first; empty for a model that is not a run."""
     folder = Path(name)
     run = folder.absolute().parent if folder.name == "model" else folder
     found = [
@@ -40,13 +40,13 @@ def milestones_of(name: str) -> tuple[Milestone, ...]:
 
 
 def home_of(name: str, out: Path | None, *, several: bool) -> Path:
-    """Where a model's results go."""
+    """The folder of a model's results."""
     folder, run = Path(name), run_of(name)
-    locate(name)  # a wrong name is answered before folders are made
+    locate(name)  # refuse a wrong name before any folder is created
     if out is None and run is not None:
         return (run if folder.name == "model" else folder) / "evaluations"
     home = out if out is not None and not several else (out or Path("evaluations")) / safe(name)
-    # The report finds a model that is not a run by this file; one with more to say is left as it is.
+    # The report finds a model that is not a run by this file. A file that exists may say more: it is kept.
     if not (home / "model.json").exists():
         facts = {"name": home.name, "model": name, "about": quantised(name)}
         write_json(home / "model.json", facts)
@@ -54,14 +54,14 @@ def home_of(name: str, out: Path | None, *, several: bool) -> Path:
 
 
 def safe(name: str) -> str:
-    """A name that is one folder anywhere: openai-community/gpt2 -> openai-community--gpt2."""
+    """A name that is valid as one folder on every system: openai-community/gpt2 -> openai-community--gpt2."""
     return re.sub(r"[^\w.-]+", "--", name).strip("-.") or "model"
 
 
 def place_of(home: Path, task: str, name: str, source: str) -> Path:
-    """A result's file. Data of the same name from somewhere else get a longer one, so that no result is lost.
+    """A result's file. Data with the same name from another source get a longer file name, so no result is lost.
 
-    Official data are the same wherever they lie.
+    Official data are the same in every folder.
     """
     place = home / f"{task}-{safe(name)}.json"
     if task in TASKS or not place.exists() or _read(place).get("source") == source:
@@ -70,7 +70,7 @@ def place_of(home: Path, task: str, name: str, source: str) -> Path:
 
 
 def kept(place: Path, key: str, name: str) -> Result | None:
-    """The result that is there, if it is one of the same weights, data and settings."""
+    """The result on disk, if it has the same weights, data and settings."""
     if not place.exists():
         return None
     plain = _read(place)
@@ -82,7 +82,7 @@ def kept(place: Path, key: str, name: str) -> Result | None:
 
 
 def keep(place: Path, result: Result, outcome: Outcome) -> Result:
-    """Write a result, its predictions first: if the result is there, they are. Returns the result."""
+    """Write a result, and its predictions before it: a result on disk has its predictions. Returns the result."""
     predictions, digests = predictions_beside(place), {}
     if outcome.predictions:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions).encode()
@@ -95,7 +95,7 @@ def keep(place: Path, result: Result, outcome: Outcome) -> Result:
 
 
 def keep_missing(place: Path, result: Result) -> None:
-    """Write down that a task is missing, unless there are figures of it from before."""
+    """Record that a task is missing, unless there are earlier figures of it."""
     if not place.exists() or not _read(place).get("rows"):
         write_json(place, result.to_json())
 

@@ -1,4 +1,4 @@
-"""An evaluation, model by model and task by task: what is there is read back, what is not is measured and kept."""
+"""An evaluation, model by model and task by task. Results on disk are reused; the others are measured and stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ from tutelage.quantised.cached import quantised
 from tutelage.recipe import load_module, modules
 from tutelage.training.parallel import start
 
-WINDOW = 128  # of the published figures
-FORMAT = 2  # raise it when a change of the scoring makes figures on disk wrong
-OFFICIAL = "official"  # in place of a task: all of the profile's
+WINDOW = 128  # tokens, as in published figures
+FORMAT = 2  # raised when a change of the scoring makes results on disk wrong
+OFFICIAL = "official"  # as a task: all official tasks of the profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One model with the tasks to measure it on. home: the folder of its results."""
+    """One model with its tasks. home: the folder of its results."""
 
     model: str
     tasks: tuple[str, ...]
@@ -40,7 +40,7 @@ class Job:
 
 
 def run(evaluation: Evaluation, console: Console, *, judge_at: JudgeAt | None = None) -> list[Result]:
-    """Measure every model on every task, keep and show the results. judge_at: opens the judge, where one is named."""
+    """Measure every model on every task, store and print the results. judge_at: opens the judge, if one is named."""
     if evaluation.request.official is not None:
         require_folder(evaluation.request.official)
     _require_own_names(evaluation.tasks)
@@ -57,7 +57,7 @@ def run(evaluation: Evaluation, console: Console, *, judge_at: JudgeAt | None = 
 
 
 def _jobs(evaluation: Evaluation, judge_at: JudgeAt | None) -> list[Job]:
-    """Every model with its folder and what its tasks are asked."""
+    """Every model with its folder, its tasks and their request."""
     named = list(_named(evaluation))
     jobs = []
     for model, tasks, request in named:
@@ -74,14 +74,14 @@ def _jobs(evaluation: Evaluation, judge_at: JudgeAt | None) -> list[Job]:
 
 
 def _named(evaluation: Evaluation) -> Iterator[tuple[str, tuple[str, ...], Request]]:
-    """Models with their tasks; before a run its milestones, of which the challenge wants the small sets alone."""
+    """Models with their tasks. A run comes after its milestones, for which the challenge requires the small sets."""
     request, tasks = evaluation.request, evaluation.tasks
     for model in evaluation.models:
         if evaluation.milestones:
             milestones = milestones_of(model)
             if not milestones:
                 raise UserError(
-                    f"{model} has no milestones", "A run that kept some", "Train with save.milestones=challenge"
+                    f"{model} has no milestones", "A run with milestones", "Train with save.milestones=challenge"
                 )
             named = _tasks(tasks, request.profile, fast=True)
             small = tuple(t for t in named if t not in TASKS or t in tasks_of(request.profile, fast=True))
@@ -94,19 +94,19 @@ def _tasks(tasks: Sequence[str], profile: Profile, *, fast: bool) -> tuple[str, 
 
 
 def _require_own_names(tasks: Sequence[str]) -> None:
-    """Results are filed by a task's short name, so a task of one's own cannot have the name of a shipped one."""
+    """Refuse a task of the user with the name of a shipped one: result files are named by the task's short name."""
     for task in tasks:
         short = task.rpartition(".")[2]
         if short != task and short in modules("evaluation.tasks") and not task.startswith("tutelage."):
             raise UserError(
-                f"{task} has the name of the shipped task {short}, under which its results would be filed",
+                f"{task} has the same name as the shipped task {short}, so their results would have the same file",
                 "Another name for a task of your own",
                 "Rename its module",
             )
 
 
 def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
-    """Every task on one model, which is loaded once, and only if something is left to do."""
+    """Every task on one model. The model is loaded once, and only if some task has no result yet."""
     weights = [fingerprint_of(job.model), tokenizer_fingerprint(fast_tokenizer(job.model))]
     loaded: list[Any] = []
     for module in job.tasks:
@@ -117,7 +117,7 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             data, source = task.name, task.source
             place = place_of(job.home, short, data, source)
             if old := kept(place, _key(short, task.settings, weights), job.model):
-                line = f"{job.model}: {short} on {old.name} was measured before ({place}); not computed again"
+                line = f"{job.model}: {short} on {old.name} is read from {place}; nothing has changed since"
                 loader.console.print(line, soft_wrap=True, markup=False)
                 yield old, place
                 continue
@@ -134,27 +134,27 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             place,
             source,
             job.model,
-            fingerprint=_key(short, task.settings, weights),  # a judge is known better once it was asked
+            fingerprint=_key(short, task.settings, weights),  # a judge's identity is known after the first request
             settings=dict(task.settings),
             rows=outcome.rows,
             warnings=[*_of_weights(job.model), *outcome.warnings],
             missing=outcome.missing,
         )
         yield keep(place, result, outcome), place
-    if loaded and (why := loaded[1].scorer.apart):
+    if loaded and (why := loaded[1].scorer.unshared):
         line = f"{job.model}: prefix sharing is off for this model: {why}; scoring is slower"
         loader.console.print(line, soft_wrap=True, markup=False)
 
 
 def task_of(module: str, request: Request) -> Task:
-    """The task of a module, for a request. Refuses a module that does not keep the contract."""
+    """The task of a module, for a request. Refuses a module that does not fulfil the protocol."""
     made = load_module("evaluation.tasks", module)
     if not callable(vars(made).get("task")):
-        raise UserError(f"The module {module} has no function `task`", "task(request: Request) -> Task", "")
+        raise UserError(f"The module {module} has no function `task`", "def task(request: Request) -> Task", "")
     task = made.task(request)
     if not isinstance(task, Task):
         raise UserError(
-            f"task(request) of {module} gives a {type(task).__name__} that is no task",
+            f"task(request) of {module} returns a {type(task).__name__}, which is not a task",
             "An object with name, source, settings and run(model, tools)",
             "See `Task` in tutelage.evaluation.base",
         )
@@ -165,13 +165,15 @@ def _outcome(module: str, task: Task, model: Any, tools: Tools) -> Outcome:
     outcome = task.run(model, tools)
     if not isinstance(outcome, Outcome):
         raise UserError(
-            f"run(model, tools) of {module} gives a {type(outcome).__name__}", "A tutelage.evaluation.base.Outcome", ""
+            f"run(model, tools) of {module} returns a {type(outcome).__name__}",
+            "A tutelage.evaluation.base.Outcome",
+            "",
         )
     return outcome
 
 
 def _tools(tools: Tools, job: Job, short: str, weights: Sequence[str]) -> Tools:
-    """With a place for parts that a long task finishes, and the judge."""
+    """The tools with the judge, and a folder for the finished parts of a long task."""
 
     def scratch(settings: Mapping[str, Any]) -> Path:
         return job.home / "parts" / f"{short}-{_key(short, settings, weights)}"

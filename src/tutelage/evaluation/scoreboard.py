@@ -1,4 +1,4 @@
-"""What `tutelage evaluate` prints: a table a task, what must be said beside it, what is missing."""
+"""What `tutelage evaluate` prints: a table for each task, its warnings, and what is missing."""
 
 import functools
 from collections.abc import Sequence
@@ -19,14 +19,16 @@ NAMES = {
     "perplexity_per_word": "per word",
     "bits_per_byte": "bits/byte",
     "accuracy_ties_shared": "ties shared",
+    "mark": "judge's score",
 }
+CRITERION = "mark_"  # begins the name of a judge's score for one criterion
 VARIANCE = ("eye_tracking", "self_paced", "reading")  # shares of what a regression leaves unexplained
-WIDE = 4  # figures beside each other that still fit on a screen
+WIDE = 4  # columns of figures that fit on a screen
 SHARES = ("accuracy", "score", *VARIANCE)  # figures that are shown in percent
 
 
 def show(measured: Sequence[Measured], console: Console) -> None:
-    """A table a task and data: overall figures with their standard errors, beside each other where they are few."""
+    """Print a table for each task and data set: overall figures with their standard errors."""
     results = [result for result, _ in measured]
     for task, name in dict.fromkeys((r.task, r.name) for r in results if r.rows):
         of_task = [(r, place) for r, place in measured if (r.task, r.name) == (task, name) and r.rows]
@@ -35,11 +37,11 @@ def show(measured: Sequence[Measured], console: Console) -> None:
             for sentence in [*_ties(result), *result.warnings]:
                 console.print(f"{result.model}: {sentence}")
         _differences(of_task, console)
-    said: dict[tuple[str, str], list[str]] = {}
+    missing: dict[tuple[str, str], list[str]] = {}
     for result in results:
         for part in result.missing:
-            said.setdefault((result.task, part), []).append(result.model)
-    for (task, part), models in said.items():
+            missing.setdefault((result.task, part), []).append(result.model)
+    for (task, part), models in missing.items():
         of = models[0] if len(models) == 1 else f"{len(models)} models"
         console.print(f"{of}: {task} is missing: {part}", soft_wrap=True)
 
@@ -64,6 +66,8 @@ def _table(title: str, results: Sequence[Result]) -> Table:
 
 
 def _heading(metric: str) -> str:
+    if metric.startswith(CRITERION):
+        return f"{metric.removeprefix(CRITERION)}\njudge's score"
     return f"{metric}\n% of variance" if metric.startswith(VARIANCE) else NAMES.get(metric, metric)
 
 
@@ -86,7 +90,7 @@ def _ties(result: Result) -> list[str]:
 
 
 def _differences(of_task: Sequence[Measured], console: Console) -> None:
-    """Pairs of models beside each other, on the items that both were asked."""
+    """Print the difference of each pair of models, on the items that both answered."""
     read = functools.cache(predictions_of)
     for (one, place), (other, elsewhere) in _pairs(of_task):
         if other.settings != one.settings or all(row.metric != "near_ties" for row in one.rows):
@@ -100,7 +104,7 @@ def _differences(of_task: Sequence[Measured], console: Console) -> None:
 
 
 def _pairs(of_task: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
-    """Every other model beside the first; of several milestones of one run, only the last beside the first."""
+    """Each other model with the first one; of several milestones of one run, only the last with the first."""
     runs: dict[Path, list[Measured]] = {}
     for result, place in of_task:
         folder = Path(result.model)

@@ -1,6 +1,6 @@
-"""Sums of log-probabilities under any Hugging Face causal LM: common beginnings read once, batches by length.
+"""Sums of log-probabilities under any Hugging Face causal LM, with prefix sharing and batches of similar length.
 
-Legend: B sequences, R rows that hold several, T tokens.
+Legend: B sequences, R packed rows, T tokens.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,24 +13,25 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.errors import Missing, UserError
 from tutelage.evaluation.logits import Logits
-from tutelage.evaluation.prefix_tree import Row, plant, sight, stacked
+from tutelage.evaluation.prefix_tree import PackedRow, attention_mask, pack, stacked
 
-# A CPU keeps the activations of a thousand tokens in its caches; with 4,096 a token of GPT-2 Small took 1.2 times as
-# long. Elsewhere there must be enough to do.
+# The activations of a thousand tokens fit the caches of a CPU: with 4,096, a token of GPT-2 Small took 1.2 times as
+# long. A GPU needs large batches to be busy.
 TOKENS_PER_FORWARD = {"cpu": 1024}
 TOKENS_ELSEWHERE = 8192
-WHOLE_NUMBERS = 2**27  # logits a forward, for models whose head cannot be called apart
+WHOLE_LOGITS = 2**27  # logits in a forward pass, for models whose head cannot be called by itself
 
 Scored = tuple[np.ndarray, np.ndarray]  # ids [T], which of them are scored [T]
 
 
 class Scorer:
-    """Log-probabilities in nats, in float64 sums of what the model gives.
+    """Log-probabilities in nats, summed in float64.
 
-    A sequence's score does not depend on what else is in its batch, but for rounding (1e-4 at most).
-    batch: sequences, or rows of sequences, a forward; None takes as many as suit the device.
-    track: shows progress over (batches, how many, label).
-    apart: why common beginnings are read with every text anew; empty where they are read once, None before it is known
+    A sequence's score does not depend on the rest of its batch, except for rounding (1e-4 at most).
+
+    batch:    sequences, or packed rows, in a forward pass; None for as many as suit the device
+    track:    shows progress over (batches, number of batches, label)
+    unshared: why prefix sharing is off for this model; empty if it is on, None before it is known
     """
 
     def __init__(
@@ -43,42 +44,41 @@ class Scorer:
     ) -> None:
         self.model, self.tokenizer, self.batch, self.track = model, tokenizer, batch, track
         self.logits = Logits(model)
-        self.apart: str | None = None
-        self._tried = 0  # tokens of the longest row that the model was tried with
+        self.unshared: str | None = None
+        self._tested = 0  # tokens of the longest row with which prefix sharing was tested
 
     def completions(
         self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
     ) -> np.ndarray:
-        """log P(completion | what stands before it) of each (text, completion); a completion ends its text.
+        """log P(completion | text before it) of each (text, completion); a completion is the end of its text.
 
-        The text is tokenized whole, with the tokenizer's default special tokens. Scored is every token that ends
-        behind the completion's first character, so one that straddles the border is; the first token never is.
-        names: what to call each text in an error. mean: per scored token.
+        The whole text is tokenized, with the tokenizer's default special tokens. A token is scored if it ends after
+        the start of the completion, so a token across the boundary is scored; the first token of a text never is.
+        names: of the texts, for errors. mean: divide by the number of scored tokens.
         """
         sequences = [scored for group in _groups(texts, 4096) for scored in self._encode(group)]
         sums = self.of_tokens(sequences, label, names)
         return sums / np.maximum([scored[1:].sum() for _, scored in sequences], 1) if mean else sums
 
     def of_tokens(self, sequences: Sequence[Scored], label: str, names: Sequence[str]) -> np.ndarray:
-        """Sum of the log-probabilities of each sequence's scored tokens, given all before them; [B] float64.
+        """Sum of the log-probabilities of each sequence's scored tokens, given all tokens before them; [B] float64.
 
-        What sequences have in common at their beginning is read once, whatever in them is scored; so the
-        log-probabilities of several tokens after one context, or along one text, cost little more than one of them.
-        A sequence's first token has nothing before it and is never scored.
+        Common prefixes are computed once, so scoring several tokens after one context, or along one text, costs little
+        more than scoring one. The first token of a sequence has no context and is never scored.
         """
         lengths = np.array([len(ids) for ids, _ in sequences], int)
         self._require_positions(lengths, names.__getitem__)
-        rows = plant([ids.tolist() for ids, _ in sequences])
-        if self._reads(rows, int(lengths.max(initial=0))):
+        rows = pack([ids.tolist() for ids, _ in sequences])
+        if self._shares_prefixes(rows, int(lengths.max(initial=0))):
             return self._sums_of_rows(rows, [scored for _, scored in sequences], label, names)
         return self.scores(lengths, sequences.__getitem__, label, names.__getitem__)
 
     def scores(
         self, lengths: np.ndarray, at: Callable[[int], Scored], label: str, name: Callable[[int], str]
     ) -> np.ndarray:
-        """As `of_tokens`, each sequence by itself. `at(i)` gives sequence i, of `lengths[i]` tokens.
+        """As `of_tokens`, without prefix sharing. `at(i)` gives sequence i, which has `lengths[i]` tokens.
 
-        They are asked for batch by batch, so they need not all exist at once.
+        Sequences are requested batch by batch, so they need not all be in memory.
         """
         self._require_positions(lengths, name)
         sums = np.zeros(len(lengths))
@@ -97,21 +97,21 @@ class Scorer:
         return sequences
 
     def _batches(self, lengths: np.ndarray) -> list[np.ndarray]:
-        """What is longer than one token, of which nothing would be scored, in batches of like length."""
-        order = np.argsort(-lengths, kind="stable")  # longest first: what does not fit in memory fails at once
+        """Batches of similar length. Sequences of one token are left out: nothing in them is scored."""
+        order = np.argsort(-lengths, kind="stable")  # longest first: a batch that does not fit in memory fails at once
         order = order[lengths[order] > 1]
         batches = []
         while len(order):
             longest = int(lengths[order[0]])
             size = self.batch or max(1, TOKENS_PER_FORWARD.get(self.model.device.type, TOKENS_ELSEWHERE) // longest)
             if self.logits.whole:
-                size = min(size, max(1, WHOLE_NUMBERS // (longest * self.model.config.vocab_size)))
+                size = min(size, max(1, WHOLE_LOGITS // (longest * self.model.config.vocab_size)))
             batches.append(order[:size])
             order = order[size:]
         return batches
 
     def _batch(self, at: Callable[[int], Scored], batch: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Sums of a batch of sequences, each by itself, padded on the right."""
+        """Sums of a batch of sequences, padded on the right, without prefix sharing."""
         longest = int(lengths.max())
         ids, scored = np.zeros((len(batch), longest), np.int64), np.zeros((len(batch), longest), bool)
         for row, i in enumerate(batch):
@@ -127,9 +127,9 @@ class Scorer:
         return logp.sum(-1)
 
     def _sums_of_rows(
-        self, rows: Sequence[Row], flags: Sequence[np.ndarray], label: str, names: Sequence[str]
+        self, rows: Sequence[PackedRow], flags: Sequence[np.ndarray], label: str, names: Sequence[str]
     ) -> np.ndarray:
-        """Sums of sequences that stand in rows; flags: which tokens of each are scored."""
+        """Sums of sequences that are packed into rows. flags: which tokens of each sequence are scored."""
         sums = np.zeros(len(flags))
         batches = self._batches(np.array([len(row.ids) for row in rows], int))
         for batch in self.track(batches, len(batches), label):
@@ -137,8 +137,8 @@ class Scorer:
             _require_finite(sums, [i for r in batch for i, _ in rows[r].paths], names.__getitem__)
         return sums
 
-    def _batch_of_rows(self, rows: Sequence[Row], flags: Sequence[np.ndarray], sums: np.ndarray) -> None:
-        """Write the sums of the sequences in some rows. A token is scored once, for all that go through it."""
+    def _batch_of_rows(self, rows: Sequence[PackedRow], flags: Sequence[np.ndarray], sums: np.ndarray) -> None:
+        """Write the sums of the sequences in some rows. A token is scored once for all sequences that contain it."""
         given = stacked(rows)
         logp = np.zeros(given["ids"].shape)
         scored = np.zeros(logp.shape, bool)
@@ -146,7 +146,7 @@ class Scorer:
         for r, _, places in paths:
             scored[r, places] = True
         r, places = scored.nonzero()
-        seen = sight(given["ends"])[:, None]
+        seen = attention_mask(given["ends"])[:, None]
         mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(self.model.dtype).min).to(self.model.dtype)
         masked = {"attention_mask": mask, "position_ids": given["depths"]}
         before = given["parents"][r, places].numpy()
@@ -162,9 +162,9 @@ class Scorer:
         before: np.ndarray,
         given: dict[str, torch.Tensor],
     ) -> np.ndarray:
-        """Log-probability of the token at each (row, place), which follows from the one at (row, before)."""
+        """Log-probability of the token at each (row, place), whose parent is at (row, before)."""
         device = self.model.device
-        # Several tokens may follow from one, whose logits are then made once.
+        # Several tokens may have one parent; its logits are computed once.
         asked, of = np.unique(rows * ids.shape[1] + before, return_inverse=True)
         targets = ids[torch.from_numpy(rows), torch.from_numpy(places)]
         with torch.inference_mode():
@@ -172,40 +172,40 @@ class Scorer:
             asked_NH = hidden.flatten(0, 1)[torch.from_numpy(asked).to(device)]
             return self.logits.log_probs(asked_NH, targets.to(device), torch.from_numpy(of).to(device)).cpu().numpy()
 
-    def _reads(self, rows: Sequence[Row], longest: int) -> bool:
-        """Whether the model reads rows like these as it reads their sequences by themselves."""
+    def _shares_prefixes(self, rows: Sequence[PackedRow], longest: int) -> bool:
+        """Whether the model gives packed rows like these the same scores as their sequences by themselves."""
         window = getattr(self.model.config, "sliding_window", None)
         if window is not None and longest > window:
-            self.apart = f"a text is longer than the {window:,} tokens that its attention reaches back"
+            self.unshared = f"a text is longer than the {window:,} tokens of its sliding attention window"
             return False
         needed = max((len(row.ids) for row in rows), default=0)
-        if needed > self._tried and not self.apart:
-            self._tried, self.apart = needed, self._trial(needed)
-        return not self.apart
+        if needed > self._tested and not self.unshared:
+            self._tested, self.unshared = needed, self._prefix_trial(needed)
+        return not self.unshared
 
-    def _trial(self, length: int) -> str:
-        """What is wrong when the model reads a row of so many random tokens; empty if nothing is.
+    def _prefix_trial(self, length: int) -> str:
+        """Test the model on a packed row of so many random tokens. Returns why it fails, or an empty string.
 
-        Asked of the model itself, since masks that are no plain triangle, and positions that are no plain count, are
-        not for every architecture. All sequences of the row begin alike, so the last one looks back over all others.
+        Not every architecture accepts custom attention masks and positions, so the model itself is tested. All
+        sequences of the row share one prefix, so the last one attends across all the others.
         """
         half = min(6, (getattr(self.model.config, "max_position_embeddings", None) or 12) // 2)
         random = np.random.default_rng(0).integers(1, self.model.config.vocab_size, (max(length // half, 3), half))
         sequences = [[*random[0].tolist(), *end] for end in random[1:].tolist()]
         flags = [np.ones(2 * half, bool)] * len(sequences)
-        (row,) = plant(sequences, room=len(sequences) * half)
+        (row,) = pack(sequences, room=len(sequences) * half)
         some = np.array([row.paths[k][0] for k in (0, len(row.paths) // 2, -1)])
         alone = self._batch(lambda i: (np.array(sequences[i]), flags[i]), some, np.full(len(some), 2 * half))
         together = np.zeros(len(sequences))
         try:
             self._batch_of_rows([row], flags, together)
-        except Exception as error:  # whatever an architecture says to arguments that it does not know
-            return f"{type(self.model).__name__} does not take a mask of its own ({type(error).__name__})"
+        except Exception as error:  # an architecture may raise anything for arguments that it does not accept
+            return f"{type(self.model).__name__} does not accept custom attention masks ({type(error).__name__})"
         difference = np.abs(together[some] - alone).max()
-        # Of sums of eleven; logits of a hundred and more are not exact to 1e-5 in fp32.
+        # These are sums of eleven log-probabilities; logits of a hundred and more are not exact to 1e-5 in fp32.
         if difference <= 1e-4 * max(1, np.abs(alone).max() / 100):
             return ""
-        return f"{type(self.model).__name__} reads them with a difference of {difference:.1e} nats"
+        return f"with it, {type(self.model).__name__} gives scores that differ by {difference:.1e} nats"
 
     def _require_positions(self, lengths: np.ndarray, name: Callable[[int], str]) -> None:
         limit = getattr(self.model.config, "max_position_embeddings", None)
@@ -213,8 +213,8 @@ class Scorer:
             longest = int(lengths.argmax())
             raise Missing(
                 f"{name(longest)} has {lengths[longest]:,} tokens, and the model has {limit:,} positions",
-                "Nothing longer than the model can read; cutting it would change the score",
-                "Leave it out, or evaluate a model with more positions",
+                "Texts that fit the model; a truncated text would have another score",
+                "Leave the task out, or evaluate a model with more positions",
             )
 
 

@@ -1,4 +1,4 @@
-"""Tokens to be scored, with the words that start in each and the bytes of text that each stands for."""
+"""Tokens to be scored, with the number of words that start in each and the bytes of text that each encodes."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tutelage.data.documents import ReadOptions, Source
 class Tokens:
     """ids [N]; words [N]: whitespace words that start in each token; bytes [N]: of UTF-8 text, or None if unknown.
 
-    For a stream `bytes` is None and `table` gives the bytes by id, so that nothing as long as a corpus is held.
+    For a stream, `bytes` is None and `table` gives the bytes of each id, so nothing as long as the corpus is in memory.
     """
 
     ids: np.ndarray
@@ -26,22 +26,22 @@ class Tokens:
     table: np.ndarray | None = None
 
     def words_in(self, begin: int, end: int) -> int:
-        """Words that start in tokens begin to end."""
+        """Words that start in the tokens from begin to end."""
         return int(self.words[begin:end].sum(dtype=np.int64))
 
     def bytes_in(self, begin: int, end: int) -> int | None:
-        """Bytes of tokens begin to end."""
+        """Bytes of the tokens from begin to end."""
         if self.bytes is not None:
             return int(self.bytes[begin:end].sum())
         return None if self.table is None else int(self.table[self.ids[begin:end]].sum())
 
 
 def tokens_of(sources: list[Source], tokenizer: Tokenizer) -> Tokens:
-    """Text tokenized as a prepared stream is: documents joined by one space, newlines as spaces, no special tokens.
+    """Text tokenized like a prepared stream: documents joined by one space, newlines as spaces, no special tokens.
 
-    Words and bytes come from the tokens' places in the text, so they are exact for normalising tokenizers too: a byte
-    belongs to the first token that ends behind it. Byte-level tokens may end within a character; theirs are counted
-    by id, as a stream's are.
+    Words and bytes come from the tokens' offsets in the text, so they are exact for normalizing tokenizers too: a byte
+    belongs to the first token that ends after it. Byte-level tokens may end within a character, so their bytes are
+    counted by id, as in a stream.
     """
     table = bytes_by_id(tokenizer) if _tells_bytes(tokenizer) else None
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -60,13 +60,13 @@ def tokens_of(sources: list[Source], tokenizer: Tokenizer) -> Tokens:
 
 
 def _tells_bytes(tokenizer: Tokenizer) -> bool:
-    """Whether the tokens are the text's own bytes: byte-level, and nothing is normalised before."""
+    """Whether the tokens are exactly the bytes of the text: byte-level, and without normalization."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     return state["normalizer"] is None and "ByteLevel" in _kinds(state["decoder"])
 
 
 def _pieces(sources: list[Source]) -> Iterator[str]:
-    """The text in pieces that are cut only before a space."""
+    """The text in pieces; every cut is before a space."""
     first = True
     for passage in documents(sources, ReadOptions()):
         yield passage.text if first or not passage.begins else " " + passage.text
@@ -74,18 +74,18 @@ def _pieces(sources: list[Source]) -> Iterator[str]:
 
 
 def _byte_places(text: str) -> np.ndarray:
-    """For every character, and the end, how many bytes of UTF-8 stand before it."""
+    """The offset in UTF-8 bytes of every character, and of the end."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     sizes = 1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF)
     return np.concatenate([[0], sizes.cumsum()])
 
 
 def bytes_by_id(tokenizer: Tokenizer) -> np.ndarray | None:
-    """Bytes of text that each id stands for, [V]; None for a tokenizer whose tokens do not say.
+    """Bytes of text that each id encodes, [V]; None for a kind of tokenizer whose tokens do not tell.
 
-    Byte-level tokens have a character for every byte; SentencePiece ones are text with ▁ for a space, or <0xE2> for
-    one byte. Special tokens stand for no text. An unknown token counts nothing as well: what it hides is lost, and
-    that raises the bits per byte, as it should.
+    Byte-level tokens have one character for every byte. SentencePiece tokens are text with ▁ for a space, or <0xE2> for
+    one byte. Special tokens encode no text. An unknown token counts zero bytes too: the text that it replaces is lost,
+    which raises the bits per byte, as it should.
     """
     kinds = _kinds(json.loads(tokenizer.backend_tokenizer.to_str())["decoder"])
     if not kinds & {"ByteLevel", "Metaspace"} and not {"Replace", "Fuse"} <= kinds:
@@ -107,5 +107,5 @@ def bytes_by_id(tokenizer: Tokenizer) -> np.ndarray | None:
 
 
 def _kinds(decoder: dict[str, Any] | None) -> set[str]:
-    """The parts of a tokenizer's decoder."""
+    """The types of a decoder's parts."""
     return {part["type"] for part in (decoder or {}).get("decoders", [decoder]) if part}

@@ -1,4 +1,4 @@
-"""Made-up words with two possible forms: does a model lean to the form that more people choose?"""
+"""Invented words with two possible forms: does a model prefer the form that more people choose?"""
 
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ EXPECTED = '{"sentences": "one\\tother", "ratio": 0.5}'
 
 
 class Wug:
-    """Spearman's correlation, over items, of the model's share for the first sentence with people's.
+    """Spearman's correlation, over items, between the model's and people's preference for the first sentence.
 
-    The model's share is softmax of the two sentences' log-probabilities. Error: see correlation_error.
+    The model's preference is the softmax of the two sentences' log-probabilities. Error: see correlation_error.
     """
 
     def __init__(self, request: Request, task: str) -> None:
@@ -31,7 +31,7 @@ class Wug:
         self.settings = {"data": hash_file(file)}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """The correlation, which is missing for a model whose shares are all alike."""
+        """The correlation. It is missing for a model with the same preference for all items."""
         items = read(self.file)
         texts = [sentence for pair, _ in items for sentence in pair]
         names = [f"{self.task}_{i // 2}, sentence {i % 2}," for i in range(len(texts))]
@@ -39,27 +39,27 @@ class Wug:
         shares, human = first_share(scores), np.array([ratio for _, ratio in items])
         rho, n = spearman(shares, human), len(items)
         missing = [
-            f"{self.task} is undefined: {what} of all {n} items are alike, and a correlation needs them to differ"
-            for what, values in {"the model's shares": shares, "people's shares": human}.items()
+            f"{self.task} is undefined: {what} are the same for all {n} items, and a correlation needs differences"
+            for what, values in {"the model's preferences": shares, "people's preferences": human}.items()
             if np.ptp(values) == 0
         ]
-        warnings = [] if n == self.official else [f"{n:,} items, where the official list has {self.official:,}"]
+        warnings = [] if n == self.official else [f"{n:,} items; the official list has {self.official:,}"]
         row = Row(metric="spearman", name=self.name, value=rho, error=correlation_error(rho, n, ranks=True), n=n)
         predictions = [_prediction(f"{self.task}_{i}", *each) for i, each in enumerate(zip(items, scores, shares))]
         return Outcome(rows=[] if missing else [row], predictions=predictions, missing=missing, warnings=warnings)
 
 
 def first_share(scores: np.ndarray) -> np.ndarray:
-    """softmax of each row's two scores, the first of it.
+    """The first probability of the softmax of each row's two scores.
 
-    In fp32 as in the official code, where shares beyond 16 nats round to 1 and tie.
+    In fp32 as in the official code: with differences above 16 nats it rounds to 1, which gives ties.
     """
     shifted = np.exp(scores.astype(np.float32) - scores.astype(np.float32).max(1, keepdims=True))
     return shifted[:, 0] / shifted.sum(1)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of ranks, equal values sharing the mean of theirs; NaN where one side is constant.
+    """Correlation of ranks; equal values get the mean of their ranks. NaN if one side is constant.
 
     >>> spearman(np.array([1, 2, 3, 4]), np.array([10, 20, 40, 30]))
     0.8
@@ -70,14 +70,14 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the smallest; equal values share the mean of their ranks."""
+    """1 for the smallest; equal values get the mean of their ranks."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum()
     return (last - (counts - 1) / 2)[group]
 
 
 def read(file: Path) -> list[tuple[list[str], float]]:
-    """Two sentences and people's share for the first, in the file's order."""
+    """Two sentences and the share of people who prefer the first, in the file's order."""
     items = []
     for number, row in enumerate(rows_of(file, ("sentences",), EXPECTED), 1):
         pair, ratio = row["sentences"].split("\t"), row.get("ratio")

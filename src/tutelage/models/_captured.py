@@ -1,9 +1,11 @@
-"""Sampling with one launch a token. A small model's step is some two hundred kernels, and launching them takes longer
-than running them, however many rows there are: recorded once as a CUDA graph, they are one launch.
+"""Sampling with one launch per token. A step of a small model has about two hundred kernels, and launching them takes
+longer than running them, for any number of rows. Recorded once as a CUDA graph, they are one launch.
 
-A recording is the same work at every position. The attention therefore reads the whole buffer of keys, through a mask
-in which one more column opens at every step, and the column of the next token is a number on the device. Finished rows
-stay in the batch: another shape would need another recording. R rows, C columns of the buffer, V vocabulary.
+A recording does the same work at every position. Attention therefore covers the whole buffer of keys, with a mask in
+which one more column opens at every step, and the column of the next token is a number on the device. Finished rows
+stay in the batch, because another shape would need another recording.
+
+Legend: R rows, C columns of the buffer, V vocabulary.
 """
 
 from typing import cast
@@ -12,14 +14,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tutelage.models._writer import Roomy, Writer
+from tutelage.models._writer import PreallocatedLayer, Writer
 from tutelage.models.recording import Repeated
 
 
 class Captured:
-    """Continues a `Writer` with recorded steps. The recording reads the weights in place, so it stays right when they
-    change; it lasts for one group of rows. A model that reads numbers back from the device while it writes, as dynamic
-    RoPE does, runs without a recording.
+    """Continues a `Writer` with recorded steps, for one group of rows.
+
+    The recording uses the weights in place, so it stays correct when they change. A model that reads numbers back from
+    the device, as dynamic RoPE does, runs without a recording.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -32,7 +35,7 @@ class Captured:
         mask_RC = written_C.expand(rows, -1) if writer.mask is None else written_C & writer.mask.bool()
         self.mask = mask_RC[:, None, None, :].clone()
         for layer in writer.cache.layers:
-            cast(Roomy, layer).column = self.column
+            cast(PreallocatedLayer, layer).column = self.column
         options = {"name": "The sampling step", "otherwise": "Sample with captured=False"}
         self.next = Repeated(self._step, like=self.ids, **options)
 

@@ -1,6 +1,6 @@
-"""A causal LM in the middle of writing: what it remembers of each row, and what it thinks comes next.
+"""The state of batched generation: the cache of keys and values, the padding, and the logits of the next token.
 
-Legend: R rows that are written at the same time, V vocabulary.
+Legend: R rows that are generated together, V vocabulary.
 """
 
 import inspect
@@ -13,11 +13,11 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 
-class Roomy(DynamicLayer):
-    """Keys and values of a layer in a buffer with room for what will come, of which views are handed out.
+class PreallocatedLayer(DynamicLayer):
+    """Keys and values of a layer in a preallocated buffer; attention gets views of it.
 
-    Adding to it writes one position; the usual layer copies all of them every time. With a `column`, [1] on the
-    device, one position is written there and the whole buffer is handed out: nothing then depends on the host.
+    Adding a token writes one position, where `DynamicLayer` copies all of them. With `column`, [1] on the device, the
+    position is written at that column and attention gets the whole buffer, so that nothing depends on the host.
     """
 
     def __init__(self, room: int) -> None:
@@ -43,7 +43,7 @@ class Roomy(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep or repeat these rows, in a new buffer."""
+        """Keep or repeat rows, in a new buffer."""
         assert self.keys is not None and self.values is not None
         length = self.get_seq_length()
         keys, values = (self._with_room(states[indices]) for states in (self.keys, self.values))
@@ -52,23 +52,25 @@ class Roomy(DynamicLayer):
 
     def _with_room(self, states: Tensor) -> Tensor:
         rows, heads, length, width = states.shape
-        buffer = states.new_zeros(rows, heads, self.room, width)  # what is masked is still multiplied, by 0
+        buffer = states.new_zeros(
+            rows, heads, self.room, width
+        )  # zeros: masked values are multiplied by 0, not skipped
         buffer[:, :, :length] = states
         return buffer
 
 
 class Writer:
-    """A model in the middle of writing: its cache, which columns are padding, and where each row stands."""
+    """Generation with a model: its cache, which columns are padding, and the length of each row."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int) -> None:
         self.model = model
         self.cache = DynamicCache(config=model.config)
-        self.cache.layers = [Roomy(room) if type(one) is DynamicLayer else one for one in self.cache.layers]
+        self.cache.layers = [PreallocatedLayer(room) if type(one) is DynamicLayer else one for one in self.cache.layers]
         known = inspect.signature(model.forward).parameters
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
         self._positions = "position_ids" in known
         longest = max(len(prompt) for prompt in prompts)
-        # On the left, so that every row's next token comes in the same column.
+        # Padding is on the left, so the next token of every row is in the same column.
         ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
         mask = (torch.arange(longest, device=model.device) >= longest - self.lengths[:, None]).long()
@@ -78,13 +80,13 @@ class Writer:
         self.logits = self._forward(ids, (mask.cumsum(-1) - 1).clamp(min=0))
 
     def add(self, ids_R: Int[Tensor, " R"]) -> None:
-        """One more token for every row; afterwards `logits` are those of the next."""
+        """Add one token to every row; afterwards `logits` are those of the next token."""
         positions = self.lengths[:, None]
         self.lengths, self.columns = self.lengths + 1, self.columns + 1
         self.logits = self._forward(ids_R[:, None], positions)
 
     def take(self, rows: Int[Tensor, " R"]) -> None:
-        """Go on with these rows, repeated or left out."""
+        """Continue with these rows, which may be repeated or left out."""
         self.cache.batch_select_indices(rows)
         self.lengths, self.logits = self.lengths[rows], self.logits[rows]
         self.mask = None if self.mask is None else self.mask[rows]
@@ -93,7 +95,7 @@ class Writer:
         return self.forward(ids, positions, None if self.mask is None else self.mask[:, : self.columns])
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor | None) -> Float[Tensor, "R V"]:
-        """The logits after the last of `ids`, whose keys and values the cache takes up."""
+        """The logits after the last of `ids`. Their keys and values are added to the cache."""
         given = dict(self._last) | ({"position_ids": positions} if self._positions else {})
         if mask is not None:
             given["attention_mask"] = mask
@@ -102,5 +104,5 @@ class Writer:
 
     @property
     def fixable(self) -> bool:
-        """Whether a step can be the same work at every position, which all layers' caches must allow."""
-        return self._positions and all(isinstance(layer, Roomy) for layer in self.cache.layers)
+        """Whether a step can be recorded: it must do the same work at every position, in the caches of all layers."""
+        return self._positions and all(isinstance(layer, PreallocatedLayer) for layer in self.cache.layers)

@@ -1,9 +1,9 @@
-"""Attention of full windows: causal, and no mask is ever made.
+"""Causal attention over full windows, without a mask.
 
-transformers' own way to find out that none is needed reads a number from the device at every forward pass, and where it
-cannot read one (compiled, or recorded as a CUDA graph) makes a [B, 1, T, T] mask that rules flash attention out.
+To find out that no mask is needed, transformers reads a number from the device at every forward pass. Where it cannot
+(compiled, or recorded as a CUDA graph), it makes a [B, 1, T, T] mask, which rules out flash attention.
 
-B batch, H heads, T tokens, D numbers a head.
+Legend: B batch, H heads, T tokens, D width of a head.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from transformers import AttentionInterface, PretrainedConfig
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
 UNMASKED = "tutelage_unmasked"
-CAUSAL_ALONE = ("gpt2", "llama")  # model types whose attention is causal and nothing else: no window, no bias
-SHORT = 512  # tokens up to which scores of [B, H, T, T] are cheaper on a CPU than never holding them
+CAUSAL_ALONE = ("gpt2", "llama")  # model types with purely causal attention: no sliding window, no bias
+SHORT = 512  # tokens up to which a CPU is faster with scores of [B, H, T, T] in memory
 
 
 @contextmanager
 def unmasked(config: PretrainedConfig) -> Iterator[None]:
-    """Within, a model reads full windows without a mask. Others, who call it with one, find it as it was."""
+    """Inside this block the model computes full windows without a mask; outside it is unchanged."""
     before = config._attn_implementation
     if before == "sdpa" and config.model_type in CAUSAL_ALONE:
         config._attn_implementation = UNMASKED
@@ -43,7 +43,7 @@ def _attention(
     scaling: float | None = None,
     **others: Any,
 ) -> tuple[Float[Tensor, "B T H D"], None]:
-    """What transformers calls once a layer. Heads of keys may be fewer than those of queries (Llama's groups)."""
+    """Called by transformers in each layer. There may be fewer heads of keys than of queries (Llama's groups)."""
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT:
         groups = getattr(module, "num_key_value_groups", 1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -65,7 +65,7 @@ def by_products(
     """softmax(scale q kT) v as two matrix products, scores rounded to the precision of q.
 
     torch's flash kernel for the CPU turns bfloat16 into float32 piece by piece. The processor multiplies bfloat16 by
-    itself: at T = 128 this takes a fifth of that kernel's time, forth and back.
+    itself: at T = 128 this takes a fifth of that kernel's time, forward and backward.
     """
     heads, tokens, width = query.shape[0] * query.shape[1], *query.shape[2:]
     q, k, v = (x.reshape(heads, tokens, width) for x in (query, key, value))

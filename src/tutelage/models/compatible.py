@@ -1,4 +1,4 @@
-"""Whether a model can read a prepared corpus: its tokens, its vocabulary and its positions, compared in one place."""
+"""Whether a model fits a prepared corpus: the one comparison of tokenizers, vocabularies and positions."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from tutelage.models.student import load_config, load_tokenizer_of
 def require_compatible(
     name: str, corpus: str | Path, ours: Tokenizer | None = None, *, window: int | None = None, setting: str = ""
 ) -> None:
-    """Raise UserError where the model `name` (a run, a folder, a Hub name) cannot read the windows of a corpus.
+    """Raise UserError if the model `name` (a run, a folder, a Hub name) cannot read the windows of a corpus.
 
     corpus:  a prepared folder; its tokenizer is `ours`, or loaded
-    window:  tokens that the model will read at once; None: not known here
-    setting: that makes windows shorter
+    window:  tokens of a window; None if it is not known here
+    setting: the setting that makes windows shorter, for the message
     """
     ours = ours or load_tokenizer(corpus)
     require_same_tokenizer(
@@ -34,7 +34,7 @@ def require_compatible(
         raise UserError(
             f"{name} has embeddings for {rows:,} ids, and the tokenizer of {corpus} has {len(ours):,}: "
             f"there is none for {lacking}",
-            "An embedding for every token. Every corpus has a token that ends a text",
+            "An embedding for every token, including the one that ends a text",
             f"In Python: model.resize_token_embeddings({len(ours)}), then save model and tokenizer in a new folder",
         )
     require_positions(name, config, window, setting)
@@ -51,18 +51,18 @@ def require_same_tokenizer(theirs: Tokenizer, ours: Tokenizer, *, model: str, co
 
 
 def require_positions(name: str, config: Any, window: int | None, setting: str) -> None:
-    """Raise UserError where windows are longer than what the model can read at once."""
+    """Raise UserError if windows are longer than the model's positions."""
     longest = positions(config)
     if window is not None and longest is not None and window > longest:
         raise UserError(
             f"Windows have {window} tokens, and {name} reads at most {longest} tokens",
-            "Windows that fit into every model that reads them",
+            "Windows that fit every model",
             f"Set {setting}={longest} or less",
         )
 
 
 def difference(theirs: Tokenizer, ours: Tokenizer) -> str:
-    """What tells two tokenizers apart: their ids, or the token that ends a text; empty where they are the same."""
+    """How two tokenizers differ, in their ids or in the token that ends a text; empty if they do not."""
     a, b = _vocabulary(theirs), _vocabulary(ours)
     if a != b:
         if len(a) != len(b):

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: whether it can be reached, and how a model gets there, a revision at a time."""
+"""The Hugging Face Hub: whether it can be reached, and how a model is uploaded, one revision at a time."""
 
 import hashlib
 import os
@@ -23,21 +23,21 @@ from huggingface_hub.utils import validate_repo_id
 
 from tutelage.errors import UserError
 
-# Errors of the HTTP library that this release of huggingface_hub stands on.
+# Errors of the HTTP library that this release of huggingface_hub uses.
 TRANSPORT: type[Exception] = HfHubHTTPError.__bases__[0]  # pyright: ignore[reportAssignmentType]
-Files = Mapping[str, Path | bytes]  # a revision's files: name -> where it lies, or what it holds
+Files = Mapping[str, Path | bytes]  # a revision's files: name -> path or content
 
 
 @lru_cache(maxsize=1)
 def hub_problem() -> str:
-    """Why the Hub cannot be reached from here; empty if it can be. Tried once a process, within five seconds.
+    """Why the Hub cannot be reached; empty if it can be. Tried once in a process, for at most five seconds.
 
-    The client's own retries would keep a user with a mistyped path waiting for half a minute.
+    With the client's own retries, a user with a mistyped path would wait for half a minute.
     """
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE"):
         return "HF_HUB_OFFLINE is set"
     if getproxies():
-        return ""  # a direct connection says nothing about what a proxy can reach
+        return ""  # a direct connection does not tell what a proxy can reach
     address = urlparse(constants.ENDPOINT)
     try:
         port = address.port or (443 if address.scheme == "https" else 80)
@@ -48,9 +48,9 @@ def hub_problem() -> str:
 
 
 def repository(to: str) -> str | None:
-    """The Hub repository that `to` names (`hub:owner/name`), or None where it names a folder.
+    """The Hub repository that `to` names (`hub:owner/name`), or None if it names a folder.
 
-    `owner/name` alone is a folder only where that folder exists; otherwise it could mean either, and the user is asked.
+    `owner/name` is a folder if that folder exists. Otherwise it is ambiguous and refused.
     """
     if not to.startswith("hub:"):
         if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", to) and not Path(to).exists():
@@ -84,10 +84,10 @@ class Repository:
             self.url = str(self.api.create_repo(name, private=private, exist_ok=True))
 
     def put(self, revision: str, files: Files, message: str) -> bool:
-        """Upload what a revision lacks of these files; returns False where it lacks nothing.
+        """Upload the files that a revision lacks; returns False if it lacks none.
 
-        One commit a revision: an interrupted upload leaves the revision unchanged, and blobs that the Hub has received
-        are not sent again.
+        A revision is uploaded in one commit: an interrupted upload leaves it unchanged, and blobs that the Hub has
+        received are not sent again.
         """
         with _hub_errors(f"{revision} could not be uploaded to {self.name}"):
             remote = self._remote_files(revision)
@@ -101,7 +101,7 @@ class Repository:
         return bool(missing)
 
     def _remote_files(self, revision: str) -> dict[str, Any] | None:
-        """The revision's files by name; None where there is no such revision."""
+        """The revision's files by name; None if there is no such revision."""
         try:
             return {entry.path: entry for entry in self.api.list_repo_tree(self.name, revision=revision)}
         except RevisionNotFoundError:
@@ -109,7 +109,7 @@ class Repository:
 
 
 def _same(remote: Any, file: Path | bytes) -> bool:
-    """Whether the Hub's file has this content: by sha256 where it is a large one, by git's own hash where it is not."""
+    """Whether the Hub's file has this content, by its sha256 if it is in LFS, else by its git hash."""
     size = len(file) if isinstance(file, bytes) else file.stat().st_size
     if remote is None or getattr(remote, "size", None) != size:
         return False
@@ -128,7 +128,7 @@ def _same(remote: Any, file: Path | bytes) -> bool:
 
 @contextmanager
 def _hub_errors(what: str) -> Iterator[None]:
-    """Turn what can go wrong on the way to the Hub into one message."""
+    """Turn errors of the Hub and of the network into one message."""
     if problem := hub_problem():
         raise UserError(f"{what}: {problem}", "A connection to the Hub", "Name a folder (--to ./NAME) to export here")
     try:
@@ -138,7 +138,7 @@ def _hub_errors(what: str) -> Iterator[None]:
         if status in (401, 403) or isinstance(error, RepositoryNotFoundError):
             do = "Log in with `hf auth login` or set HF_TOKEN, to an account that may write there"
         else:
-            do = "Run the same command again; files that have arrived are not sent again"
+            do = "Run the same command again; files that the Hub has received are not sent again"
         raise UserError(
             f"{what}: {(str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]}", "", do
         ) from error

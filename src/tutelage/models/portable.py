@@ -1,4 +1,4 @@
-"""A saved model's config.json that every release of transformers reads alike, from 4.51.3 (the challenge's) to 5.x."""
+"""config.json of a saved model, with the same meaning in every release of transformers from 4.51.3 to 5.x."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def portable_config(folder: Path) -> str:
-    """config.json of a saved model, with rotary positions also under the keys that releases before 5 read.
+    """config.json of a saved model, with rotary positions also under the keys of releases before 5.
 
-    Those ignore `rope_parameters` and take their own default frequency.
+    Those releases, of which the challenge uses 4.51.3, ignore `rope_parameters` and use a default frequency.
     """
     text = (Path(folder) / "config.json").read_text(encoding="utf-8")
     fields = json.loads(text)

@@ -1,8 +1,8 @@
 """A CUDA graph: work that is recorded once and then replayed as one launch.
 
 A graph belongs to one device. Recording and replay therefore run with that device as the current one, on a stream of
-that device: torch's default capture stream lies on the device that was current first, and on it the work for another
-device would not be recorded at all.
+that device. Torch's default capture stream belongs to the device that was current first; on it, work for another device
+would not be recorded at all.
 """
 
 import functools
@@ -20,15 +20,15 @@ from tutelage.errors import UserError
 
 T = TypeVar("T")
 
-WARM_UP = 3  # times before a recording, in which kernels are compiled and libraries allocate their workspace
-EMPTY = "The CUDA Graph is empty"  # how torch's warning of a recording without any kernel begins
-NOTICE = "Synchronization debug mode is a prototype"  # what torch says of that mode once, whatever happens
-WAIT = "called a synchronizing CUDA operation"  # and that of an operation for which the host waits
+WARM_UP = 3  # runs before a recording, in which kernels are compiled and libraries allocate their workspace
+EMPTY = "The CUDA Graph is empty"  # begins torch's warning about a recording without any kernel
+NOTICE = "Synchronization debug mode is a prototype"  # torch's warning when that mode is first switched on
+WAIT = "called a synchronizing CUDA operation"  # torch's warning about an operation for which the host waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording(Generic[T]):
-    """replay: do the work again. result: what it returned; each replay overwrites it in place. pool: its memory."""
+    """replay: does the work again. result: what it returned; each replay overwrites it in place. pool: its memory."""
 
     replay: Callable[[], None]
     result: T
@@ -38,9 +38,8 @@ class Recording(Generic[T]):
 def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, pool: Any = None) -> Recording[T]:
     """Record `work` on the device of `like`. The work has not run yet when this returns.
 
-    name, otherwise: what is recorded and what to do if that is impossible, for the UserError.
-    pool: of an earlier recording. Both then share their memory, so neither may need its temporary values after the
-          other has been replayed.
+    name, otherwise: what is recorded, and what to do if that is impossible, for the UserError
+    pool: memory of an earlier recording to share. Neither may need its temporary values after a replay of the other.
     """
     graph = torch.cuda.CUDAGraph()
     try:
@@ -50,12 +49,12 @@ def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, po
             torch.cuda.graph(graph, pool=pool, stream=_capture_stream(like.get_device())),
         ):
             result = work()
-        if empty:  # replayed, it would leave the same result in place for ever
+        if empty:  # a replay would never change the result
             raise RuntimeError(EMPTY)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        # Not tried again without a graph: torch's generators may stay in a recording that broke off.
+        # No second attempt without a graph: torch's generators may be left in the failed recording.
         raise UserError(
             f"{name} could not be recorded as a CUDA graph ({str(error).strip().splitlines()[0]})",
             "Work that only queues operations on one device",
@@ -70,10 +69,10 @@ def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, po
 
 
 class Repeated(Generic[T]):
-    """Work that is done again and again on the same memory: eagerly at first, from then on as a recording.
+    """Work that is repeated on the same memory: eagerly at first, then as a recording.
 
-    eager: the work reads numbers back from the device, which a recording cannot do; found out in the warm-up. Such work
-           is never recorded.
+    eager: the work reads numbers back from the device, which cannot be recorded, so it stays eager; known after the
+           warm-up
     """
 
     def __init__(self, work: Callable[[], T], *, like: Tensor, name: str, otherwise: str) -> None:
@@ -86,7 +85,7 @@ class Repeated(Generic[T]):
         self.calls += 1
         if self.calls < WARM_UP or self.eager:
             return self.work()
-        if self.calls == WARM_UP:  # only the last: the first ones may wait while libraries start
+        if self.calls == WARM_UP:  # only the last one: the first ones may wait while libraries initialize
             with waits_of(self.like.device) as waits:
                 result = self.work()
             self.eager = bool(waits)
@@ -99,13 +98,13 @@ class Repeated(Generic[T]):
 
 @functools.cache
 def _capture_stream(device: int) -> torch.cuda.Stream:
-    """One stream a device: recordings that share a pool must share their stream too."""
+    """One stream for each device: recordings that share a pool must share their stream too."""
     return torch.cuda.Stream(device)
 
 
 @contextmanager
 def waits_of(device: torch.device) -> Iterator[list[str]]:
-    """Collect the places at which the host waits for the device inside this block; always none on a CPU."""
+    """Collect the places in this block at which the host waits for the device; none on a CPU."""
     if device.type != "cuda":
         yield []
         return
@@ -119,7 +118,7 @@ def waits_of(device: torch.device) -> Iterator[list[str]]:
 
 @contextmanager
 def _warnings_like(text: str) -> Iterator[list[str]]:
-    """The places of warnings that contain `text`, known after this block. All other warnings are issued after it."""
+    """The places of warnings that contain `text`, complete after this block. Other warnings are issued after it."""
     places: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

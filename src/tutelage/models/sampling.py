@@ -1,7 +1,6 @@
 """Batched, seeded generation from any Hugging Face causal LM.
 
-Legend: R rows (prompt, sample) that are written at the same time, P tokens of the longest prompt, T new tokens,
-V vocabulary.
+Legend: R rows (prompt, sample) that are generated together, P tokens of the longest prompt, T new tokens, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,36 +19,35 @@ from tutelage.models._draw import choose, noise
 from tutelage.models._writer import Writer
 from tutelage.models.precision import float64_device
 
-COMPACT = 7 / 8  # finished rows are taken out of the batch once fewer than this share still write
-LOOK = {"cpu": 1}
-LOOK_ELSEWHERE = 16  # tokens between two looks at who has finished: each look waits for the device
+COMPACT = 7 / 8  # finished rows are removed from the batch once less than this share is unfinished
+CHECK_EVERY = {"cpu": 1}  # tokens between two checks for finished rows
+CHECK_ELSEWHERE_EVERY = 16  # on a GPU, each check waits for the device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One continuation. prompt: its place in the prompts given. sample: its number among that prompt's.
+    """One continuation. prompt: index of its prompt. sample: its number among the prompt's continuations.
 
-    ids:       the new tokens, EOS included where it was written
-    log_probs: of each, log softmax(logits / temperature), nats, before top-k, top-p and min_new cut anything: what a
-               training pass over the same tokens finds again. At temperature 0 the temperature is taken as 1.
-    ended:     whether EOS was written, so the text is whole rather than cut at max_new
+    ids:       the new tokens, with EOS if it was generated
+    log_probs: of each token, log softmax(logits / temperature), nats, before top-k, top-p and min_new: a training pass
+               over the same tokens computes the same. At temperature 0 they are those of temperature 1.
+    ended:     whether EOS was generated; otherwise the text was cut at max_new
     """
 
     prompt: int
     sample: int
-    prompt_ids: list[int]
     ids: list[int]
     log_probs: list[float]
     ended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """How tokens are drawn. temperature 0: the most probable one. top_k 0 and top_p 1: from all.
+class Options:
+    """How tokens are drawn. temperature 0: greedily. top_k 0 and top_p 1: from all tokens.
 
-    First the logits are divided by the temperature, then the top_k most probable tokens are kept, then the fewest of
-    those whose probabilities, renormalised, reach top_p. Tokens that tie with the last one kept are kept too.
-    min_new: tokens before EOS may be written.
+    First the logits are divided by the temperature. Then the top_k most probable tokens are kept, and of those the
+    fewest that reach top_p of their renormalised probability. Tokens that tie with the last one kept are kept too.
+    min_new: tokens before EOS is allowed.
     """
 
     max_new: int = 100
@@ -88,29 +86,30 @@ def sample(
     batch: int | None = None,
     captured: bool | None = None,
 ) -> list[Sample]:
-    """Continue every prompt `samples` times; in the order of the prompts, a prompt's samples together.
+    """Continue every prompt `samples` times; in the order of the prompts, each prompt's samples together.
 
-    The noise of a token is a function of (seed, the prompt's number, the sample's number, the token's position)
-    alone: the same call gives the same bits, and other prompts beside it or another batch size change a token only
-    where rounding decides. Several integers make a seed too: (seed, round).
-    numbers: the prompts' numbers, where these prompts are a part of more; default 0, 1, 2, ...
-    batch: rows at a time; None writes all of them at once.
-    captured: write each token by one launch of a CUDA graph; None: on CUDA, where the model's cache allows it.
-    The model is in evaluation mode for this, without gradients, and afterwards as it was.
+    The random number for a token depends only on (seed, number of the prompt, number of the sample, position). So the
+    same call gives the same bits, and other prompts or another batch size change a token only where rounding decides.
+    The model runs in evaluation mode, without gradients; afterwards its mode is what it was before.
+
+    seed:     an integer, or several: (seed, round)
+    numbers:  of the prompts, if these are a part of more; default 0, 1, 2, ...
+    batch:    rows at a time; None for all at once
+    captured: generate each token by one launch of a CUDA graph; None: on CUDA, if the model's cache allows it
     """
-    how = How(max_new=max_new, min_new=min_new, temperature=temperature, top_k=top_k, top_p=top_p, eos=eos)
+    options = Options(max_new=max_new, min_new=min_new, temperature=temperature, top_k=top_k, top_p=top_p, eos=eos)
     numbers = range(len(prompts)) if numbers is None else numbers
     assert len(numbers) == len(prompts), (len(numbers), len(prompts))
-    _require_room(model, prompts, how)
+    _require_room(model, prompts, options)
     rows = [(p, s) for p in range(len(prompts)) for s in range(samples)]
     size = batch or max(1, len(rows))
     out: list[Sample] = []
-    # Kernels of Triton and recordings of CUDA graphs go to the current device, which may be another than the model's.
+    # Triton kernels and CUDA graphs run on the current device, which may not be the model's.
     with torch.cuda.device_of(next(model.parameters())), _evaluating(model), torch.no_grad():
         for begin in range(0, len(rows), size):
             group = rows[begin : begin + size]
             uniform = np.stack([noise(seed, numbers[p], s, max_new) for p, s in group])
-            out += _write(model, prompts, group, uniform, how, captured)
+            out += _write(model, prompts, group, uniform, options, captured)
     return out
 
 
@@ -119,13 +118,13 @@ def _write(
     prompts: Sequence[Sequence[int]],
     rows: list[tuple[int, int]],
     uniform: Float[np.ndarray, "R T"],
-    how: How,
+    options: Options,
     captured: bool | None,
 ) -> list[Sample]:
-    """Every row to its end. A prompt is read once, however many samples it has."""
+    """Generate every row to its end. The prefill of a prompt is computed once for all its samples."""
     read = list(dict.fromkeys(p for p, _ in rows))
     longest = max(len(prompts[p]) for p in read)
-    writer = Writer(model, [prompts[p] for p in read], room=longest + how.max_new)
+    writer = Writer(model, [prompts[p] for p in read], room=longest + options.max_new)
     device = writer.logits.device
     place = {p: n for n, p in enumerate(read)}
     writer.take(torch.tensor([place[p] for p, _ in rows], device=device))
@@ -136,15 +135,15 @@ def _write(
     logp = torch.zeros(uniform.shape, device=device)
     where = torch.arange(len(rows), device=device)  # the row that each row of the batch belongs to
     live = torch.ones(len(rows), dtype=torch.bool, device=device)
-    look = LOOK.get(device.type, LOOK_ELSEWHERE)
-    for t in range(how.max_new):
+    every = CHECK_EVERY.get(device.type, CHECK_ELSEWHERE_EVERY)
+    for t in range(options.max_new):
         picked, picked_logp = _pick(
-            writer.logits, noise_RT[where.to(noise_RT.device), t], how, may_end=t >= how.min_new
+            writer.logits, noise_RT[where.to(noise_RT.device), t], options, may_end=t >= options.min_new
         )
         ids[where, t], logp[where, t] = torch.where(live, picked, -1), torch.where(live, picked_logp, 0.0)
-        if how.eos is not None:
-            live = live & (picked != how.eos)
-            if (t + 1) % look == 0:
+        if options.eos is not None:
+            live = live & (picked != options.eos)
+            if (t + 1) % every == 0:
                 alive = int(live.sum())
                 if alive == 0:
                     break
@@ -152,57 +151,55 @@ def _write(
                     kept = live.nonzero().squeeze(-1)
                     writer.take(kept)
                     picked, where, live = picked[kept], where[kept], live[kept]
-        if t + 1 < how.max_new:
+        if t + 1 < options.max_new:
             writer.add(picked)
-    return [_sample(*each, prompts, how) for each in zip(rows, ids.tolist(), logp.tolist())]
+    return [_sample(*each, options) for each in zip(rows, ids.tolist(), logp.tolist())]
 
 
 def _pick(
-    logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"], how: How, *, may_end: bool
+    logits_RV: Float[Tensor, "R V"], uniform_R: Float[Tensor, " R"], options: Options, *, may_end: bool
 ) -> tuple[Int[Tensor, " R"], Float[Tensor, " R"]]:
     """A token for each row, and its log-probability."""
-    scaled = logits_RV if how.temperature in (0, 1) else logits_RV / how.temperature
+    scaled = logits_RV if options.temperature in (0, 1) else logits_RV / options.temperature
     allowed = scaled
-    if how.eos is not None and not may_end:
-        allowed = scaled.index_fill(-1, torch.tensor([how.eos], device=scaled.device), -torch.inf)
-    if how.temperature == 0:
+    if options.eos is not None and not may_end:
+        allowed = scaled.index_fill(-1, torch.tensor([options.eos], device=scaled.device), -torch.inf)
+    if options.temperature == 0:
         picked = allowed.argmax(-1)
     else:
-        picked = choose(allowed, uniform_R, top_k=how.top_k, top_p=how.top_p)
+        picked = choose(allowed, uniform_R, top_k=options.top_k, top_p=options.top_p)
     return picked, scaled.gather(-1, picked[:, None]).squeeze(-1) - scaled.logsumexp(-1)
 
 
-def _sample(
-    row: tuple[int, int], ids: list[int], logp: list[float], prompts: Sequence[Sequence[int]], how: How
-) -> Sample:
+def _sample(row: tuple[int, int], ids: list[int], logp: list[float], options: Options) -> Sample:
     length = ids.index(-1) if -1 in ids else len(ids)
     prompt, number = row
     return Sample(
         prompt=prompt,
         sample=number,
-        prompt_ids=list(prompts[prompt]),
         ids=ids[:length],
         log_probs=logp[:length],
-        ended=how.eos is not None and ids[length - 1] == how.eos,
+        ended=options.eos is not None and ids[length - 1] == options.eos,
     )
 
 
-def _require_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], how: How) -> None:
+def _require_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], options: Options) -> None:
     longest = max((len(prompt) for prompt in prompts), default=0)
     limit = getattr(model.config, "max_position_embeddings", None)
     if any(len(prompt) == 0 for prompt in prompts):
         raise UserError("A prompt has no token", "At least one token to continue", "")
-    if limit is not None and longest + how.max_new > limit:
+    if limit is not None and longest + options.max_new > limit:
         raise UserError(
-            f"A prompt of {longest} tokens and {how.max_new} new ones do not fit into the model's {limit} positions",
+            f"A prompt of {longest} tokens and {options.max_new} new ones do not fit into "
+            f"the model's {limit} positions",
             f"At most {limit} together",
-            f"Take max_new={limit - longest}" if longest < limit else "Shorten the prompt",
+            f"Set max_new={limit - longest}" if longest < limit else "Shorten the prompt",
         )
 
 
 @contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode: with dropout the text would come from another model than the one that is trained."""
+    """Evaluation mode: without it, dropout would change the model that generates."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

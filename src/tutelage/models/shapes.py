@@ -1,4 +1,4 @@
-"""What configurations of any family have in common: dropouts, and the longest text."""
+"""Fields that configurations of all architectures have in common: dropout and the number of positions."""
 
 from transformers import PretrainedConfig
 
@@ -15,7 +15,7 @@ LENGTHS = ("n_positions", "max_position_embeddings")
 
 
 def with_dropout(config: PretrainedConfig, dropout: float) -> PretrainedConfig:
-    """The same configuration with one dropout everywhere the architecture has one."""
+    """The configuration with the same dropout in every place where the architecture has one."""
     for field in DROPOUTS:
         if hasattr(config, field):
             setattr(config, field, dropout)
@@ -23,5 +23,5 @@ def with_dropout(config: PretrainedConfig, dropout: float) -> PretrainedConfig:
 
 
 def positions(config: PretrainedConfig) -> int | None:
-    """The longest text a model of this configuration can read, in tokens; None where it says nothing."""
+    """The longest text that a model of this configuration can read, in tokens; None if it does not say."""
     return next((int(getattr(config, field)) for field in LENGTHS if getattr(config, field, None)), None)

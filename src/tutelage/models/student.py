@@ -24,13 +24,13 @@ from tutelage.models.sizes import DAMAGED, first_line, require_buildable, requir
 from tutelage.quantised.cached import dequantised, is_gguf
 from tutelage.sums import SUMS, check_sums, write_sums
 
-logging.disable_progress_bar()  # one bar for reading and one for writing every checkpoint tell nobody anything
+logging.disable_progress_bar()  # transformers shows bars for loading and saving every checkpoint, which help nobody
 
 
 class Student(nn.Module):
-    """Any causal LM whose logits are hidden @ head.T, with its vocabulary padded inside for speed.
+    """Any causal LM with logits = hidden @ head.T. Its vocabulary is padded internally for speed.
 
-    vocab: ids the tokenizer has. Rows of the head beyond it are padding: no probability, no gradient, never saved.
+    vocab: number of ids of the tokenizer. Further rows of the head are padding: no probability, no gradient, not saved.
     """
 
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
@@ -43,17 +43,17 @@ class Student(nn.Module):
         self.value_head: ValueHead | None = None
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
-        """Hidden states after the last norm: what the head is applied to."""
+        """Hidden states after the last norm, to which the head is applied."""
         with unmasked(self.model.config):
             return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
 
     def compile_body(self, backend: str = "inductor") -> None:
-        """Compile everything but the head and its loss, for every shape that comes: there are few."""
+        """Compile everything but the head and its loss, once for each shape; there are few shapes."""
         self.model.base_model.compile(dynamic=False, backend=backend)
 
     @property
     def head(self) -> Float[Tensor, "V_padded H"]:
-        """The output matrix, padding included; the embedding itself where the two are tied."""
+        """The output matrix with its padding; the embedding itself if the two are tied."""
         return self.model.get_output_embeddings().weight
 
     def logits(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N V"]:
@@ -61,13 +61,13 @@ class Student(nn.Module):
         return nn.functional.linear(hidden, self.head)[..., : self.vocab]
 
     def add_value_head(self, expected: float = 0.0) -> None:
-        """A head that says what reward is to come, at first `expected` everywhere. Trained and resumed with the rest,
-        never saved with the model.
+        """Add a head that predicts the return of each token, initially `expected`. It is trained and resumed with the
+        model and not saved with it.
         """
         self.value_head = ValueHead(self.head.shape[1], expected).to(self.head.device, self.head.dtype)
 
     def value(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N"]:
-        """The value head's word on each hidden state."""
+        """The value head's prediction for each hidden state."""
         assert self.value_head is not None, "a student without a value head"
         return self.value_head(hidden)
 
@@ -77,11 +77,11 @@ class Student(nn.Module):
         return self.model.config
 
     def parameters_outside(self) -> int:
-        """Parameters of the model as it is saved: padding apart, tied matrices once."""
+        """Number of parameters of the saved model: without padding, tied matrices once."""
         return sum(p.numel() for p in self._outside().values())
 
     def save(self, folder: Path, tokenizer: Tokenizer) -> None:
-        """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer load by themselves."""
+        """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer can load."""
         with folder_atomically(folder) as fresh:
             self.model.save_pretrained(fresh, state_dict=self._outside())
             save_tokenizer(tokenizer, fresh)
@@ -89,7 +89,7 @@ class Student(nn.Module):
             write_sums(fresh)
 
     def _outside(self) -> dict[str, Tensor]:
-        """The weights as others know them: float32, padding cut off, a tied head left out."""
+        """The weights as they are saved: float32, without padding, a tied head once."""
         padded, body = self.head.shape[0], {name: p.detach() for name, p in self.model.named_parameters()}
         embeddings = {id(self.model.get_input_embeddings().weight), id(self.head)}
         kept = {}
@@ -100,9 +100,9 @@ class Student(nn.Module):
 
 
 class ValueHead(nn.Module):
-    """A number for each hidden state, in the precision of the weights: returns of 0 to 1 differ by what bfloat16 drops.
+    """A number for each hidden state, in the precision of the weights: bfloat16 is too coarse for returns of 0 to 1.
 
-    A vector, not a [1, H] matrix: no weight decay pulls it to 0 and no optimizer takes it for a map between vectors.
+    The weight is a vector and not a [1, H] matrix: it gets no weight decay, and no optimizer treats it as a matrix.
     """
 
     def __init__(self, width: int, expected: float) -> None:
@@ -117,10 +117,10 @@ class ValueHead(nn.Module):
 
 
 def _require_plain_head(model: Any) -> None:
-    """Refuse architectures whose logits are more than one matrix product: losses are fused with the head."""
+    """Refuse architectures with logits that are not a plain matrix product: losses are fused with the head."""
     head = model.get_output_embeddings()
     with torch.no_grad():
-        ids = torch.tensor([[1, 2]], device=model.device)  # not 0, which is the padding of some, and there all zeros
+        ids = torch.tensor([[1, 2]], device=model.device)  # not 0: for some it is padding, with an embedding of zeros
         was_training = model.training
         model.eval()
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
@@ -136,7 +136,7 @@ def _require_plain_head(model: Any) -> None:
 
 
 def _fuse_gelu(model: nn.Module) -> None:
-    """GPT-2's activation as one operation of torch; transformers spells it out in eight, each a pass over memory."""
+    """Replace GPT-2's activation by one operation of torch; transformers uses eight, each a pass over memory."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation):
@@ -156,7 +156,7 @@ def _resize(model: Any, rows: int) -> None:
 
 
 def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pad_to: int = 1) -> Student:
-    """Random weights in a shape: a function of the configuration and the seed alone."""
+    """A model with random weights, which depend only on the configuration and the seed."""
     config = with_dropout(config, dropout)
     require_buildable(config, "The student")
     with torch.random.fork_rng(devices=[]):
@@ -168,7 +168,7 @@ def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pa
 def load_student(
     name: str, *, dropout: float | None = None, pad_to: int = 1, dtype: torch.dtype = torch.float32
 ) -> Student:
-    """The weights of a run, a folder or a Hub name, ready to be trained further or to teach."""
+    """The model of a run, a folder or a Hub name as a student, to be trained further or to teach."""
     return Student(load_model(name, dtype=dtype, dropout=dropout), pad_to=pad_to)
 
 
@@ -178,7 +178,7 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
     if Path(place).is_dir() and not list(Path(place).glob("*.safetensors")):
         raise UserError(
             f"{name} has a config.json but no *.safetensors",
-            "A model with weights; pickled ones (.bin, .pt) are not read, as they can run code",
+            "A model with weights; pickled weights (.bin, .pt) are not loaded, because they can run code",
             "Save it again with save_pretrained, or name another folder",
         )
     config = _from_hub(AutoConfig, place, name)
@@ -232,7 +232,7 @@ def locate(name: str) -> str:
 
 
 def fingerprint_of(name: str) -> str:
-    """What a model's weights are: the hash of its files, or a Hub name with the commit that was loaded."""
+    """Identifies a model's weights: the hash of its files, or of a Hub name with the loaded commit."""
     place = Path(locate(name))
     if place.is_dir():
         return fingerprint(
@@ -252,7 +252,7 @@ def _model_of_run(run: Path) -> str:
 
 
 def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
-    """`from_pretrained`, with one message for what can go wrong on the way to the Hub."""
+    """`from_pretrained`, with one message for errors of the Hub and of damaged files."""
     local = Path(place).is_dir()
     if local:
         weights = () if kind is AutoModelForCausalLM else (".safetensors",)

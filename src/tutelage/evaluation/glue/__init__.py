@@ -1,1 +1,1 @@
-"""GLUE: its data, the classifier on top of the model, fine-tuning, figures."""
+"""GLUE: data, the classifier on top of the model, fine-tuning and figures."""

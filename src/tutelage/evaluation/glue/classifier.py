@@ -1,4 +1,4 @@
-"""A language model as a classifier of texts: one hidden state of each, and a small head, as the challenge has it.
+"""A language model as a classifier of texts, as in the challenge: a small head on one hidden state of each text.
 
 B examples, T tokens of the longest, H width of the model, C classes.
 """
@@ -23,14 +23,14 @@ Pool = Literal["first", "last"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleBatch:
-    """Labelled texts, padded on the right; what the loop wants of a batch.
+    """Labelled texts, padded on the right, with the fields that the training loop needs.
 
-    ids:       [B, T] token ids, 0 behind a text's end
+    ids:       [B, T] token ids, 0 after the end of a text
     lengths:   [B]    tokens of each text
-    starts:    [B]    position of each text's first token, for models whose positions are moved by padding
-    labels:    [B]    the right class
-    positions: [B]    which example of its file each is: the key of dropout
-    words:     [B]    zeros: fine-tuning is no part of a run's budget of words
+    starts:    [B]    position of each text's first token, for models in which padding on the left moves positions
+    labels:    [B]    the correct class
+    positions: [B]    index of each example in its file: the key of its dropout mask
+    words:     [B]    zeros: fine-tuning does not count towards a run's budget of words
     """
 
     ids: Int[Tensor, "B T"]
@@ -53,7 +53,7 @@ class ExampleBatch:
         return len(self.ids)
 
     def at(self, rows: Int[Tensor, " b"]) -> "ExampleBatch":
-        """Some of the texts, padded to the longest of them, with the totals of the step."""
+        """Some of the texts, padded to the longest of them. The totals stay those of the step."""
         lengths = self.lengths[rows]
         longest = int(lengths.max()) if len(rows) else 0
         return ExampleBatch(
@@ -67,7 +67,7 @@ class ExampleBatch:
         )
 
     def split(self, size: int) -> list["ExampleBatch"]:
-        """Micro-batches of texts of like length, none with more tokens than `size` of the longest texts have."""
+        """Micro-batches of texts of similar length, each with at most as many tokens as `size` of the longest texts."""
         order = torch.argsort(self.lengths, stable=True)
         lengths = self.lengths[order].tolist()
         edges = [0]
@@ -77,7 +77,7 @@ class ExampleBatch:
         return [self.at(order[a:b]) for a, b in zip(edges, [*edges[1:], len(lengths)], strict=True)]
 
     def share(self, rank: int, processes: int) -> "ExampleBatch":
-        """The texts of one process."""
+        """The texts that one of several processes computes."""
         return self.at(torch.arange(rank, len(self), processes))
 
     def to(self, device: torch.device) -> "ExampleBatch":
@@ -103,7 +103,7 @@ def batch_of(examples: Examples, rows: np.ndarray, starts: np.ndarray) -> Exampl
 
 
 class ClassifierHead(nn.Sequential):
-    """The challenge's head: norm, linear, GELU, norm, dropout, linear; the norms have nothing to learn."""
+    """The challenge's head: norm, linear, GELU, norm, dropout, linear. The norms have no parameters."""
 
     def __init__(self, width: int, classes: int, dropout: float = 0.1) -> None:
         super().__init__(
@@ -117,10 +117,10 @@ class ClassifierHead(nn.Sequential):
 
 
 class Classifier(nn.Module):
-    """The body of a language model, the hidden state of the first or last token, and the head.
+    """The body of a language model and a head on the hidden state of the first or last token.
 
-    seed:  decides the head's first weights
-    moved: count each text's positions from its start in `starts`, not from 0
+    seed:  of the head's initial weights
+    moved: a text's positions count from its entry in `starts`, not from 0
     """
 
     def __init__(self, body: Any, *, classes: int, pool: Pool, seed: int, moved: bool = False) -> None:
@@ -132,11 +132,11 @@ class Classifier(nn.Module):
             self.head = ClassifierHead(int(body.config.hidden_size), classes).to(body.device)
 
     def forward(self, batch: ExampleBatch) -> Float[Tensor, "B C"]:
-        """A logit a class."""
+        """A logit for each class."""
         places = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None, :]
         ends = batch.lengths[:, None]
-        # Padding is on the right, where no token of a causal model sees it: all ones, which stands for no mask. Models
-        # that `unmasked` knows do not even look at it, which they would do on the host.
+        # Padding is on the right, where no token of a causal model attends to it: all ones, the same as no mask. The
+        # models that `unmasked` knows skip the check of its values, which would synchronize the device.
         mask = torch.ones_like(batch.ids) if self.causal else (places < ends).long()
         given: dict[str, Tensor] = {}
         if self.moved:
@@ -165,7 +165,7 @@ def is_causal(body: Any) -> bool:
 
 
 def padding_moves_positions(body: Any) -> bool:
-    """Whether padding on the left changes what a text gives: so for GPT-2, which counts positions from the padding."""
+    """Whether padding on the left changes a text's hidden states, as in GPT-2, which counts positions from padding."""
     plain, padded = _hidden(body, [1, 2, 3]), _hidden(body, [0, 0, 1, 2, 3], padding=2)
     return not torch.allclose(plain, padded[2:], rtol=1e-4, atol=1e-5)
 

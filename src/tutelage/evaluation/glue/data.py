@@ -1,7 +1,7 @@
-"""The seven fine-tuning tasks of the challenge: what is read of each row, and how each is trained.
+"""The seven fine-tuning tasks of the challenge: the fields of their rows, and how each classifier is trained.
 
-Source: the official evaluation pipelines of 2025 and 2026; mrpc and qqp choose their best epoch by F1, the rest by
-accuracy, on the file that is also predicted.
+Source: the official evaluation pipelines of 2025 and 2026. The best epoch is chosen by F1 for mrpc and qqp and by
+accuracy for the others, on the file that is also predicted.
 """
 
 import json
@@ -20,14 +20,16 @@ LONGEST = 512  # tokens of a pair; the longer of the two texts is cut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Procedure:
-    """How a classifier is trained: AdamW with a line up, a cosine down and decay of everything; no clipping, fp32."""
+    """How a classifier is trained: AdamW with linear warmup and cosine decay, weight decay on all parameters, fp32, no
+    gradient clipping.
+    """
 
     batch: int = 32
     epochs: int = 10
     lr: float = 3e-5
     weight_decay: float = 0.01
     warmup: float = 0.06  # share of the steps
-    final_lr: float = 0.1  # share of the highest
+    final_lr: float = 0.1  # share of the highest learning rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Examples:
         return np.array([len(ids) for ids in self.ids])
 
     def first_tokens(self) -> "Examples":
-        """All that a causal model's first hidden state can depend on."""
+        """The first token of each text: the first hidden state of a causal model depends on nothing else."""
         return Examples(ids=[ids[:1] for ids in self.ids], labels=self.labels)
 
 
@@ -88,9 +90,9 @@ PARTS = {
 
 
 def read(part: Part, path: Path, tokenizer: Tokenizer, longest: int) -> Examples:
-    """The rows of a file, each pair encoded as the tokenizer's own pairs are."""
+    """The rows of a file. Each pair of texts is encoded by the tokenizer's rule for pairs."""
     rows, ids = texts(part, path), []
-    for begin in range(0, len(rows), 1000):  # the offsets of a whole file's long paragraphs take gigabytes
+    for begin in range(0, len(rows), 1000):  # the encodings of all long paragraphs of a file would take gigabytes
         first, second, _ = zip(*rows[begin : begin + 1000], strict=True)
         ids += tokenizer(list(first), list(second), truncation=True, max_length=longest, padding=False)["input_ids"]
     return Examples(
@@ -103,7 +105,7 @@ def texts(part: Part, path: Path) -> list[tuple[str, str, int]]:
     """Both texts and the label of each row."""
     rows = [_row(part, line, f"{path}, line {n}") for n, line in enumerate(_lines(path), 1)]
     if not rows:
-        raise UserError(f"{path} is empty", "One labelled pair of texts a line")
+        raise UserError(f"{path} is empty", "One labelled pair of texts in each line")
     return rows
 
 
@@ -118,9 +120,9 @@ def _row(part: Part, line: str, where: str) -> tuple[str, str, int]:
         first, second, label = part.first.format(**row), part.second.format(**row), row["label"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(
-            f"{where}, is no row of {part.name} ({type(error).__name__}: {error})",
+            f"{where}, is not a row of {part.name} ({type(error).__name__}: {error})",
             f"JSON with a label and the fields of {part.first} {part.second}",
-            "Take the official file",
+            "Use the official file",
         ) from error
     if not isinstance(label, int) or not 0 <= label < part.classes:
         raise UserError(f"{where}, has the label {label!r}", f"A whole number from 0 to {part.classes - 1}")
@@ -128,12 +130,12 @@ def _row(part: Part, line: str, where: str) -> tuple[str, str, int]:
 
 
 def majority(labels: np.ndarray) -> float:
-    """Accuracy of always saying the most frequent class: what a classifier reaches that reads nothing."""
+    """Accuracy of always predicting the most frequent class."""
     return max(Counter(labels.tolist()).values()) / len(labels)
 
 
 def f1_parts(predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numerator and denominator of F1 = 2 TP / (2 TP + FP + FN) of class 1, by item, so that their sums give it.
+    """Numerator and denominator of F1 = 2 TP / (2 TP + FP + FN) of class 1 for each item; their sums give F1.
 
     >>> f1_parts(np.array([1, 1, 0]), np.array([1, 0, 1]))    # TP, FP, FN: 2 / 4
     (array([2, 0, 0]), array([2, 1, 1]))
@@ -143,6 +145,6 @@ def f1_parts(predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Binary F1 of class 1; 0 where class 1 is neither said nor true."""
+    """Binary F1 of class 1; 0 if class 1 is neither predicted nor correct."""
     both, either = f1_parts(predicted, labels)
     return float(both.sum() / either.sum()) if either.sum() else 0.0

@@ -1,4 +1,4 @@
-"""From predictions of fine-tuned classifiers to figures, their errors, and what must be said beside them."""
+"""From predictions of fine-tuned classifiers to figures, their errors and warnings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tutelage.evaluation.glue.fit import Fitted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the seeds of one part gave, with one way of pooling."""
+    """The results of all seeds of one part, with one pooling."""
 
     part: Part
     pool: Pool
@@ -23,17 +23,17 @@ class Figures:
     fitted: Sequence[Fitted]
 
     def by_seed(self, metric: str) -> list[tuple[float, float]]:
-        """The figure and its standard error over texts, by seed."""
+        """The figure and its standard error over texts, for each seed."""
         of = {"accuracy": _accuracy, "f1": _f1}[metric]
         return [of(np.array(one.predictions), self.labels) for one in self.fitted]
 
     def mean(self, metric: str) -> tuple[float, float]:
-        """Mean over seeds. They read the same texts, so the mean's error is taken to be as large as theirs."""
+        """Mean over seeds. All seeds use the same texts, so the error of the mean is the mean of their errors."""
         values, errors = zip(*self.by_seed(metric), strict=True)
         return float(np.mean(values)), float(np.mean(errors))
 
     def predictions(self, official: Pool) -> Iterator[dict[str, Any]]:
-        """A row a text and seed. `official`: whether this is the profile's own way of pooling."""
+        """A row for each text and seed. Its field `official` says whether the pooling is the profile's own."""
         for seed, one in zip(self.seeds, self.fitted, strict=True):
             for i, (predicted, label) in enumerate(zip(one.predictions, self.labels.tolist(), strict=True)):
                 yield {
@@ -59,14 +59,14 @@ def _f1(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def scored_by(part: Part, profile: Profile) -> str:
-    """What the challenge scores a part by."""
+    """The metric by which the challenge scores a part."""
     return part.best if profile == "2026" else "accuracy"
 
 
 def rows(found: Sequence[Figures], official: Pool, profile: Profile, name: str, *, whole: bool) -> list[Row]:
-    """`score` is what the challenge counts; `_last_token` is the same where the whole text was seen.
+    """`score` is the official figure; `score_last_token` is the same with the state of the last token.
 
-    whole: all seven parts are there. The mean over fewer is another figure, and has another name.
+    whole: all seven parts are measured. The mean over fewer parts is another figure, so it has another name.
     """
     made = []
     for pool in dict.fromkeys(figures.pool for figures in found):
@@ -74,7 +74,7 @@ def rows(found: Sequence[Figures], official: Pool, profile: Profile, name: str, 
         metric = "score" if pool == official else f"score_{pool}_token"
         part_rows = [row for figures in of_pool for row in _of_part(figures, profile, metric, pool == official)]
         made.append([*_overall(of_pool, profile, metric if whole else f"{metric}_of_some", name), *part_rows])
-    # Overall figures first, of every way of pooling.
+    # The overall figures of all poolings come first.
     flat = [row for group in made for row in group]
     return sorted(flat, key=lambda row: row.group != "overall")
 
@@ -108,15 +108,15 @@ def _of_part(figures: Figures, profile: Profile, metric: str, official: bool) ->
 
 
 def warnings_of(found: Sequence[Figures], expected: Mapping[str, int]) -> Iterator[str]:
-    """Files of another size than the official ones, and classifiers that saw nothing."""
+    """Files without the official size, and classifiers that predict one class only."""
     there = {figures.part.name: len(figures.labels) for figures in found}
     for name, texts in there.items():
         if texts != expected[name]:
-            yield f"{name}.valid.jsonl has {texts:,} rows, the official file {expected[name]:,}"
+            yield f"{name}.valid.jsonl has {texts:,} rows; the official file has {expected[name]:,}"
     for figures in found:
         for seed, one in zip(figures.seeds, figures.fitted, strict=True):
             if len(set(one.predictions)) == 1:
                 yield (
-                    f"{figures.part.name}, seed {seed}, {figures.pool} token: the classifier says {one.predictions[0]} "
-                    f"of all {len(one.predictions):,} texts; its figure is that class's share, not the model's ability"
+                    f"{figures.part.name}, seed {seed}, {figures.pool} token: the classifier predicts class "
+                    f"{one.predictions[0]} for all {len(one.predictions):,} texts; the figure is that class's share"
                 )

@@ -1,4 +1,4 @@
-"""The one training loop, as evaluation uses it: a fine-tuning in, steps out."""
+"""Fine-tuning for evaluation, by the training loop of the package."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tutelage.training.scaling import MicroBatch
 
 
 def finetune(fine_tuning: FineTuning, /) -> Iterator[Step]:
-    """Run a fine-tuning, in micro-batches that fit the device."""
+    """Run a fine-tuning, in micro-batches that fit the device's memory. Yields its steps."""
     student, batch, longest = fine_tuning.student, fine_tuning.batch, fine_tuning.longest
     parameters = list(student.parameters())
     device = parameters[0].device

@@ -1,4 +1,4 @@
-"""One fine-tuning, as the challenge does it: a task, a seed, a way of pooling. The loop is handed in."""
+"""One fine-tuning by the challenge's procedure: a task, a seed, a pooling. The training loop is an argument."""
 
 import copy
 import math
@@ -22,13 +22,15 @@ from tutelage.evaluation.glue.classifier import (
 )
 from tutelage.evaluation.glue.data import Examples, Part, Procedure, f1
 
-VALID_BATCH = 64  # official; it decides positions where padding moves them
+VALID_BATCH = 64  # official; it decides the positions of a model in which padding moves them
 TOKENS_PER_FORWARD = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """What a fine-tuning gave: the class of each valid text in the best epoch (from 1), and every epoch's score."""
+    """The result of a fine-tuning: predicted classes of the valid texts in the best epoch (counted from 1), and every
+    epoch's score.
+    """
 
     predictions: list[int]
     epoch: int
@@ -37,7 +39,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """A fine-tuning to be done. padded_left: positions count from the padding, as where the official code pads left."""
+    """A fine-tuning. padded_left: the official code pads on the left, so positions may count from the padding."""
 
     part: Part
     train: Examples
@@ -47,7 +49,7 @@ class Fit:
     padded_left: bool
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Fitted:
-        """Train a copy of the model's body with a head; keep the best epoch, the first of equals."""
+        """Train a copy of the model's body with a head. Of epochs with equal scores the first is the best."""
         assert tools.finetune is not None
         classifier = self.classifier(model)
         valid, found = self.shown(classifier, self.valid), []
@@ -62,22 +64,20 @@ class Fit:
 
     @property
     def each(self) -> int:
-        """Steps of an epoch."""
+        """Steps in an epoch."""
         size = self.part.procedure.batch
         if len(self.train) < size:
-            raise UserError(
-                f"{self.part.name} has {len(self.train)} texts to learn from", f"A batch of {size} at least"
-            )
+            raise UserError(f"{self.part.name} has {len(self.train)} training texts", f"At least a batch of {size}")
         return len(self.train) // size
 
     def classifier(self, model: PreTrainedModel) -> Classifier:
-        """A copy of the model's body with a head that nobody has trained."""
+        """A copy of the model's body with an untrained head."""
         body: Any = copy.deepcopy(model.base_model)
         moved = self.padded_left and padding_moves_positions(body)
         return Classifier(body, classes=self.part.classes, pool=self.pool, seed=self.seed, moved=moved)
 
     def steps(self, classifier: Classifier, finetune: Finetune) -> Iterable[Any]:
-        """The training, a step after another."""
+        """The steps of the training."""
         procedure, total = self.part.procedure, self.part.procedure.epochs * self.each
         train = self.shown(classifier, self.train)
         fine_tuning = FineTuning(
@@ -95,11 +95,11 @@ class Fit:
         return finetune(fine_tuning)
 
     def shown(self, classifier: Classifier, examples: Examples) -> Examples:
-        """What of the texts the classifier can see: of a causal model's first token, nothing but that token."""
+        """The tokens that matter: for the first token of a causal model, only that token."""
         return examples.first_tokens() if self.pool == "first" and classifier.causal else examples
 
     def batch(self, train: Examples, step: int, *, moved: bool) -> ExampleBatch:
-        """The texts of a step, in an order that is a function of seed and epoch; a last partial batch is dropped."""
+        """The texts of a step, in an order that depends on seed and epoch. A partial batch at the end is dropped."""
         size = self.part.procedure.batch
         epoch, place = divmod(step, self.each)
         rows = np.random.default_rng([self.seed, epoch]).permutation(len(train))[place * size : (place + 1) * size]
@@ -107,14 +107,14 @@ class Fit:
         return batch_of(train, rows, lengths.max() - lengths if moved else np.zeros(size, np.int64))
 
     def score(self, predicted: np.ndarray) -> float:
-        """What the best epoch is chosen by."""
+        """The metric by which the best epoch is chosen."""
         if self.part.best == "f1":
             return f1(predicted, self.valid.labels)
         return float((predicted == self.valid.labels).mean())
 
 
 def lr_share(procedure: Procedure, step: int, steps: int) -> float:
-    """Share of the highest learning rate at `step` (from 0): a line from 0 up, a cosine down to `final_lr`."""
+    """Share of the highest learning rate at `step` (from 0): linear warmup, then cosine decay to `final_lr`."""
     warmup = int(procedure.warmup * steps)
     if step < warmup:
         return step / warmup
@@ -123,7 +123,7 @@ def lr_share(procedure: Procedure, step: int, steps: int) -> float:
 
 
 def predictions(classifier: Classifier, valid: Examples) -> np.ndarray:
-    """The most probable class of each text; sorted by length, as no text depends on its neighbours."""
+    """The most probable class of each text. Batches are sorted by length, because texts do not depend on each other."""
     lengths, starts = valid.lengths, np.zeros(len(valid), np.int64)
     if classifier.moved:
         for begin in range(0, len(valid), VALID_BATCH):

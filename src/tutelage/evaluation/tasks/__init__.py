@@ -1,1 +1,1 @@
-"""One file a task. Each module has a function `task(request)` that gives a `Task`."""
+"""One file for each task. Each module has a function `task(request)` that returns a `Task`."""

@@ -1,7 +1,8 @@
 """Age of acquisition: does a model learn words in the order in which children do?
 
-Every milestone of a run gives the surprisal of every word in every context; from them comes the number of words after
-which the model knows it, from parents' reports the month at which a child does, and the score is the correlation.
+The model's age for a word is the number of words of training after which it knows the word. It is fitted to the
+surprisals of the word in all contexts at all milestones. The child's age is the month at which half of the children say
+the word, from parents' reports. The score is the correlation of both.
 """
 
 import csv
@@ -22,12 +23,12 @@ from tutelage.evaluation.base import Missing, Outcome, Row, Tools
 from tutelage.evaluation.curves import (
     MONTHS,
     NOTHING_NATS,
-    Together,
+    Correlation,
     child_aoa,
+    correlation,
     correlation_error,
     model_aoa_2025,
     model_aoa_2026,
-    together,
 )
 from tutelage.evaluation.official import file, set_name
 from tutelage.evaluation.predictions import again, rows_kept
@@ -36,13 +37,13 @@ from tutelage.files import hash_file, read_json, write_json
 from tutelage.models.student import fingerprint_of
 from tutelage.printable import shown
 
-Context = tuple[str, int, str]  # a word, the number of the context among its own, the context
+Context = tuple[str, int, str]  # a word, the number of the context among the word's contexts, the context
 Ages = Mapping[str, float | None]
-CHANCE = 0.1  # 2026 takes a correlation with a larger p for none
+CHANCE = 0.1  # in 2026 a correlation with a larger p counts as 0
 
 
 def task(request: Request) -> "Aoa":
-    """The official contexts and children, for the milestones of the run."""
+    """The official contexts and reports, for the milestones of the run."""
     contexts, children = (file(request, "aoa", name) for name in ("cdi_childes.json", "cdi_human.csv"))
     if not request.milestones:
         raise Missing(
@@ -54,10 +55,11 @@ def task(request: Request) -> "Aoa":
 
 
 class Aoa:
-    """Figures are correlations over the words that have an age in both; errors are those of a correlation.
+    """Figures are correlations over the words that have both ages, with the standard error of a correlation.
 
-    2025: `aoa` as it was scored, `aoa_nats` with a model that knows nothing measured in nats, as its surprisals are.
-    2026: `aoa` as it is scored, 0 where p > 0.1; `aoa_ungated` is the correlation itself.
+    2025: `aoa` is the official score; in `aoa_nats` the surprisal of a model that knows nothing is in nats, like the
+          surprisals of the model, and not in bits
+    2026: `aoa` is the official score, which is 0 if p > 0.1; `aoa_ungated` is the correlation itself
     """
 
     def __init__(self, contexts: Path, children: Path, request: Request) -> None:
@@ -71,7 +73,7 @@ class Aoa:
         }
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """Ages from the surprisals of all milestones; predictions are the surprisals, as they are handed in."""
+        """Ages from the surprisals of all milestones. Predictions are the surprisals, as the challenge requires."""
         contexts = read_contexts(self.contexts)
         surprisals = np.stack([self._surprisals(milestone, contexts, tools) for milestone in self.milestones])
         child = {word: child_aoa(shares) for word, shares in read_children(self.children).items()}
@@ -80,7 +82,7 @@ class Aoa:
         return Outcome(rows=rows, predictions=[*self._predictions(contexts, surprisals)], warnings=warnings)
 
     def _surprisals(self, milestone: Milestone, contexts: list[Context], tools: Tools) -> np.ndarray:
-        """One milestone's, kept as soon as it is there: all of them take long."""
+        """The surprisals of one milestone, written to disk at once, because all milestones take long."""
         kept = tools.scratch(self.settings) / f"{milestone.name}.json" if tools.scratch else None
         if kept and kept.exists():
             return np.array(as_type(list[float], rows_kept(kept), shown(kept), again(kept)), float)
@@ -96,32 +98,32 @@ class Aoa:
     ) -> tuple[list[Row], list[str]]:
         words, warnings = np.array([milestone.words for milestone in self.milestones]), []
         if self.profile == "2025":
-            official = together(ages_2025(contexts, words, surprisals), child)
-            plain = together(ages_2025(contexts, words, surprisals, nothing=NOTHING_NATS), child)
+            official = correlation(ages_2025(contexts, words, surprisals), child)
+            plain = correlation(ages_2025(contexts, words, surprisals, nothing=NOTHING_NATS), child)
             figures = {"aoa": (official, official.r), "aoa_nats": (plain, plain.r)}
             if official != plain:
                 warnings.append(
-                    "The procedure of 2025 takes half way between nats of surprisal and 18.19 bits for nothing known: "
-                    f"{official.n} words have an age. aoa_nats takes 12.61 nats: {plain.n} words"
+                    "The procedure of 2025 compares surprisals in nats to 18.19 bits for a model that knows nothing: "
+                    f"{official.n} words have an age. aoa_nats compares them to 12.61 nats: {plain.n} words have one"
                 )
         else:
-            found = together(ages_2026(contexts, words, surprisals, tokenizer), child)
+            found = correlation(ages_2026(contexts, words, surprisals, tokenizer), child)
             gated = 0.0 if found.p is not None and found.p > CHANCE else found.r
             figures = {"aoa": (found, gated), "aoa_ungated": (found, found.r)}
             if gated != found.r:
                 warnings.append(
-                    f"aoa is 0 as 2026 scores it: the correlation, aoa_ungated, has p = {found.p:.2f} > {CHANCE}"
+                    f"aoa counts as 0 in 2026, because the correlation, aoa_ungated, has p = {found.p:.2f} > {CHANCE}"
                 )
         if figures["aoa"][0].r is None:
             warnings.append(
-                f"Only {figures['aoa'][0].n} words have an age of both child and model, or their ages are all alike: "
-                "there is no correlation. The official aoa is 0 with fewer than three words"
+                f"There is no correlation: only {figures['aoa'][0].n} words have both ages, or all ages are the same. "
+                "The official aoa is 0 for fewer than three words"
             )
         return [row for metric, figure in figures.items() for row in self._rows(metric, *figure)], warnings
 
-    def _rows(self, metric: str, found: Together, value: float | None) -> Iterator[Row]:
+    def _rows(self, metric: str, found: Correlation, value: float | None) -> Iterator[Row]:
         if value is None and metric == "aoa" and found.n < 3:
-            value = 0.0  # as it is scored
+            value = 0.0  # as in the official procedure
         if value is not None:
             error = correlation_error(value, found.n) if value == found.r else None
             yield Row(metric=metric, name=self.name, value=value, error=error, n=found.n)
@@ -143,9 +145,9 @@ class Aoa:
 
 
 def surprisals(tools: Tools, contexts: list[Context], label: str) -> np.ndarray:
-    """-log P(word | context) in nats, NaN for a text that the model cannot read whole; [contexts].
+    """-log P(word | context) in nats, [contexts]; NaN for a text that is longer than the model's positions.
 
-    The text is `context word`, both stripped; scored are its tokens that end behind the word's beginning.
+    The text is `context word`, both stripped. A token is scored if it ends after the start of the word.
     """
     texts = [(f"{context.strip()} {word.strip()}", word.strip()) for word, _, context in contexts]
     limit = getattr(tools.scorer.model.config, "max_position_embeddings", None) or math.inf
@@ -161,7 +163,7 @@ def surprisals(tools: Tools, contexts: list[Context], label: str) -> np.ndarray:
 def ages_2025(
     contexts: list[Context], words: np.ndarray, surprisals: np.ndarray, **nothing: float
 ) -> dict[str, float | None]:
-    """log10 of the words shown when each was acquired; [milestones, contexts] of surprisals, each of them a point."""
+    """log10 of the words shown when each word was acquired. surprisals: [milestones, contexts], each one a point."""
     shown = np.broadcast_to(words[:, None], surprisals.shape)
     return {
         word: model_aoa_2025(shown[:, own].ravel(), surprisals[:, own].ravel(), **nothing)
@@ -172,7 +174,7 @@ def ages_2025(
 def ages_2026(
     contexts: list[Context], words: np.ndarray, surprisals: np.ndarray, tokenizer: Tokenizer
 ) -> dict[str, float | None]:
-    """The same from the mean over contexts, against a model that finds all of the vocabulary alike."""
+    """The same from means over contexts. A model that knows nothing is uniform over the vocabulary."""
     ages = {}
     for word, own in _places(contexts).items():
         some = np.isfinite(surprisals[:, own]).any(1)
@@ -183,7 +185,7 @@ def ages_2026(
 
 
 def subwords(tokenizer: Tokenizer, word: str) -> int:
-    """How many tokens a word takes behind another one."""
+    """Number of tokens of a word after another word."""
     whole, before = (len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in (f"The {word}", "The"))
     return max(whole - before, 1)
 
@@ -203,7 +205,7 @@ def read_contexts(path: Path) -> list[Context]:
 
 
 def read_children(path: Path) -> dict[str, list[float]]:
-    """The share of children that say each word at 16 to 30 months; NaN where the cell is empty."""
+    """The share of children that say each word at 16 to 30 months; NaN for an empty cell."""
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     lacking = [name for name in ("word", *map(str, MONTHS)) if not rows or name not in rows[0]]
     if lacking:
@@ -219,10 +221,12 @@ def _places(contexts: list[Context]) -> dict[str, list[int]]:
 
 
 def _odd(contexts: list[Context], surprisals: np.ndarray) -> list[str]:
-    """What is not as the challenge wants it."""
-    said = []
+    """Differences from the official data and procedure."""
+    warnings = []
     if len(contexts) != (official := TASKS["aoa"].examples):
-        said.append(f"{len(contexts):,} contexts a milestone, where the challenge has {official:,}")
+        warnings.append(f"{len(contexts):,} contexts at each milestone; the challenge has {official:,}")
     if lost := int(np.isnan(surprisals[0]).sum()):
-        said.append(f"{lost:,} contexts are longer than the model can read: they have no surprisal, as in the official")
-    return said
+        warnings.append(
+            f"{lost:,} contexts are longer than the model's positions; they have no surprisal, as in the official code"
+        )
+    return warnings

@@ -1,6 +1,6 @@
-"""BLiMP: 67 paradigms of grammar, a minimal pair an item (Warstadt et al. 2020, https://arxiv.org/abs/1912.00582).
+"""BLiMP: minimal pairs of 67 grammatical paradigms (Warstadt et al. 2020, https://arxiv.org/abs/1912.00582).
 
-The challenge keeps the pairs whose words a child's corpus has: 59,875 of 67,000.
+The challenge keeps the pairs with words that occur in a child's corpus: 59,875 of 67,000.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from tutelage.evaluation.tasks.minimal_pairs import pairs_of
 
 
 def task(request: Request) -> "Blimp":
-    """blimp_filtered, or blimp_fast with 200 pairs a paradigm."""
+    """blimp_filtered, or blimp_fast with 200 pairs in each paradigm."""
     return Blimp(request)
 
 
 class Blimp(OfficialChoice):
-    """The whole good sentence against the whole bad one; the mean over paradigms."""
+    """Compares the probabilities of the whole sentences. The figure is the mean over paradigms."""
 
     task = "blimp"
 

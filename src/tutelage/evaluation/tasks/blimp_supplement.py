@@ -9,12 +9,12 @@ from tutelage.evaluation.tasks.minimal_pairs import pairs_of
 
 
 def task(request: Request) -> "Supplement":
-    """supplement_filtered, or supplement_fast with 50 pairs a paradigm."""
+    """supplement_filtered, or supplement_fast with 50 pairs in each paradigm."""
     return Supplement(request)
 
 
 class Supplement(OfficialChoice):
-    """As BLiMP; a file is a paradigm."""
+    """Scored like BLiMP; each file is a paradigm."""
 
     task = "blimp_supplement"
 

@@ -1,4 +1,4 @@
-"""COMPS: which thing has a property, also where a new word stands for it? (Misra et al. 2023, https://arxiv.org/abs/2210.01963)."""
+"""COMPS: which concept has a property, also if a new word names it? (Misra et al. 2023, https://arxiv.org/abs/2210.01963)."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def task(request: Request) -> "Comps":
 
 
 class Comps(OfficialChoice):
-    """One property after either of two things; the mean over the four files."""
+    """The same property after each of two concepts. The figure is the mean over the four files."""
 
     task = "comps"
 

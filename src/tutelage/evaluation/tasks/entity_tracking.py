@@ -1,4 +1,4 @@
-"""Entity tracking: what is in the box after some were moved? (Kim and Schuster 2023, https://arxiv.org/abs/2305.02363)."""
+"""Entity tracking: what is in a box after some moves? (Kim and Schuster 2023, https://arxiv.org/abs/2305.02363)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,15 +12,15 @@ EXPECTED = "An item of entity tracking: input_prefix, options, numops"
 
 
 def task(request: Request) -> "EntityTracking":
-    """Three splits; the fast set has the regular one alone."""
+    """Three splits; the fast set has only the regular one."""
     return EntityTracking(request)
 
 
 class EntityTracking(OfficialChoice):
-    """Five ways to go on, the first of which is right; chance is 20 %.
+    """Five continuations, of which the first is correct; chance is 20 %.
 
-    The mean over splits of the mean over numbers of operations. 2026 leaves out every item in which an option says
-    "nothing": an empty box could be told without reading.
+    The figure is the mean over splits of the mean over numbers of operations. 2026 leaves out the items in which an
+    option contains "nothing", because they can be answered without reading the text.
     """
 
     task = "entity_tracking"
@@ -39,6 +39,6 @@ class EntityTracking(OfficialChoice):
                 yield Item(id=name(uid), uid=uid, candidates=candidates)
 
     def weights(self, parts: Sequence[str]) -> dict[str, float]:
-        """Splits count the same, and in each its numbers of operations."""
+        """Splits have equal weights, and so have the numbers of operations in a split."""
         splits = [part.rsplit("_", 2)[0] for part in parts]
         return {part: 1 / len(set(splits)) / splits.count(split) for part, split in zip(parts, splits)}

@@ -11,15 +11,15 @@ KEYS = ("Domain", "Context1", "Context2", "Target1", "Target2")
 
 
 def task(request: Request) -> "Ewok":
-    """ewok_filtered, or ewok_fast with 100 items a domain."""
+    """ewok_filtered, or ewok_fast with 100 items in each domain."""
     return Ewok(request)
 
 
 class Ewok(OfficialChoice):
-    """Context1 goes with Target1. The mean over eleven domains.
+    """Context1 belongs to Target1. The figure is the mean over eleven domains.
 
     2025: one context, which target? P(T1 | C1) against P(T2 | C1)
-    2026: one target, which context? P(T1 | C1) against P(T1 | C2), so a target's own frequency says nothing
+    2026: one target, which context? P(T1 | C1) against P(T1 | C2), so the frequency of a target has no influence
     """
 
     task = "ewok"

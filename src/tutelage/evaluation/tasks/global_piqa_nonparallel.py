@@ -10,6 +10,6 @@ def task(request: Request) -> "Nonparallel":
 
 
 class Nonparallel(GlobalPiqa):
-    """The share of examples whose right solution is the likeliest."""
+    """The share of examples in which the correct solution is the most probable one."""
 
     task = "global_piqa_nonparallel"

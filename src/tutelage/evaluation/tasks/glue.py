@@ -1,4 +1,4 @@
-"""GLUE and SuperGLUE as the challenge has them: the model is fine-tuned on seven tasks and classifies their texts."""
+"""GLUE and SuperGLUE as in the challenge: the model is fine-tuned as a classifier on seven tasks."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,13 +26,13 @@ from tutelage.printable import shown
 from tutelage.recipe import did_you_mean
 
 FIRST = (
-    "The procedure of 2025 reads the hidden state of the first token, which in a causal model has seen no other token: "
-    "its figures are near those of the most frequent class. score_last_token is read where all of the text was seen"
+    "The procedure of 2025 uses the hidden state of the first token. In a causal model it sees no other token, so the "
+    "figures are close to those of the most frequent class. score_last_token uses the last token's state"
 )
 
 
 def task(request: Request) -> "Glue":
-    """The parts that the user named, or all seven; those whose files are not there are missing, by name."""
+    """The parts that the user named, or all seven. Parts without files are reported as missing."""
     if unknown := [name for name in request.parts if name not in PARTS]:
         raise UserError(
             f"GLUE has no part {unknown[0]!r}{did_you_mean(unknown[0], PARTS)}", f"Some of {', '.join(PARTS)}"
@@ -43,8 +43,10 @@ def task(request: Request) -> "Glue":
 class Glue:
     """Seven classifiers, each trained from the model's weights with a small head on one hidden state.
 
-    2025: the first token's state, accuracy. 2026: the last token's, padding on the left, F1 for MRPC and QQP. The best
-    epoch is chosen on the file that is then predicted, as the challenge does: the figures are a little too high.
+    2025: the state of the first token; accuracy
+    2026: the state of the last token, with padding on the left; F1 for MRPC and QQP
+
+    As in the challenge, the best epoch is chosen on the file that is then predicted, so figures are slightly too high.
     """
 
     def __init__(self, request: Request) -> None:
@@ -60,12 +62,12 @@ class Glue:
             except Missing as missing:
                 self.missing.append(str(missing))
         if not self.files:
-            raise Missing("No part of GLUE has both its files", "", " ".join(self.missing))
+            raise Missing("No part of GLUE has both of its files", "", " ".join(self.missing))
         self.data = {name: [hash_file(file)[:16] for file in files] for name, files in self.files.items()}
         self.settings: dict[str, Any] = {"profile": self.profile, "seeds": list(self.seeds), "data": self.data}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """Fine-tune for every part, seed and way of pooling that is not there yet; then the figures."""
+        """Fine-tune for every part, seed and pooling without a result on disk; then compute the figures."""
         longest = min(LONGEST, positions(model.config) or LONGEST)
         ways = self._ways(model)
         found: list[Figures] = []
@@ -82,8 +84,8 @@ class Glue:
             notes.insert(0, FIRST)
         if longest < LONGEST:
             notes.append(
-                f"The model reads at most {longest} tokens, where longer texts are cut; the official code cuts at "
-                f"{LONGEST} and fails on this model"
+                f"Texts are cut at {longest} tokens, the positions of the model; the official code cuts at {LONGEST} "
+                "and fails for this model"
             )
         return Outcome(
             rows=rows(found, official, self.profile, self.name, whole=len(self.files) == len(PARTS)),
@@ -93,7 +95,7 @@ class Glue:
         )
 
     def _ways(self, model: PreTrainedModel) -> dict[Pool, bool]:
-        """Ways of pooling, the official one first, and whether positions count from padding on the left."""
+        """Poolings, the official one first, each with whether positions count from padding on the left."""
         if self.profile == "2026":
             return {"last": True}
         return {"first": False, "last": False} if is_causal(model.base_model) else {"first": False}
@@ -102,10 +104,10 @@ class Glue:
         return (read(part, file, tokenizer, longest) for file in self.files[part.name])
 
     def _fitted(self, fit: Fit, model: PreTrainedModel, tools: Tools) -> Fitted:
-        """One fine-tuning, kept as soon as it is finished: seven take hours."""
+        """One fine-tuning. Its result is written to disk at once, because seven of them take hours."""
         if tools.scratch is None:
             return fit.run(model, tools)
-        folder = tools.scratch({})  # for these weights alone: a file's name has the rest, so that a seed can be added
+        folder = tools.scratch({})  # depends on the weights only; file names have the rest, so that seeds can be added
         key = fingerprint([self.data[fit.part.name], asdict(fit.part.procedure), fit.padded_left])
         place = folder / f"{fit.part.name}-s{fit.seed}-{fit.pool}-{key}.json"
         if place.exists():

@@ -11,25 +11,24 @@ from tutelage.evaluation.official_choice import Numbered
 from tutelage.evaluation.request import Request
 from tutelage.files import fingerprint, hash_file
 
-FIELDS = {"field": "field", "phenomenon": "linguistics_term"}  # group: the key of a row that names it
-EXPECTED = '{"sentence_good": "...", "sentence_bad": "..."} with, if there are such, "UID" and "field"'
+FIELDS = {"field": "field", "phenomenon": "linguistics_term"}  # group -> the key of a row that names it
+EXPECTED = '{"sentence_good": "...", "sentence_bad": "..."}, optionally with "UID" and "field"'
 
 
 def task(request: Request) -> "MinimalPairs":
     """The pairs that the user named."""
     if request.pairs is None:
         raise UserError(
-            "No minimal pairs were named", "A folder of .jsonl files in BLiMP's format", "Add --pairs FOLDER"
+            "No minimal pairs are given", "A folder of .jsonl files in BLiMP's format", "Add --pairs FOLDER"
         )
     return MinimalPairs(request.pairs)
 
 
 class MinimalPairs(ChoiceTask):
-    """A folder of .jsonl files (or one file), each row with sentence_good and sentence_bad.
+    """A folder of .jsonl files (or one file); every row has sentence_good and sentence_bad.
 
-    A row's paradigm is its UID, or its file's name where it has none. Rows may name their field and their
-    phenomenon (`linguistics_term`), as BLiMP's do. Overall is the unweighted mean over paradigms, as the BabyLM
-    challenge has it.
+    The paradigm of a row is its UID, or the file's name if it has none. Rows may name their field and phenomenon
+    (`linguistics_term`), as in BLiMP. The overall figure is the unweighted mean over paradigms, as in the challenge.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +36,7 @@ class MinimalPairs(ChoiceTask):
         _require_as_prepared(Path(folder))
         self.source = str(folder)
         self.name = _name(Path(folder))
-        # The tolerance is part of the figure: see ChoiceTask.
+        # The tolerance for ties changes the figure: see ChoiceTask.
         self.settings = {
             "pairs": fingerprint([[file.stem, hash_file(file)] for file in self.files]),
             "ties": "shared within 1e-4",
@@ -72,9 +71,9 @@ def _files(folder: Path) -> list[Path]:
     if not files:
         below = sorted({file.parent.name for file in folder.glob("*/*.jsonl")})
         hint = f"Name one of the folders in it: {', '.join(below)}" if below else ""
-        raise UserError(f"{folder} holds no .jsonl file", "A folder of files in BLiMP's format", hint)
+        raise UserError(f"{folder} contains no .jsonl file", "A folder of files in BLiMP's format", hint)
     if not any(file.stat().st_size for file in files):
-        raise UserError(f"The {len(files)} .jsonl files in {folder} are empty", "One minimal pair a line", "")
+        raise UserError(f"The {len(files)} .jsonl files in {folder} are empty", "One minimal pair in each line", "")
     return files
 
 
@@ -86,6 +85,6 @@ def _require_as_prepared(folder: Path) -> None:
 
 
 def _name(folder: Path) -> str:
-    """The folder's name; for the `pairs` of a prepared corpus, the corpus's."""
+    """The folder's name; for the `pairs` of a prepared corpus, the name of the corpus."""
     folder = folder.absolute()
     return folder.parent.name if folder.name == "pairs" else folder.stem if folder.is_file() else folder.name

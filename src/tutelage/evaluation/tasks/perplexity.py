@@ -21,7 +21,7 @@ from tutelage.evaluation.tokens import Tokens, bytes_by_id, tokens_of
 from tutelage.files import fingerprint
 from tutelage.models.compatible import require_same_tokenizer
 
-WINDOW = 128  # the published figures'
+WINDOW = 128  # tokens, as in published figures
 
 
 def task(request: Request) -> "Perplexity":
@@ -31,14 +31,14 @@ def task(request: Request) -> "Perplexity":
     if request.stride is not None and not 1 <= request.stride < request.window:
         raise UserError(
             f"A stride of {request.stride} with a window of {request.window}",
-            f"1 to {request.window - 1}: a stride leaves every token at least window - stride tokens of context",
+            f"1 to {request.window - 1}; every token then has at least window - stride tokens of context",
             "",
         )
     if request.text is not None:
         return OfText(request)
     if request.data is None:
         raise UserError(
-            "No data were named to measure perplexity on",
+            "No data are given to measure perplexity on",
             "A folder made by `tutelage prepare`, or a text",
             "Add --data FOLDER or --text PATH",
         )
@@ -46,16 +46,16 @@ def task(request: Request) -> "Perplexity":
 
 
 class Perplexity(ABC):
-    """exp of the mean negative log-probability of tokens given the tokens before them in their window.
+    """exp of the mean negative log-probability of tokens, given the tokens before them in their window.
 
-    stride None: fixed windows, one after the other; the first token of each is context only, so a window of 128
-    scores 127 (the published figures). A trailing partial window is dropped and counted (`dropped_tokens`).
-    Otherwise a window slides by `stride`: every token but the very first is scored once, with at least
-    window - stride tokens of context, or all there are.
+    Without a stride, windows are consecutive. The first token of each is only context, so a window of 128 scores 127,
+    as in published figures. A partial window at the end is dropped and counted (`dropped_tokens`). With a stride, the
+    window slides: every token but the very first is scored once, with at least window - stride tokens of context, or
+    all tokens before it.
 
-    Words and bytes are those of the scored tokens: a word counts where the token in which it starts is scored, a byte
-    where its token is. So nats per word and bits per byte compare models with different tokenizers on one text.
-    Errors: standard errors over windows (a window's tokens depend on one another).
+    Words and bytes are those of the scored tokens: a word counts if the token in which it starts is scored, a byte if
+    its token is scored. Perplexity per word and bits per byte can be compared between tokenizers on one text. Errors
+    are standard errors over windows, because the tokens of a window depend on one another.
     """
 
     name: str
@@ -70,17 +70,17 @@ class Perplexity(ABC):
 
     @abstractmethod
     def tokens(self, tokenizer: Tokenizer) -> Tokens:
-        """What is to be scored."""
+        """The tokens to be scored."""
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """Loss, perplexity per token and per word, bits per byte, and the counts they rest on."""
+        """Loss, perplexity per token and per word, bits per byte, and the counts of tokens, words and bytes."""
         tokens = self.tokens(tools.tokenizer)
         begins, firsts, ends = windows(len(tokens.ids), self.window, self.stride)
         if len(begins) == 0:
             raise UserError(
                 f"{self.source} ({self.name}) has {len(tokens.ids):,} tokens",
                 f"At least a window of {self.window if self.stride is None else 2}",
-                "Take a smaller window, or more text",
+                "Use a smaller window, or more text",
             )
 
         def at(i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ class Perplexity(ABC):
 
 
 class OfStream(Perplexity):
-    """On a split of a folder made by `tutelage prepare`; only for models with that folder's tokenizer."""
+    """On a split of a prepared corpus. The model must have the corpus's tokenizer."""
 
     def __init__(self, request: Request, folder: Path) -> None:
         super().__init__(request, request.split)
@@ -145,7 +145,7 @@ class OfStream(Perplexity):
 
 
 class OfText(Perplexity):
-    """On text that the model's own tokenizer cuts into tokens, so that any models can be compared."""
+    """On text, which is tokenized with the model's own tokenizer, so that any models can be compared."""
 
     def __init__(self, request: Request) -> None:
         assert request.text is not None
@@ -160,11 +160,11 @@ class OfText(Perplexity):
 
 
 def windows(tokens: int, window: int, stride: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each window begins, where in it scoring begins, and where it ends: places in the stream, ends excluded.
+    """Positions in the stream at which each window begins, its scored tokens begin, and it ends (exclusive).
 
-    >>> windows(10, 4, None)                    # fixed: the last two tokens are dropped
+    >>> windows(10, 4, None)                    # consecutive: the last two tokens are dropped
     (array([0, 4]), array([1, 5]), array([4, 8]))
-    >>> windows(7, 4, 2)                        # sliding: each new token once
+    >>> windows(7, 4, 2)                        # sliding: each new token is scored once
     (array([0, 2, 4]), array([1, 4, 6]), array([4, 6, 7]))
     """
     if stride is None:

@@ -1,9 +1,8 @@
 """Reading times of people, explained by a model's surprisals: eye tracking and self-paced reading.
 
-The official procedure asks for a word as a string of its own, without the space before it: first for its first piece
-after the context, then for each later piece, made a string again, after the text so far, which is cut into tokens
-anew. That is what is scored here; beside it stand the figures for the surprisals of the words as they stand in the
-text. Both years are alike.
+The official procedure tokenizes a word by itself, without the space before it. It scores the word's first token after
+the context. Each later token is decoded, appended to the text, and the text is tokenized again. The official figures
+here follow that procedure; the figures named `_correct` use the word's tokens in its text. Both years are the same.
 """
 
 import csv
@@ -26,8 +25,8 @@ from tutelage.files import hash_file
 
 TEXTS = ("item", "word", "prev_item", "prev_word")
 NUMBERS = (*CONTROLS, "prev_length", *EYES, SELF_PACED)
-Word = tuple[str, str]  # the context, and the word that comes after it
-Query = tuple[int, ...]  # the tokens of a context, and the token asked for
+Word = tuple[str, str]  # the context, and the word after it
+Query = tuple[int, ...]  # the tokens of a context, and last the token to be scored
 
 
 def task(request: Request) -> "Reading":
@@ -36,9 +35,9 @@ def task(request: Request) -> "Reading":
 
 
 class Reading:
-    """Figures are shares of the variance that is left unexplained by frequency, length and place; see _regression.
+    """Figures are shares of the variance that frequency, length and position leave unexplained; see regression.py.
 
-    Errors: standard deviations over a bootstrap of sentences, model and regressions given.
+    Errors are standard deviations over a bootstrap of sentences.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -46,12 +45,12 @@ class Reading:
         self.settings = {"data": hash_file(path), "errors": f"{REPLICATES} draws of sentences"}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
-        """Eye tracking, self-paced reading and their mean; the surprisals of every row."""
+        """Eye tracking, self-paced reading and their mean; predictions are the surprisals of every row."""
         table = read(self.path)
         words = [*zip(table["item"], table["word"])]
         before = [(c, w) if c else None for c, w in zip(table["prev_item"], table["prev_word"])]
         unique = list(dict.fromkeys([*words, *filter(None, before)]))
-        cut = Cut(tools.tokenizer)
+        cut = Queries(tools.tokenizer)
         ways = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
         logp = log_probs(tools, [query for words in ways.values() for word in words for query in word])
         numbers = {name: np.array(table[name]) for name in NUMBERS}
@@ -69,14 +68,14 @@ class Reading:
                     prediction[name + suffix] = float(value)
         warnings = _warnings(cut, unique, ways)
         if len(words) != (official := TASKS["reading"].sizes("2026")["reading"]):
-            warnings.append(f"{len(words):,} rows, where the official table has {official:,}")
+            warnings.append(f"{len(words):,} rows; the official table has {official:,}")
         return Outcome(rows=rows, predictions=predictions, warnings=warnings)
 
 
 def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
     """log P of each query's last token given the others, nats.
 
-    Never a probability's logarithm: a word whose probability rounds to 0 stops the official code.
+    Computed without the probability itself, which may round to 0 and then stops the official code.
     """
     unique = list(dict.fromkeys(queries))
     sequences = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
@@ -84,8 +83,8 @@ def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
     return dict(zip(unique, tools.scorer.of_tokens(sequences, "reading", names).tolist()))
 
 
-class Cut:
-    """How a tokenizer cuts a word, officially and in its text: what is asked after what."""
+class Queries:
+    """The queries that score a word: by the official procedure, and as the word is tokenized in its text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -93,7 +92,7 @@ class Cut:
         self._pieces: dict[str, list[int]] = {}
 
     def official(self, context: str, word: str) -> list[Query]:
-        """The first piece of the bare word after the context; each later piece, as a string, after the text so far."""
+        """The first token of the bare word after the context; each later token, decoded, after the text so far."""
         first, *later = self._pieces_of(word)
         queries = [(*self._read(context), first)]
         context += self._text(first)
@@ -104,14 +103,14 @@ class Cut:
         return queries
 
     def in_text(self, context: str, word: str) -> list[Query]:
-        """The tokens of `context word` that end behind the context, each after those before it."""
+        """The tokens of `context word` that end after the context, each with the tokens before it."""
         encoded = self.tokenizer(f"{context} {word}", return_offsets_mapping=True)
         ids = encoded["input_ids"]
         ends = [end for _, end in encoded["offset_mapping"]]
         return [tuple(ids[: i + 1]) for i in range(1, len(ids)) if ends[i] > len(context)]
 
     def ends_in_special(self) -> bool:
-        """Whether something comes after the text, so that what is asked for at the end is asked behind it."""
+        """Whether the tokenizer appends a special token, after which the official procedure then scores the word."""
         return self.tokenizer("a", return_offsets_mapping=True)["offset_mapping"][-1] == (0, 0)
 
     def _read(self, context: str) -> tuple[int, ...]:
@@ -123,7 +122,7 @@ class Cut:
         if word not in self._pieces:
             pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
             if not pieces:
-                raise UserError(f"The tokenizer makes no token of {word!r}", "At least one for every word to score", "")
+                raise UserError(f"The tokenizer gives no token for {word!r}", "At least one token for every word", "")
             self._pieces[word] = pieces
         return self._pieces[word]
 
@@ -132,7 +131,7 @@ class Cut:
 
 
 def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]:
-    """Overall: eye tracking is the mean of four measures, reading the mean of it and self-paced reading."""
+    """The overall figures: eye tracking is the mean of four measures, reading the mean of both kinds."""
     eyes, paced = [measures[dv] for dv in EYES], measures[SELF_PACED]
     eye, eye_draws = float(np.mean([e.score for e in eyes])), np.mean([e.draws for e in eyes], 0)
     overall = {
@@ -157,41 +156,41 @@ def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]
     ]
 
 
-def _warnings(cut: Cut, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
+def _warnings(cut: Queries, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
     official, correct = ways.values()
     other = [i for i, (a, b) in enumerate(zip(official, correct)) if a != b]
     if not other:
         return []
     if cut.ends_in_special():
-        why = "the tokenizer puts a special token behind every text, and the official procedure asks behind that"
+        why = "the tokenizer appends a special token to every text, and the official procedure scores words after it"
     elif official[other[0]][:1] != correct[other[0]][:1]:
-        why = f"the official procedure cuts {words[other[0]][1]!r} without the space before it"
+        why = f"the official procedure tokenizes {words[other[0]][1]!r} without the space before it"
     else:
-        why = "the official procedure makes later pieces strings again, which the tokenizer cuts in another way"
+        why = "the official procedure decodes later tokens, and the tokenizer splits the text in another way"
     return [
-        f"{len(other):,} of {len(words):,} words are not scored as they stand in the text: {why}. "
-        "The figures in reading_correct, eye_tracking_correct and self_paced_correct are without that"
+        f"{len(other):,} of {len(words):,} words are not scored as they are tokenized in their text: {why}. "
+        "reading_correct, eye_tracking_correct and self_paced_correct are the figures without this deviation"
     ]
 
 
 def read(path: Path) -> dict[str, list]:
-    """The table's columns: texts as they are, numbers NaN where the cell is empty."""
+    """The table's columns: texts unchanged, numbers NaN for an empty cell."""
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     lacking = [name for name in (*TEXTS, *NUMBERS) if not rows or name not in rows[0]]
     if lacking:
         raise UserError(f"{path} has no column {lacking[0]}", f"The columns {', '.join((*TEXTS, *NUMBERS))}", "")
     table: dict[str, list] = {name: [row[name] for row in rows] for name in TEXTS}
-    # One context is the word "None", which the official table's way through pandas made an empty cell.
+    # One context is the word "None"; pandas turned it into an empty cell of the official table.
     table["item"] = [context or "None" for context in table["item"]]
     return table | {name: [float(row[name] or "nan") for row in rows] for name in NUMBERS}
 
 
 def _sentences(words: list[Word]) -> np.ndarray:
-    """The sentence of each word, numbered: words whose contexts are beginnings of one text."""
+    """The number of each word's sentence. Words belong to one sentence if their contexts are prefixes of one text."""
     texts = [f"{context} {word}" for context, word in words]
     whole: dict[str, str] = {}
     after = ""
-    for text in sorted(set(texts), reverse=True):  # a text stands directly behind those that begin with it
+    for text in sorted(set(texts), reverse=True):  # in reverse order a text comes directly after its extensions
         whole[text] = whole[after] if after.startswith(text + " ") else text
         after = text
     return np.unique([whole[text] for text in texts], return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Stories: what a model writes when it is given an opening, how varied it is, and what a judge makes of it."""
+"""Stories: a model continues fixed openings. Measured are the variety of the texts and, with a judge, their scores."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from tutelage.checked import as_type
 from tutelage.data.seam import beginning, text_behind
 from tutelage.evaluation.base import Outcome, Row, Tools, mean_row
-from tutelage.evaluation.marks import mark_rows, mark_warnings, said
+from tutelage.evaluation.judge_scores import score_rows, score_warnings, verdict_fields
 from tutelage.evaluation.openings import OPENINGS
 from tutelage.evaluation.predictions import again, rows_kept
 from tutelage.evaluation.request import Judge, Request
@@ -20,19 +20,19 @@ from tutelage.models.sampling import sample
 from tutelage.printable import shown
 from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
-DRAWN = {"samples": 2, "max_new": 100, "temperature": 1.0, "top_p": 0.95, "seed": 1}
-ROWS = 36  # written at the same time
+SAMPLING = {"samples": 2, "max_new": 100, "temperature": 1.0, "top_p": 0.95, "seed": 1}
+ROWS = 36  # continuations in a batch
 USES_JUDGE = True
 
 
 def task(request: Request) -> "Stories":
-    """The shipped openings; nothing is to be named but, for marks, who gives them."""
+    """The shipped openings. Scores are added where the request has a judge."""
     return Stories(request.judge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A continuation. opening, sample: which it is; ended: it came to an end by itself."""
+    """A continuation. opening: index of its opening; sample: its number there; ended: it ends in the EOS token."""
 
     opening: int
     sample: int
@@ -41,46 +41,51 @@ class Story:
 
     @property
     def shown(self) -> dict[str, str]:
-        """The text behind its opening."""
+        """The opening as the prompt, and the text after it."""
         return {"prompt": OPENINGS[self.opening], "text": self.text}
 
     @property
     def rollout(self) -> Rollout:
-        """As a judge reads it."""
+        """What a judge grades."""
         return Rollout(**self.shown, ended=self.ended)
 
 
 class Stories:
-    """Figures are of the continuations alone, counted in words and marks.
+    """Figures cover the continuations only. Their units are words and punctuation marks.
 
-    distinct_1 to distinct_3, self_bleu: variety among the texts (more, and less, is better). repetition: share of a
-    text's trigrams that it had before, longest_run: most often that a word follows itself, words: length, ended: share
-    that came to an end by themselves. mark, mark_...: a judge's, 0 to 1, where there is one. Errors: over texts, which
-    the openings make nearly independent.
+    distinct_1 to distinct_3: variety among the texts, higher is better
+    self_bleu:   similarity among the texts, lower is better
+    repetition:  share of a text's trigrams that occur earlier in it
+    longest_run: most consecutive occurrences of one word
+    words:       length
+    ended:       share of texts that end in the EOS token
+    mark, mark_CRITERION: scores of the judge, 0 to 1, if there is one
+
+    Errors are standard errors over texts, taken to be independent because their openings differ.
     """
 
     source = "tutelage"
 
     def __init__(self, judge: Judge | None = None) -> None:
-        # Named by what the judge is asked, so that marks of two judges are two results and never one column.
+        # The judge's fingerprint is part of the name: scores of two judges are two results and never share a column.
         self.name = f"openings-{judge.name}-{judge.fingerprint[:6]}" if judge else "openings"
-        self.writing: dict[str, Any] = {"openings": fingerprint(OPENINGS), **DRAWN}
+        self.generation: dict[str, Any] = {"openings": fingerprint(OPENINGS), **SAMPLING}
         self._judge = judge
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the texts and, where they are marked, who marks; what the judge is, once it was asked."""
+        """What decides the texts, and the judge. Its identity is known only after the first request to it."""
         if self._judge is None:
-            return self.writing
-        who = {"name": self._judge.name, "fingerprint": self._judge.fingerprint}
-        return self.writing | {"judge": {**who, "identity": dict(self._judge.identity())}}
+            return self.generation
+        named = {"name": self._judge.name, "fingerprint": self._judge.fingerprint}
+        return self.generation | {"judge": {**named, "identity": dict(self._judge.identity())}}
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """The figures, and the texts."""
         prompts = [beginning(opening, tools.tokenizer) for opening in OPENINGS]
         limit = getattr(model.config, "max_position_embeddings", None) or math.inf
-        room = int(max(1, min(DRAWN["max_new"], limit - max(map(len, prompts)))))
-        stories = self._written(model, tools, prompts, room)
+        max_new = int(max(1, min(SAMPLING["max_new"], limit - max(map(len, prompts)))))
+        stories = self._stories(model, tools, prompts, max_new)
         words = [words_of(story.text) for story in stories]
         of_each: dict[str, Sequence[float | None]] = {
             "self_bleu": self_bleu(words),
@@ -90,44 +95,44 @@ class Stories:
             "ended": [float(story.ended) for story in stories],
         }
         predictions: list[dict[str, Any]] = [
-            {"id": f"{one.opening}_{one.sample}", **one.shown, "seed": DRAWN["seed"]}
+            {"id": f"{story.opening}_{story.sample}", **story.shown, "seed": SAMPLING["seed"]}
             | {name: values[i] for name, values in of_each.items()}
-            for i, one in enumerate(stories)
+            for i, story in enumerate(stories)
         ]
         rows = [*self._variety(words), *(mean_row(metric, self.name, values) for metric, values in of_each.items())]
-        short = f"The model has room for {room} new tokens behind an opening, where {DRAWN['max_new']} are usual"
-        warnings = [short] if room < DRAWN["max_new"] else []
+        short = f"The model has positions for {max_new} new tokens after an opening; {SAMPLING['max_new']} are usual"
+        warnings = [short] if max_new < SAMPLING["max_new"] else []
         if self._judge is not None:
-            assert tools.judge is not None, "the judge who was asked for is among the tools"
+            assert tools.judge is not None, "the judge of the request is among the tools"
             verdicts = tools.judge.grade([story.rollout for story in stories])
-            rows += mark_rows(verdicts, self.name)
-            predictions = [row | said(verdict) for row, verdict in zip(predictions, verdicts, strict=True)]
-            warnings += mark_warnings(verdicts, tools.judge.about)
+            rows += score_rows(verdicts, self.name)
+            predictions = [row | verdict_fields(verdict) for row, verdict in zip(predictions, verdicts, strict=True)]
+            warnings += score_warnings(verdicts, tools.judge.about)
         return Outcome(rows=[row for row in rows if row], predictions=predictions, warnings=warnings)
 
-    def _written(self, model: PreTrainedModel, tools: Tools, prompts: list[list[int]], room: int) -> list[Story]:
-        """The continuations. Those that a judge reads are kept: one that stays away is asked about the same texts."""
-        place = tools.scratch(self.writing) / "texts.json" if self._judge and tools.scratch else None
+    def _stories(self, model: PreTrainedModel, tools: Tools, prompts: list[list[int]], max_new: int) -> list[Story]:
+        """The continuations. With a judge they are kept on disk: after its failure the same texts are graded."""
+        place = tools.scratch(self.generation) / "texts.json" if self._judge and tools.scratch else None
         if place and place.exists():
             return as_type(list[Story], rows_kept(place), shown(place), again(place))
         eos = tools.tokenizer.eos_token_id
         assert eos is None or isinstance(eos, int), eos
-        written = sample(model, prompts, **{**DRAWN, "max_new": room}, eos=eos, batch=ROWS)
+        completions = sample(model, prompts, **{**SAMPLING, "max_new": max_new}, eos=eos, batch=ROWS)
         stories = [
             Story(
-                opening=one.prompt,
-                sample=one.sample,
-                text=text_behind(prompts[one.prompt], one.ids, tools.tokenizer),
-                ended=one.ended,
+                opening=completion.prompt,
+                sample=completion.sample,
+                text=text_behind(prompts[completion.prompt], completion.ids, tools.tokenizer),
+                ended=completion.ended,
             )
-            for one in written
+            for completion in completions
         ]
         if place:
             write_json(place, {"rows": [asdict(story) for story in stories]})
         return stories
 
     def _variety(self, words: list[list[str]]) -> Iterator[Row]:
-        found = {n: distinct(words, n) for n in (1, 2, 3)}
-        for n, pair in found.items():
-            if pair:
-                yield Row(metric=f"distinct_{n}", name=self.name, value=pair[0], error=pair[1], n=len(words))
+        for n in (1, 2, 3):
+            if found := distinct(words, n):
+                value, error = found
+                yield Row(metric=f"distinct_{n}", name=self.name, value=value, error=error, n=len(words))

@@ -1,4 +1,4 @@
-"""Nouns made of invented adjectives: actignability or actignableness? Part of the challenge of 2025."""
+"""Nouns from invented adjectives: actignability or actignableness? Part of the challenge of 2025."""
 
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.wug import Wug
