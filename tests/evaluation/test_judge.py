@@ -74,7 +74,7 @@ def test_an_invalid_judge_is_refused_before_anything_is_loaded(arguments: list[s
 
 
 def test_a_judge_that_no_task_uses_is_refused(model: str, tmp_path: Path):
-    with pytest.raises(UserError, match="A judge is named, and perplexity has nothing to be scored by it"):
+    with pytest.raises(UserError, match="A judge is named, and perplexity has no texts for a judge to score"):
         evaluate([model], judge=RULES, out=tmp_path / "out")
     with pytest.raises(UserError, match="plain gives no scores"):
         evaluate([model], tasks=["stories"], judge={"name": "plain", "model": model}, out=tmp_path / "out")
