@@ -11,6 +11,7 @@ from torch import Tensor
 from tutelage.models.devices import choose
 from tutelage.models.head import IGNORED, FrozenHead
 from tutelage.runs import build as assemble
+from tutelage.runs.corpus import open_corpus
 from tutelage.teachers.common.base import Targets
 from tutelage.training.loop import HALF
 
@@ -44,7 +45,7 @@ def gradients(contestant: Any) -> tuple[float, dict[str, Tensor]]:
 def reference(world: World, targets: Targets | None, alpha: float, temperature: float) -> tuple[float, dict]:
     """The first step's loss and gradients by whole logits, float32 and autograd, from the teacher's own answers."""
     recipe = world.recipe({"student": {"pad_vocabulary": 1}, "train": {"precision": "fp32"}})
-    corpus = assemble.open_corpus(recipe)
+    corpus = open_corpus(recipe)
     student = assemble.build_student(recipe, corpus).eval()
     batch = corpus.batch_at(0)
     kept = (labels := batch.targets.flatten()) != IGNORED
@@ -92,6 +93,6 @@ def agrees(error: Mapping[str, float]) -> bool:
 def answers(teacher: Any, world: World) -> Targets:
     """What a teacher says about the first step, in the step's precision."""
     device, half = choose(world.device), HALF.get(world.precision)
-    batch = assemble.open_corpus(world.recipe()).batch_at(0).to(device)
+    batch = open_corpus(world.recipe()).batch_at(0).to(device)
     with torch.no_grad(), torch.autocast(device.type, half, enabled=half is not None):
         return teacher.targets(batch)

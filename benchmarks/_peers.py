@@ -24,16 +24,17 @@ from transformers.utils import logging
 
 from tutelage.models.devices import choose
 from tutelage.runs import build as assemble
+from tutelage.runs.corpus import Corpus, open_corpus
 from tutelage.training.loop import HALF
 
 logging.set_verbosity_error()  # a Trainer that is called once a turn would tell the same every time
 AHEAD = 1 << 16  # steps whose windows a Trainer may ask for
 
 
-def student(world: World) -> tuple[PreTrainedModel, assemble.Corpus]:
+def student(world: World) -> tuple[PreTrainedModel, Corpus]:
     """The same random weights as ours, in a plain model without padding."""
     recipe = world.recipe({"student": {"pad_vocabulary": 1}})
-    corpus = assemble.open_corpus(recipe)
+    corpus = open_corpus(recipe)
     model = assemble.build_student(recipe, corpus).model.to(choose(world.device))
     # GPT2LMHeadModel is not in transformers' table of losses, and its Trainer then divides by the 128 tokens of a
     # window in place of the 127 that have a loss. Said outright, it divides as we do.
@@ -46,7 +47,7 @@ def student(world: World) -> tuple[PreTrainedModel, assemble.Corpus]:
 class Windows(Dataset):
     """The windows of our own steps, in our own order, from step `first` on."""
 
-    def __init__(self, corpus: assemble.Corpus) -> None:
+    def __init__(self, corpus: Corpus) -> None:
         self.corpus, self.first = corpus, 0
         self.size = corpus.order.batch
 

@@ -19,6 +19,7 @@ from tutelage.models.devices import choose
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.runs import build as assemble
+from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
 from tutelage.training.loop import HALF
@@ -114,7 +115,7 @@ class Ours:
     """Our loop, put together as `tutelage train` does it. teacher: one to share in place of the recipe's own."""
 
     def __init__(self, recipe: Training, teacher: Any = None) -> None:
-        corpus, device = assemble.open_corpus(recipe), choose(recipe.train.device)
+        corpus, device = open_corpus(recipe), choose(recipe.train.device)
         self.student: Student = assemble.build_student(recipe, corpus).to(device)
         self.model, self.corpus = self.student.model, corpus
         if teacher is None:
@@ -126,7 +127,7 @@ class Ours:
         self.teacher = getattr(self.objective, "teacher", None)  # a loop of CUDA graphs puts one before it
         micro = recipe.train.micro_batch or recipe.train.batch
         self.loop = assemble.build_loop(
-            recipe, corpus, self.student, self.objective, device, micro, assemble.total_steps(recipe, corpus)
+            recipe, corpus, self.student, self.objective, device, micro, total_steps(recipe, corpus)
         )
         self.steps = iter(self.loop)
 

@@ -98,7 +98,7 @@ class Validation:
 
 def race(world: Nursery, options: argparse.Namespace) -> dict[str, Any]:
     """Curves of everybody, and when each passed the marks."""
-    from tutelage.runs.build import open_corpus
+    from tutelage.runs.corpus import open_corpus
 
     validation = Validation(open_corpus(world.recipe()), options.validation)
     runners, built = contestants(world)

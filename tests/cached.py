@@ -12,6 +12,7 @@ from toys import tiny
 from tutelage.data.stream import TokenStream
 from tutelage.recipe import read
 from tutelage.runs import build as assemble
+from tutelage.runs.corpus import open_corpus
 from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
@@ -43,7 +44,7 @@ def gradient(corpus: Path, teacher: Path, run: Path, micro: int, dtype: torch.dt
     """Of the first step of a distillation from stored targets."""
     overrides = [*tiny(corpus, run), f"teacher={teacher}", "teacher.name=cache", "student.dropout=0", *more]
     recipe = read(Training, "student_kd", [*overrides, "train.batch=8", "train.precision=fp32"])
-    stream, device = assemble.open_corpus(recipe), torch.device("cpu")
+    stream, device = open_corpus(recipe), torch.device("cpu")
     student = assemble.build_student(recipe, stream).to(dtype)
     objective = assemble.build_objective(recipe, stream, student, device)
     loop = assemble.build_loop(recipe, stream, student, objective, device, micro, 4)

@@ -220,7 +220,7 @@ def test_a_task(teacher_run):
 @pytest.mark.parametrize(
     ("verb", "options", "said"),
     [
-        ("train", ["objective=simpo"], "objective simpo learns from pairs.*tutelage interact"),
+        ("train", ["objective=simpo"], "objective simpo learns from pairs, and none are given.*tutelage interact"),
         ("train", ["objective=outside.rewarded"], "outside.rewarded .Rewarded. has no method prepared"),
         ("interact", ["objective=cross_entropy"], "cross_entropy learns from windows of the corpus.*tutelage train"),
         ("interact", ["objective=distillation"], "distillation learns from a teacher"),

@@ -19,6 +19,8 @@ from tutelage.verbs.train import train
 
 TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
 
+PAIR = '{"prompt": "%s %s", "chosen": " is", "rejected": " are"}\n'
+
 
 def overrides_of(name, corpus, run, teacher):
     """Toy sizes for a recipe as it is: its objective, optimizer, schedule and precision stay."""
@@ -32,6 +34,11 @@ def overrides_of(name, corpus, run, teacher):
         changes.append(f"teacher={teacher},{teacher}")
     if name == "teacher_toy":
         changes = [c for c in changes if not c.startswith("student.")] + [f"student={teacher}"]
+    if name == "simpo_pairs":
+        file = run.parent / "pairs.jsonl"
+        file.write_text("".join(PAIR % (article, animal) for article in ("The", "A") for animal in ("dog", "cat")))
+        changes = [c for c in changes if not c.startswith("student.")]
+        changes += [f"student={teacher}", f"data.pairs={file}"]
     return changes
 
 
@@ -248,7 +255,7 @@ def test_metrics_are_rows_of_json(teacher_run):
 def test_training_windows_from_a_devices_memory_are_those_of_the_disk(corpus, tmp_path, targets):
     from tutelage.data.resident import Resident
     from tutelage.recipe import read
-    from tutelage.runs.build import open_corpus
+    from tutelage.runs.corpus import open_corpus
     from tutelage.settings.train import Training
 
     on_disk = open_corpus(read(Training, "student_ce", [*tiny(corpus, tmp_path / "run"), f"data.targets={targets}"]))

@@ -28,7 +28,8 @@ from tutelage.objectives.common.kl import require_first_ratio as check_ratio
 from tutelage.objectives.common.load import load_objective
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs import build as assemble
-from tutelage.runs.build import Corpus
+from tutelage.runs.corpus import Corpus
+from tutelage.runs.corpus import open_corpus as open_training_corpus
 from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
 from tutelage.runs.provenance import provenance as training_provenance
 from tutelage.settings import train as settings
@@ -78,7 +79,7 @@ def as_training(recipe: Interaction) -> settings.Training:
 
 def open_corpus(recipe: Interaction) -> Corpus:
     """The corpus of prompts and of the validation loss."""
-    return assemble.open_corpus(as_training(recipe))
+    return open_training_corpus(as_training(recipe))
 
 
 def provenance(recipe: Interaction, corpus: Corpus) -> Provenance:

@@ -14,7 +14,7 @@ from tutelage.interaction.journal import write_stories
 from tutelage.interaction.judging import Judging
 from tutelage.interaction.prompts import Pool
 from tutelage.interaction.rollouts import Completion, unpadded
-from tutelage.runs.build import Corpus
+from tutelage.runs.corpus import Corpus
 from tutelage.runs.watch import validation_loss
 from tutelage.training import parallel
 

@@ -1,27 +1,24 @@
-"""From a recipe to the objects of a run: stream, student, teacher, objective, loop."""
+"""From a recipe and its corpus to the objects of a run: student, teacher, objective, loop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tutelage.architectures.common.shapes import shape_config
-from tutelage.data.batch import TokenBatch, token_batch
-from tutelage.data.resident import BYTES_A_TOKEN, Resident
-from tutelage.data.stream import Order, TokenStream, fixed_windows
-from tutelage.data.tokenizer import load_tokenizer
+from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.models.compatible import require_compatible, require_positions
 from tutelage.models.head import workspace
 from tutelage.models.student import Student, load_student, new_student
-from tutelage.objectives.common.base import HasTeacher, Objective, own_module
+from tutelage.objectives.common.base import HasTeacher, NeedsReference, Objective, own_module
 from tutelage.objectives.common.load import load_objective
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.plug_ins import load_plug_in
+from tutelage.runs.corpus import Corpus
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
@@ -34,88 +31,7 @@ from tutelage.training.schedule import lr_factor
 
 # Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
 TOKENS_WORTH_A_GRAPH = 16_384
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
-    """What a run reads. order: which training windows at which step. valid: where the validation windows start.
-
-    resident: the training windows from memory of the device, where they are there
-    """
-
-    train: TokenStream
-    valid: TokenStream
-    tokenizer: Tokenizer
-    order: Order
-    valid_starts: Any
-    valid_dropped: int
-    window: int
-    resident: Resident | None = None
-
-    def on(self, device: torch.device) -> "Corpus":
-        """The same corpus, on a GPU with its training tokens in that GPU's memory if they take little of it."""
-        if device.type != "cuda" or not memory.fits_well(self.train.tokens * BYTES_A_TOKEN, device):
-            return self
-        return replace(self, resident=Resident(self.train, device))
-
-    def batch_at(self, step: int) -> TokenBatch:
-        """The training windows of a step, over all processes."""
-        starts = self.order.at(step)
-        if self.resident:
-            return self.resident.batch(starts, window=self.window, reads=self.order.reads)
-        # The one token more that a window may read is a target only; its word belongs to another window.
-        ids, words = self.train.at(starts, self.order.reads, counted=self.window)
-        return token_batch(ids, starts, words, window=self.window)
-
-    def validation(self, size: int) -> list[TokenBatch]:
-        """The validation windows, `size` at a time."""
-        starts = self.valid_starts
-        chunks = [starts[i : i + size] for i in range(0, len(starts), size)]
-        return [token_batch(*self._read(chunk), window=self.window) for chunk in chunks]
-
-    def _read(self, starts: Any) -> tuple[Any, Any, Any]:
-        ids, words = self.valid.at(starts, self.window)
-        return ids, starts, words
-
-
-def open_corpus(recipe: Training) -> Corpus:
-    """The streams of the recipe's data, cut into its windows."""
-    data = recipe.data
-    folder = Path(data.path)
-    train, valid = TokenStream.open(folder, "train"), TokenStream.open(folder, "valid")
-    reads = data.window + (data.targets == "all")
-    order = Order(
-        tokens=train.tokens,
-        length=data.window,
-        reads=reads,
-        batch=recipe.train.batch,
-        seed=recipe.seed,
-        offsets=data.offsets,
-        phases=data.phases,
-    )
-    starts, dropped = fixed_windows(valid.tokens, data.window, data.window)
-    if not len(starts):
-        raise UserError(
-            f"The validation part of {data.path} has {valid.tokens:,} tokens, fewer than one window of {data.window}",
-            "At least one validation window",
-            "Prepare again with a larger validation part, or lower data.window",
-        )
-    if recipe.valid.windows:
-        starts = starts[:: max(len(starts) // recipe.valid.windows, 1)][: recipe.valid.windows]
-    return Corpus(
-        train=train,
-        valid=valid,
-        tokenizer=load_tokenizer(data.path),
-        order=order,
-        valid_starts=starts,
-        valid_dropped=dropped,
-        window=data.window,
-    )
-
-
-def total_steps(recipe: Training, corpus: Corpus) -> int:
-    """Optimizer steps of the whole run."""
-    return recipe.train.steps or corpus.order.steps(recipe.train.epochs)
+AT_A_TIME = 16  # pairs, where a reference model reads them
 
 
 def build_student(recipe: Training, corpus: Corpus) -> Student:
@@ -141,12 +57,7 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
 def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Objective:
     """The recipe's objective, with its teacher where it has one. Its own parameters are a function of the seed."""
     kind = load_objective(recipe.objective.name)
-    if kind.traits.learns_from != "windows":
-        raise UserError(
-            f"The objective {recipe.objective.name} learns from {kind.traits.learns_from}",
-            "`tutelage train` needs an objective that learns from windows of the corpus, such as cross_entropy",
-            "Use this one with `tutelage interact`",
-        )
+    _require_batches(recipe, kind.traits.learns_from)
     if recipe.teacher.models and not kind.traits.teacher:
         raise UserError(
             f"A teacher is named, and the objective {recipe.objective.name} has none",
@@ -155,6 +66,44 @@ def build_objective(recipe: Training, corpus: Corpus, student: Student, device: 
         )
     teacher = {"teacher": build_teacher(recipe, corpus, student, device)} if kind.traits.teacher else {}
     return seeded(kind, recipe.seed, **teacher, **recipe.objective.settings())
+
+
+def _require_batches(recipe: Training, learns_from: str) -> None:
+    """Refuse an objective that learns from something else than the recipe's data."""
+    name = recipe.objective.name
+    if learns_from == "pairs" and not recipe.data.pairs:
+        raise UserError(
+            f"The objective {name} learns from pairs, and none are given",
+            "A .jsonl file of prompt, chosen and rejected",
+            "Add data.pairs=FILE; `tutelage interact` makes pairs of what the student writes",
+        )
+    if learns_from == "windows" and recipe.data.pairs:
+        raise UserError(
+            f"data.pairs is given, and the objective {name} learns from windows of the corpus",
+            "An objective that learns from pairs",
+            "Set objective=simpo, dpo, orpo or simper, or leave data.pairs out",
+        )
+    if learns_from == "rewards":
+        raise UserError(
+            f"The objective {name} learns from rewards",
+            "`tutelage train` needs an objective that learns from windows of the corpus, such as cross_entropy",
+            "Use this one with `tutelage interact`",
+        )
+
+
+def with_reference(corpus: Corpus, objective: Objective, student: Student) -> Corpus:
+    """The corpus whose pairs have log-probabilities under the reference, which is the student as it now is."""
+    if not objective.traits.reference or corpus.pairs is None:
+        return corpus
+    student.eval()
+
+    def measured(pairs: PairSet) -> PairSet:
+        of = cast(NeedsReference, objective).with_reference
+        parts = [of(batch, student, micro=AT_A_TIME).reference for batch in pairs.batches(AT_A_TIME)]
+        return replace(pairs, reference=torch.cat(cast(list[torch.Tensor], parts)).cpu())
+
+    pairs = replace(corpus.pairs, train=measured(corpus.pairs.train), held_out=measured(corpus.pairs.held_out))
+    return replace(corpus, pairs=pairs)
 
 
 def seeded(kind: Callable[..., Objective], seed: int, **settings: Any) -> Objective:
@@ -198,7 +147,7 @@ def estimate(recipe: Training, student: Student, objective: Objective, device: t
         student.config,
         parameters=sum(p.numel() for part in (student, own_module(objective)) for p in part.parameters()),
         teacher_parameters=teacher.loaded_parameters() if teacher else 0,
-        window=recipe.data.window,
+        window=recipe.data.window * (2 if recipe.data.pairs else 1),  # a pair is two sequences
         precision=recipe.train.precision,
         moments=load_optimizer(recipe.optimizer.name).traits.moments,
         workspace=workspace(student.vocab, student.head.shape[1], dtype=dtype, device=device, taught=taught),

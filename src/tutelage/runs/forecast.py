@@ -8,7 +8,7 @@ from tutelage.challenge import budget
 from tutelage.files import gigabytes
 from tutelage.models.student import Student
 from tutelage.optimizers.common.load import load_optimizer
-from tutelage.runs.build import Corpus
+from tutelage.runs.corpus import Corpus
 from tutelage.settings.train import Training
 from tutelage.training.memory import Needs
 
@@ -24,7 +24,7 @@ class Forecast:
     def words(self) -> int:
         """Words that the whole run will show."""
         windows = self.steps * self.settings.train.batch
-        return round(windows / self.corpus.order.windows * self.corpus.train.words)
+        return round(windows / self.corpus.order.windows * self.corpus.words)
 
     def milestones(self) -> list[int]:
         """Words at which a model is kept, whether the run gets there or not."""
@@ -50,8 +50,9 @@ class Forecast:
         return {
             "student": f"{student.parameters_outside():,} parameters",
             "teacher": ", ".join(settings.teacher.models) or "none",
-            "steps": f"{self.steps:,} of {settings.train.batch} windows, {micro} at a time, on {device}",
+            "steps": f"{self.steps:,} of {settings.train.batch} {corpus.rows}, {micro} at a time, on {device}",
             "words": f"{self.words():,} shown; the corpus has {corpus.train.words:,}",
+            **({"pairs": str(corpus.pairs)} if corpus.pairs else {}),
             "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end left out",
             "memory": f"about {gigabytes(needed.fixed + needed.window * micro)}",
             "disk": f"about {self.disk_in_words(student)}",

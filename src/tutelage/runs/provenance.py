@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.challenge.budget import ALONE, Provenance, violations
+from tutelage.data.pair_file import PairFile
 from tutelage.files import read_json
 from tutelage.quantised.cached import called
 from tutelage.settings.train import Training
@@ -27,12 +28,14 @@ def provenance_of(name: str) -> Provenance:
     )
 
 
-def provenance(recipe: Training, manifest: Mapping[str, Any]) -> Provenance:
-    """Everything a run owes its words to: corpus, tokenizer, starting weights, teachers."""
+def provenance(recipe: Training, manifest: Mapping[str, Any], pairs: PairFile | None = None) -> Provenance:
+    """Everything a run owes its words to: corpus, pairs, tokenizer, starting weights, teachers."""
     tokenizer = manifest["tokenizer"]
     outside = () if tokenizer.get("trained", False) else (f"the tokenizer {Path(tokenizer['name']).name}",)
     words = manifest["splits"]["train"]["words"]
     owed = Provenance(corpora={manifest["corpus"]["fingerprint"]: words}, external=outside)
+    if pairs:
+        owed = owed.joined(Provenance(corpora={pairs.fingerprint: pairs.train.words + pairs.held_out.words}))
     if recipe.student.weights:
         owed = provenance_of(recipe.student.weights).joined(owed)
     for name in recipe.teacher.models:

@@ -8,11 +8,12 @@ from tutelage.challenge import budget
 from tutelage.errors import UserError
 from tutelage.models.student import Student, fingerprint_of
 from tutelage.runs import build
+from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.runs.forecast import Forecast
 from tutelage.runs.identity import identity_of
 from tutelage.runs.lifecycle import Lifecycle
 from tutelage.runs.provenance import provenance
-from tutelage.runs.watch import Best, best_folder, prune_best, validation_loss
+from tutelage.runs.watch import Best, best_folder, of_held_out_pairs, prune_best, validation_loss
 from tutelage.settings.train import Training
 from tutelage.sums import check_sums
 from tutelage.training import memory, parallel
@@ -28,9 +29,9 @@ class TrainingWork:
 
     def __init__(self, settings: Training, life: Lifecycle) -> None:
         self.settings, self.life, self.path = settings, life, life.path
-        self.corpus = build.open_corpus(settings)
-        self.steps = build.total_steps(settings, self.corpus)
-        self.provenance = provenance(settings, self.corpus.train.manifest)
+        self.corpus = open_corpus(settings)
+        self.steps = total_steps(settings, self.corpus)
+        self.provenance = provenance(settings, self.corpus.train.manifest, self.corpus.pairs)
         self.forecast = Forecast(settings=settings, corpus=self.corpus, steps=self.steps)
         budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown + self.forecast.words())
         self.best = Best()
@@ -42,6 +43,7 @@ class TrainingWork:
         settings, device = self.settings, self.life.device
         self.student = build.build_student(settings, self.corpus).to(device)
         objective = build.build_objective(settings, self.corpus, self.student, device)
+        self.corpus = build.with_reference(self.corpus, objective, self.student)
         teacher = build.teacher_of(objective)
         if teacher and (note := teacher.status()):
             self.life.say(note)
@@ -72,7 +74,7 @@ class TrainingWork:
         """What decides the numbers of this run."""
         return identity_of(
             self.settings,
-            self.corpus.train.fingerprint,
+            self.corpus.fingerprint,
             [fingerprint_of(name) for name in self.settings.teacher.models],
             device=self.life.device,
             micro_batch=micro_batch,
@@ -84,7 +86,8 @@ class TrainingWork:
 
     def summary(self) -> str:
         """How long the run is, and what it needs."""
-        return f"{self.steps:,} steps; disk: about {self.forecast.disk_in_words(self.student)}"
+        pairs = f"{self.corpus.pairs}; " if self.corpus.pairs else ""
+        return f"{pairs}{self.steps:,} steps; disk: about {self.forecast.disk_in_words(self.student)}"
 
     def milestones(self) -> list[int]:
         """Words at which a model is kept."""
@@ -125,18 +128,20 @@ class TrainingWork:
         """Measure, log, and keep the model if it is the best so far."""
         with self.loop.optimizers.averaged():
             loss = validation_loss(self.loop, self.corpus)
+            held_out = of_held_out_pairs(self.loop, self.corpus.pairs.held_out) if self.corpus.pairs else {}
         row = {
             "step": step.index,
             "kind": "valid",
             "loss": loss,
             "perplexity": math.exp(min(loss, 700)),
+            **held_out,
             "words": self.life.ledger.shown,
             "seconds": round(self.life.clock.seconds(), 3),
         }
         self._require_finite(loss, step.index)
         self.life.log(row)
         self.life.progress.show_valid(row)
-        better = self.best.see(loss, step.index)
+        better = self.best.see(loss, step.index, held_out.get("accuracy"))
         if better and self.settings.valid.keep == "best":
             self.life.save_model(best_folder(self.path, step.index))
         return better
@@ -177,7 +182,8 @@ class TrainingWork:
             self.life.save_model(model)
         else:
             parallel.from_first(lambda: self._promote(best, model))
-        return {"best": {"step": self.best.step, "loss": self.best.loss}, "owed": self.provenance}
+        accuracy = {} if self.best.accuracy is None else {"accuracy": self.best.accuracy}
+        return {"best": {"step": self.best.step, "loss": self.best.loss, **accuracy}, "owed": self.provenance}
 
     def _promote(self, best: Path, model: Path) -> None:
         if best.exists():
@@ -192,6 +198,7 @@ class TrainingWork:
 
     def outcome(self) -> str:
         """What the run reached."""
-        reached = f"loss {self.best.loss:.4f}, perplexity {math.exp(min(self.best.loss, 700)):.2f}"
+        accuracy = "" if self.best.accuracy is None else f"accuracy on held-out pairs {self.best.accuracy:.1%}, "
+        reached = f"{accuracy}loss {self.best.loss:.4f}, perplexity {math.exp(min(self.best.loss, 700)):.2f}"
         model = self.path / "model"
         return f"done. Best on validation: {reached}, at step {self.best.step:,}. Model: {model}"

@@ -5,6 +5,7 @@ import math
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tutelage.checked import restore
+from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.objectives.cross_entropy import CrossEntropy
-from tutelage.runs.build import Corpus
+from tutelage.runs.corpus import Corpus
 from tutelage.sums import SUMS
 from tutelage.training import checkpoint, parallel
 from tutelage.training.loop import Loop
@@ -30,23 +33,28 @@ MODEL_FILES += (SUMS,)
 
 @dataclass(slots=True)
 class Best:
-    """The lowest validation loss so far, and for how many validations there was no better one."""
+    """The lowest validation loss so far, and for how many validations there was no better one.
+
+    accuracy: on held-out pairs, where there are some; it is compared first, the loss among equals
+    """
 
     loss: float = math.inf
     step: int = 0
     stale: int = 0
+    accuracy: float | None = None
 
-    def see(self, loss: float, step: int) -> bool:
+    def see(self, loss: float, step: int, accuracy: float | None = None) -> bool:
         """Whether this is the best so far."""
-        if loss < self.loss:
-            self.loss, self.step, self.stale = loss, step, 0
+        if (-(accuracy or 0.0), loss) < (-(self.accuracy or 0.0), self.loss):
+            self.loss, self.step, self.stale, self.accuracy = loss, step, 0, accuracy
             return True
         self.stale += 1
         return False
 
     def state_dict(self) -> dict[str, Any]:
         """Loss, step and patience used up. JSON has no infinity: None stands for it."""
-        return {"loss": self.loss if math.isfinite(self.loss) else None, "step": self.step, "stale": self.stale}
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"loss": loss, "step": self.step, "stale": self.stale, "accuracy": self.accuracy}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state."""
@@ -83,6 +91,31 @@ def validation_loss(loop: Loop, corpus: Corpus) -> float:
                 sums.append(CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum)
     total = torch.stack(sums).cpu().double().sum()  # read once; not every device has float64
     return float(parallel.sum_over_all(total)) / count
+
+
+@torch.no_grad()
+def of_held_out_pairs(loop: Loop, pairs: PairSet) -> dict[str, float]:
+    """Share of the pairs whose chosen reply has the higher reward, and the objective's loss on them, dropout off."""
+    loop.check_finite()
+    loop.student.eval()
+    sums: dict[str, Tensor] = {}
+    counts: Counter[str] = Counter()
+    weights: dict[str, tuple[str, float]] = {}
+    for batch in pairs.batches(loop.micro.size):
+        with loop.autocast():
+            terms = loop.objective(loop.student, batch.to(loop.device)).terms
+        counts.update(batch.counts)
+        for name, term in terms.items():
+            sums[name] = sums.get(name, torch.zeros_like(term.sum)) + term.sum
+            weights[name] = (term.unit, term.weight)
+    means = {name: float(value) / max(counts[weights[name][0]], 1) for name, value in sums.items()}
+    if "won" not in means:
+        raise UserError(
+            f"{type(loop.objective).__name__} does not log which pairs it has won",
+            "A term `won` with weight 0, as objectives/common/preference.py has it",
+            "",
+        )
+    return {"accuracy": means["won"], "pair_loss": sum(weights[name][1] * mean for name, mean in means.items())}
 
 
 def best_folder(run: Path, step: int) -> Path:

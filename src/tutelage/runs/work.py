@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from tutelage.challenge import budget
-from tutelage.runs.build import Corpus
+from tutelage.runs.corpus import Corpus
 from tutelage.training.loop import Loop
 
 

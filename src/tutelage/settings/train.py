@@ -33,6 +33,11 @@ class Data(Section):
     offsets: Literal["none", "epoch", "window"] = "window"
     """Where training windows start: none, at fixed places; epoch, shifted by one random offset in each epoch; window,
     each shifted by its own."""
+    pairs: Place = ""
+    """A .jsonl file with rows of prompt, chosen and rejected, which an objective that learns from pairs is trained on
+    in place of windows. The corpus gives the tokenizer and the validation loss; train.batch counts pairs."""
+    pairs_held_out: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the prompts of that file on which accuracy is measured."""
     phases: int = Field(default=0, ge=0, le=AT_ONCE)
     """K > 0: only the K offsets that are multiples of window / K, for targets stored by phase. 0: every offset."""
 
@@ -171,7 +176,8 @@ class Valid(Section):
     every: int = Field(default=0, ge=0, le=EVER)
     """Steps between validations; 0: once per epoch. The last step is always validated."""
     keep: Literal["best", "last"] = "best"
-    """The model that the run ends with: best, the one with the lowest validation loss; or last."""
+    """The model that the run ends with: best, the one with the lowest validation loss or, with data.pairs, the highest
+    accuracy on held-out pairs; or last."""
     patience: int = Field(default=0, ge=0, le=EVER)
     """Stop after this many validations without an improvement; 0: never."""
     windows: int = Field(default=0, ge=0, le=EVER)

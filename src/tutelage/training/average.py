@@ -17,7 +17,8 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.names, self.weights = list(named), list(named.values())
+        self.names = list(named)
+        self.weights: list[Tensor] = list(named.values())
         self.mean = [p.detach().clone() for p in self.weights]
 
     @torch.no_grad()
