@@ -1,7 +1,7 @@
-"""The largest numbers that a setting or option takes. Larger ones are typing errors, and would fill the memory."""
+"""The largest values of settings and options. A larger value is a typing error and would exhaust memory."""
 
 AT_ONCE = 2**20
-"""Tokens in a window; windows, texts or sequences that are handled together."""
+"""Tokens in a window; windows, texts or sequences in a batch."""
 EVER = 10**12
 """Steps, rounds, epochs, words or prompts of a whole run."""
 SIDE_BY_SIDE = 1024

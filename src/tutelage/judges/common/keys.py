@@ -65,7 +65,7 @@ class Redaction:
             forms += [*_base64(key), key.encode().hex()]
         if len(key) > half:
             forms += [_spelled(key[:half]) + JOINED, _spelled(key[-half:])]
-        # Servers without keys are often given one such as EMPTY, which is a word of many texts in small letters.
+        # A server without keys is often given one such as EMPTY, a word of many texts in lower case.
         self._pattern = re.compile("|".join(forms), re.IGNORECASE if len(key) >= LONG else 0) if key else None
 
     def __call__(self, text: str) -> str:
@@ -87,20 +87,20 @@ class Redaction:
 def _spelled(key: str) -> str:
     """A pattern of the key with each character as itself or escaped: in an address, JSON, HTML, a Python object."""
 
-    def ways(mark: str) -> str:
-        code = ord(mark)
-        named = {html.escape(mark), json.dumps(mark)[1:-1], repr(mark)[1:-1], f"\\{mark}"} - {mark}
+    def forms(character: str) -> str:
+        code = ord(character)
+        named = {html.escape(character), json.dumps(character)[1:-1], repr(character)[1:-1], f"\\{character}"}
         escapes = [rf"%{code:02x}", rf"\\u{code:04x}", rf"\\x{code:02x}", rf"&#0*{code};", rf"&#x0*{code:x};"]
-        return f"(?:{'|'.join([re.escape(mark), *escapes, *sorted(map(re.escape, named))])})"
+        return f"(?:{'|'.join([re.escape(character), *escapes, *sorted(map(re.escape, named - {character}))])})"
 
-    return "".join(map(ways, key))
+    return "".join(map(forms, key))
 
 
 def _base64(key: str) -> list[str]:
-    """Patterns of the key in base64, alone or behind other bytes: what stands before it moves its bits."""
-    found = []
+    """Patterns of the key in base64, alone or after other bytes, which shift its bits."""
+    patterns = []
     for before in range(3):
         whole = base64.b64encode(bytes(before) + key.encode()).decode()
         core = whole[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
-        found.append("".join({"+": "[+-]", "/": "[/_]"}.get(mark, mark) for mark in core))
-    return found
+        patterns.append("".join({"+": "[+-]", "/": "[/_]"}.get(character, character) for character in core))
+    return patterns

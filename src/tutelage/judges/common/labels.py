@@ -97,20 +97,20 @@ def label_probabilities(
     after: text from the position of the label on (`""`, `"1"`) -> token as text -> probability
     """
     first = after("")
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     for token, p in first.items():
         if (label := token.strip()) in labels:
-            found[label] = found.get(label, 0.0) + p
+            probabilities[label] = probabilities.get(label, 0.0) + p
     bound = min(first.values(), default=0.0)
     for label in labels:
         longer = [other for other in labels if other != label and other.startswith(label)]
-        if not longer or label not in found:
+        if not longer or label not in probabilities:
             continue
-        following, begun = after(label), found[label]
+        following, begun = after(label), probabilities[label]
         for other in longer:
-            found[other] = found.get(other, 0.0) + begun * following.get(other[len(label) :], 0.0)
-        found[label] = begun * max(1.0 - sum(p for token, p in following.items() if token[:1].isdigit()), 0.0)
-    return found, bound
+            probabilities[other] = probabilities.get(other, 0.0) + begun * following.get(other[len(label) :], 0.0)
+        probabilities[label] = begun * max(1.0 - sum(p for token, p in following.items() if token[:1].isdigit()), 0.0)
+    return probabilities, bound
 
 
 def listed(reply: Any, position: int = 0) -> dict[str, float]:
@@ -126,9 +126,9 @@ def listed(reply: Any, position: int = 0) -> dict[str, float]:
             raise ValueError("no log-probability")
         spelling = (token, tuple(entry.get("bytes") or ()), round(log, 6))
         seen[entry.get("id", spelling)] = spelled(token), math.exp(min(log, 0.0))
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     for token, p in seen.values():
-        found[token] = found.get(token, 0.0) + p
-    if not found or sum(found.values()) > 1.02:
+        probabilities[token] = probabilities.get(token, 0.0) + p
+    if not probabilities or sum(probabilities.values()) > 1.02:
         raise ValueError("no probabilities")
-    return found
+    return probabilities

@@ -103,7 +103,7 @@ class Asker:
     def _constrained(self, rollout: Rollout) -> Verdict:
         messages = whole_conversation(self.rubric, rollout, self.labels)
         if self.form == "json_schema":
-            names = ", ".join(f'"{one.name}": ...' for one in self.rubric.criteria)
+            names = ", ".join(f'"{criterion.name}": ...' for criterion in self.rubric.criteria)
             last = messages[-1]["content"] + f"\nWrite them as one JSON object: {{{names}}}"
             messages = [*messages[:-1], {"role": "user", "content": last}]
         tokens = 12 * len(self.rubric.criteria) + 24
@@ -142,12 +142,12 @@ def seed_of(rollout: Rollout) -> int:
 def constraint(rubric: Rubric, labels: Labels, form: Form) -> dict[str, Any]:
     """Fields of a request that constrain the reply, in the syntax of each kind of server."""
     if form == "json_schema":
-        fields = {one.name: {"type": "string", "enum": labels_of(one, labels)} for one in rubric.criteria}
+        fields = {c.name: {"type": "string", "enum": labels_of(c, labels)} for c in rubric.criteria}
         schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
         named = {"name": "scores", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": named}}
     if form == "grammar":
-        choices = [" | ".join(f'"{label}"' for label in labels_of(one, labels)) for one in rubric.criteria]
+        choices = [" | ".join(f'"{label}"' for label in labels_of(c, labels)) for c in rubric.criteria]
         return {"grammar": "root ::= " + ' " " '.join(f"({choice})" for choice in choices)}
     return {"structured_outputs": {"regex": " ".join(f"({'|'.join(labels_of(o, labels))})" for o in rubric.criteria)}}
 
@@ -158,12 +158,12 @@ def conforming(rubric: Rubric, labels: Labels, form: Form, said: str) -> str | N
     if form == "json_schema":
         try:
             given = json.loads(said)
-            values = [str(given[one.name]) for one in rubric.criteria] if len(given) == len(rubric.criteria) else []
+            values = [str(given[c.name]) for c in rubric.criteria] if len(given) == len(rubric.criteria) else []
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
     else:
         values = said.split(" ")
-    allowed = [labels_of(one, labels) for one in rubric.criteria]
+    allowed = [labels_of(criterion, labels) for criterion in rubric.criteria]
     fits = len(values) == len(allowed) and all(value in names for value, names in zip(values, allowed))
     return " ".join(values) if fits else None
 
@@ -181,12 +181,12 @@ def _answered(rubric: Rubric, reply: Any) -> dict[str, CriterionScore]:
 
 
 def _levels(rubric: Rubric, answers: Any) -> Iterator[tuple[str, CriterionScore]]:
-    for one in rubric.criteria:
-        said = answers[one.name]["probabilities"]
-        by_level = [float(said[str(level)]) for level in range(len(one.levels))]
+    for criterion in rubric.criteria:
+        said = answers[criterion.name]["probabilities"]
+        by_level = [float(said[str(level)]) for level in range(len(criterion.levels))]
         if not all(0 <= p <= 1 for p in by_level) or not 0.5 < sum(by_level) < 1.5:
             raise ValueError("no probabilities")
         level = sum(level * p for level, p in enumerate(by_level)) / sum(by_level)
         probabilities = {str(level): p for level, p in enumerate(by_level)}
         score = min(level / (len(by_level) - 1), 1.0)
-        yield one.name, CriterionScore(score=score, weight=one.weight, probabilities=probabilities)
+        yield criterion.name, CriterionScore(score=score, weight=criterion.weight, probabilities=probabilities)

@@ -84,11 +84,11 @@ class Store:
 
     def introduce(self, annotator: str, about: str, identity: Mapping[str, Any]) -> None:
         """Store the identity of an annotator, or refuse another identity under the same fingerprint."""
-        found = json.dumps(identity, sort_keys=True)
+        stored = json.dumps(identity, sort_keys=True)
         with self._readable():
-            self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (annotator, about, found))
+            self.connection.execute("INSERT OR IGNORE INTO readers VALUES (?, ?, ?)", (annotator, about, stored))
         known = self.known(annotator) or {}
-        if json.loads(found) != known:
+        if json.loads(stored) != known:
             differ = sorted(key for key in {*known, *identity} if known.get(key) != identity.get(key))
             then, now = ({key: of.get(key) for key in differ} for of in (known, identity))
             raise UserError(
@@ -99,14 +99,14 @@ class Store:
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The records of those keys that have one."""
-        found: dict[str, dict[str, Any]] = {}
+        records: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             slots = ",".join("?" * len(chunk))
             with self._readable():
                 rows = self.connection.execute(f"SELECT key, record FROM answers WHERE key IN ({slots})", chunk)
-                found.update((key, _loaded(record)) for key, record in rows)
-        return found
+                records.update((key, _loaded(record)) for key, record in rows)
+        return records
 
     def write(self, annotator: str, key: str, record: dict[str, Any]) -> None:
         """Write one answer. It is on disk when this returns."""
@@ -161,8 +161,8 @@ class _Stored(Generic[A]):
     @property
     def about(self) -> str:
         """The annotator's line, and its stored identity."""
-        found = self.store.known(self.fingerprint)
-        return f"{self.annotator.about} ({_shown(found)})" if found else self.annotator.about
+        identity = self.store.known(self.fingerprint)
+        return f"{self.annotator.about} ({_shown(identity)})" if identity else self.annotator.about
 
     def identity(self) -> Mapping[str, Any]:
         """The stored identity; no request is sent."""
