@@ -18,9 +18,9 @@ from tutelage.settings.interact import Interaction, Pairs, Reward
 PROMPT = Prompt(ids=(1, 2), text="The old dog")
 
 
-def wrote(text, place=0, ids=None, ended=False):
+def wrote(text, prompt_index=0, ids=None, ended=False):
     ids = tuple(range(len(text.split()))) if ids is None else ids
-    return Completion(place=place, prompt=PROMPT, ids=ids, text=text, ended=ended)
+    return Completion(prompt_index=prompt_index, prompt=PROMPT, ids=ids, text=text, ended=ended)
 
 
 def verdict(score):
@@ -68,8 +68,8 @@ def test_copies_repetition_and_near_duplicates_are_seen():
 
 def test_the_best_text_is_chosen_and_the_worst_rejected_by_a_margin_or_the_reason_is_counted():
     texts = [
-        wrote(t, place)
-        for place in range(4)
+        wrote(t, prompt_index)
+        for prompt_index in range(4)
         for t in ("it ran far away home", "dog dog ate the sun", "we saw him go by")
     ]
     scores = [0.9, 0.1, 0.5, 0.5, 0.45, 0.5, None, None, 0.5, 0.9, 0.1, 0.1]

@@ -84,7 +84,7 @@ def best_against_worst(completions: Sequence[Completion], verdicts: Sequence[Ver
     """For each prompt, the text with the highest score (chosen) against the one with the lowest (rejected)."""
     paired = Paired(pairs=[], dropped=Counter())
     scored = zip(completions, verdicts, strict=True)
-    for _, group in groupby(scored, key=lambda pair: pair[0].place):
+    for _, group in groupby(scored, key=lambda pair: pair[0].prompt_index):
         # An invalid text is not used as rejected: any other text would look good against it.
         valid = [(verdict.score or 0.0, completion) for completion, verdict in group if verdict.status == "scored"]
         if len(valid) < 2:

@@ -27,7 +27,7 @@ def rewards(
 
 def near_duplicates(completions: Sequence[Completion]) -> list[bool]:
     """Whether each text nearly equals an earlier one of the same prompt. Texts of a prompt must be consecutive."""
-    groups = groupby(completions, key=lambda completion: completion.place)
+    groups = groupby(completions, key=lambda completion: completion.prompt_index)
     return [near for _, group in groups for near in measures.near_duplicates([completion.text for completion in group])]
 
 

@@ -30,11 +30,11 @@ from tutelage.training import parallel
 class Completion:
     """A sampled continuation.
 
-    place: the index of its prompt in the round
-    ids:   with EOS, if the student ended the text (`ended`)
+    prompt_index: the index of its prompt in the round
+    ids:          with EOS, if the student ended the text (`ended`)
     """
 
-    place: int
+    prompt_index: int
     prompt: Prompt
     ids: tuple[int, ...]
     text: str
@@ -88,9 +88,9 @@ def generate(
         between()
     groups = _gathered(drawn)
     return [
-        _completion(place, prompts[place], ids, ended, tokenizer)
+        _completion(index, prompts[index], ids, ended, tokenizer)
         for begin in begins
-        for place, ids, ended in groups[begin]
+        for index, ids, ended in groups[begin]
     ]
 
 
@@ -114,9 +114,9 @@ def _gathered(mine: dict[int, Any]) -> dict[int, Any]:
     return {begin: group for part in of_all for begin, group in part.items()}
 
 
-def _completion(place: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Completion:
+def _completion(index: int, prompt: Prompt, ids: Sequence[int], ended: bool, tokenizer: Tokenizer) -> Completion:
     return Completion(
-        place=place, prompt=prompt, ids=tuple(ids), text=text_behind(prompt.ids, ids, tokenizer), ended=ended
+        prompt_index=index, prompt=prompt, ids=tuple(ids), text=text_behind(prompt.ids, ids, tokenizer), ended=ended
     )
 
 
@@ -127,7 +127,7 @@ def batch_of(completions: Sequence[Completion], tokenizer: Tokenizer, settings: 
     min_new = settings.min_new if settings.min_new > 1 else 0
     return rollout_batch(
         [(completion.prompt.ids, completion.ids) for completion in completions],
-        prompts=[completion.place for completion in completions],
+        prompts=[completion.prompt_index for completion in completions],
         words=[len(completion.prompt.text.split()) + completion.words for completion in completions],
         eos=cast(int | None, tokenizer.eos_token_id),
         min_new=min_new,
@@ -138,11 +138,11 @@ def save(folder: Path, completions: Sequence[Completion], made_by: str) -> None:
     """Write a round's completions atomically."""
     lengths = torch.tensor([len(completion.ids) for completion in completions])
     ids = torch.tensor([number for completion in completions for number in completion.ids], dtype=torch.int32)
-    places = torch.tensor([completion.place for completion in completions])
+    indices = torch.tensor([completion.prompt_index for completion in completions])
     ended = torch.tensor([completion.ended for completion in completions])
     rows = [{"prompt": completion.prompt.text, "text": completion.text} for completion in completions]
     with folder_atomically(folder) as fresh:
-        save_file({"ids": ids, "lengths": lengths, "places": places, "ended": ended}, fresh / "ids.safetensors")
+        save_file({"ids": ids, "lengths": lengths, "places": indices, "ended": ended}, fresh / "ids.safetensors")
         (fresh / "texts.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         (fresh / "made_by.json").write_text(json.dumps(made_by))
         write_sums(fresh)
@@ -162,6 +162,6 @@ def load(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Token
     tensors = load_file(folder / "ids.safetensors")
     parts = tensors["ids"].split(tensors["lengths"].tolist())
     return [
-        _completion(place, prompts[place], ids.tolist(), ended, tokenizer)
-        for place, ids, ended in zip(tensors["places"].tolist(), parts, tensors["ended"].tolist(), strict=True)
+        _completion(index, prompts[index], ids.tolist(), ended, tokenizer)
+        for index, ids, ended in zip(tensors["places"].tolist(), parts, tensors["ended"].tolist(), strict=True)
     ]
