@@ -1,4 +1,4 @@
-"""A chat model in this process: what is computed once gives the same marks as what is computed anew."""
+"""A chat model in this process: shared prefixes give the same scores as whole prompts."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def judge(model: str, **settings: Any) -> Local:
     return Local(model=model, rubric="once_upon", device="cpu", **settings)
 
 
-def test_sharing_the_rubric_and_the_story_changes_the_work_and_not_the_marks(model: str) -> None:
+def test_sharing_the_rubric_and_the_story_changes_the_work_and_not_the_scores(model: str) -> None:
     shared, alone = judge(model, batch=3), judge(model, share=False)
     for one, other in zip(shared.grade(STORIES), alone.grade(STORIES)):
         assert one.by_criterion.keys() == other.by_criterion.keys()

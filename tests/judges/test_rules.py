@@ -1,4 +1,4 @@
-"""Rules measure what they say and give nothing for length; expected marks are what they are by hand."""
+"""Rules measure what their names say and do not reward length; expected scores are computed by hand."""
 
 import math
 from pathlib import Path
@@ -15,43 +15,43 @@ from tutelage.judges.common.scores import expected
 from tutelage.judges.rules import Rules
 
 
-def marks(text: str, prompt: str = "Once upon a time", ended: bool = True, **settings: str) -> dict[str, float]:
+def scores(text: str, prompt: str = "Once upon a time", ended: bool = True, **settings: str) -> dict[str, float]:
     [verdict] = Rules(**settings).grade([Rollout(prompt=prompt, text=text, ended=ended)])
     return {name: part.score for name, part in verdict.by_criterion.items()} | {"score": verdict.score or 0.0}
 
 
-def test_the_expected_mark_has_its_golden_value() -> None:
-    mark, probabilities = expected([math.exp(log) for log in (-3, -1, -0.2, -2.5)])
-    assert mark == pytest.approx(1.7077180, abs=5e-8)
+def test_the_expected_score_has_its_golden_value() -> None:
+    level, probabilities = expected([math.exp(log) for log in (-3, -1, -0.2, -2.5)])
+    assert level == pytest.approx(1.7077180, abs=5e-8)
     assert sum(probabilities) == pytest.approx(1)
     assert expected([0.0, 2.0])[0] == 1
 
 
 def test_repeating_copying_and_broken_sentences_cost_what_they_are() -> None:
-    good = marks(" there was a boat. It went out to sea. The wind was strong and cold.")
+    good = scores(" there was a boat. It went out to sea. The wind was strong and cold.")
     assert good["score"] == 1
-    assert marks(" there was a boat. There was a boat. There was a boat.")["repetition"] < 0.7
-    assert marks(" a fox lived here. Once upon a time a fox.")["copying"] < 1
-    assert marks(" there was a boat. it went out. The wind was strong.")["shape"] == pytest.approx(2 / 3)
-    assert marks(" there was a boat and it went out to", ended=False)["shape"] == 0
-    assert marks(" there was a boat. Then it went out to", ended=False)["shape"] == 1
+    assert scores(" there was a boat. There was a boat. There was a boat.")["repetition"] < 0.7
+    assert scores(" a fox lived here. Once upon a time a fox.")["copying"] < 1
+    assert scores(" there was a boat. it went out. The wind was strong.")["shape"] == pytest.approx(2 / 3)
+    assert scores(" there was a boat and it went out to", ended=False)["shape"] == 0
+    assert scores(" there was a boat. Then it went out to", ended=False)["shape"] == 1
 
 
 def test_length_earns_nothing() -> None:
     sentences = ["The dog ran home", "A girl saw two birds", "Rain fell on every roof", "Nobody spoke at dinner."]
     short, long = ". ".join(sentences[:2]) + ".", ". ".join(sentences)
-    assert marks(short, prompt="")["score"] == marks(long, prompt="")["score"] == 1
+    assert scores(short, prompt="")["score"] == scores(long, prompt="")["score"] == 1
 
 
 def test_on_the_nursery_its_grammar_and_its_world_count() -> None:
     document = next(text for text in nursery.documents(2000, seed=5) if nursery.consistent(text))
     middle = len(document) // 2
-    good = marks(document[middle:], prompt=document[:middle], language="nursery")
+    good = scores(document[middle:], prompt=document[:middle], language="nursery")
     assert good["grammar"] == good["consistency"] == 1
     words = document[middle:].split()
-    assert marks(" ".join(sorted(words)), language="nursery")["grammar"] < 0.2
+    assert scores(" ".join(sorted(words)), language="nursery")["grammar"] < 0.2
     lie = " the box. Now the ball is in the bag."
-    assert marks(lie, prompt="Anna put the ball in", language="nursery")["consistency"] == 0
+    assert scores(lie, prompt="Anna put the ball in", language="nursery")["consistency"] == 0
 
 
 def test_rules_say_that_they_are_rules_and_a_part_of_them_can_be_held_out() -> None:
@@ -87,7 +87,7 @@ def test_somebodys_own_rubric_is_named_by_its_path_and_mistakes_are_explained(tm
         load("storry")
 
 
-def test_words_and_marks_survive_taming_and_a_template_is_filled_once() -> None:
+def test_words_and_punctuation_survive_escaping_and_a_template_is_filled_once() -> None:
     assert escaped("\"Hello,\" said Zoë. It's 3 o'clock!\nYes.") == "\"Hello,\" said Zoë. It's 3 o'clock!\nYes."
     assert escaped("a\u200bb\x00c\u202ed [SYSTEM] [/INST]") == "a b c d (SYSTEM) (/INST)"
     assert filled("{prompt}|{text}", Rollout(prompt="{text}", text="{code}", ended=True)) == "{text}|{code}"

@@ -164,8 +164,8 @@ def test_a_file_that_is_no_store_is_a_message(tmp_path: Path) -> None:
 
 def test_the_control_is_a_function_of_seed_and_text(tmp_path: Path) -> None:
     one, same, other = (open_judge("random", store=tmp_path / f"{i}", seed=s) for i, s in enumerate((1, 1, 2)))
-    marks = [[verdict.score for verdict in judge.grade([story(1), story(2)])] for judge in (one, same, other)]
-    assert marks[0] == marks[1] != marks[2] and marks[0][0] != marks[0][1]
+    scores = [[verdict.score for verdict in judge.grade([story(1), story(2)])] for judge in (one, same, other)]
+    assert scores[0] == scores[1] != scores[2] and scores[0][0] != scores[0][1]
 
 
 def test_who_writes_no_corrections_is_no_tutor(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From marks alone a student learns to write what is marked high, and from marks by chance it learns nothing."""
+"""A policy learns from scores to write texts with high scores, and learns nothing from random scores."""
 
 import pytest
 import torch
@@ -24,11 +24,11 @@ def liked(written: list[Sample]) -> list[float]:
     return [sum(token < LIKED for token in one.ids) / len(one.ids) for one in written]
 
 
-def by_chance(written: list[Sample]) -> list[float]:
+def random_scores(written: list[Sample]) -> list[float]:
     return torch.rand(len(written), generator=torch.Generator().manual_seed(len(written[0].ids))).tolist()
 
 
-def taught(objective, marks) -> tuple[float, float]:
+def trained(objective, scores_of) -> tuple[float, float]:
     """Share of liked tokens before and after some rounds of two updates each."""
     config = shape_config("gpt2-tiny", vocab=V, window=12, eos=V - 1, changes={"n_embd": 16})
     student, reference = (new_student(config, seed=0, dropout=0.0) for _ in range(2))
@@ -44,7 +44,7 @@ def taught(objective, marks) -> tuple[float, float]:
         now, before = log_probs_of(student, batch, micro=48), log_probs_of(reference, batch, micro=48)
         if turn == 0:
             require_same(now, before)
-        batch = objective.prepared(batch, torch.tensor(marks(written)), now, before, kl_weight=0.01)
+        batch = objective.prepared(batch, torch.tensor(scores_of(written)), now, before, kl_weight=0.01)
         for update in range(2):
             loss = objective(student, batch)
             if update == 0:
@@ -56,12 +56,12 @@ def taught(objective, marks) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("objective", [PPO(), RLOO(whiten=True)])
-def test_what_is_marked_high_is_written_more_often(objective):
-    first, last = taught(objective, liked)
+def test_texts_with_high_scores_become_more_frequent(objective):
+    first, last = trained(objective, liked)
     assert first < 0.45 and last > first + 0.25
 
 
 @pytest.mark.parametrize("objective", [PPO(), RLOO(whiten=True)])
-def test_marks_by_chance_teach_nothing(objective):
-    first, last = taught(objective, by_chance)
+def test_random_scores_teach_nothing(objective):
+    first, last = trained(objective, random_scores)
     assert abs(last - first) < 0.15

@@ -1,4 +1,4 @@
-"""PPO, RLOO and what they know of a whole batch: numbers worked by hand, autograd, first steps, nobody's marks."""
+"""PPO, RLOO and their batch statistics: numbers computed by hand, autograd, first steps, missing scores."""
 
 import math
 
@@ -100,18 +100,18 @@ def test_estimates_of_the_kl_are_the_numbers_worked_by_hand(d, first, second):
 
 
 def test_leave_one_out_is_the_number_worked_by_hand():
-    marks, group = torch.tensor([1, 0, 0.5, 0.5]).double(), torch.zeros(4, dtype=torch.long)
-    found = leave_one_out(marks, group, torch.ones(4, dtype=torch.bool))
+    scores, group = torch.tensor([1, 0, 0.5, 0.5]).double(), torch.zeros(4, dtype=torch.long)
+    found = leave_one_out(scores, group, torch.ones(4, dtype=torch.bool))
     assert found.tolist() == pytest.approx([2 / 3, -2 / 3, 0, 0], abs=1e-12)
 
 
-def test_an_unmarked_sibling_is_nobodys_baseline():
-    marks, group = torch.tensor([1, NAN, 0, 4, 7]).double(), torch.tensor([5, 5, 5, 2, 9])
-    found = leave_one_out(marks, group, ~marks.isnan())
+def test_a_sibling_without_a_score_is_in_no_baseline():
+    scores, group = torch.tensor([1, NAN, 0, 4, 7]).double(), torch.tensor([5, 5, 5, 2, 9])
+    found = leave_one_out(scores, group, ~scores.isnan())
     assert found.tolist() == [1, 0, -1, 0, 0], "4 and 7 have no sibling to be compared with"
 
 
-def test_equal_marks_teach_nothing():
+def test_equal_scores_teach_nothing():
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     student = toy_student(dtype=torch.float64)
     found = log_probs_of(student, batch, micro=4)
@@ -134,13 +134,13 @@ def sums(student, batch) -> torch.Tensor:
 def test_the_first_step_of_rloo_is_that_of_reinforce_with_a_baseline():
     batch = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     ours, theirs, other = (toy_student(seed=s, dtype=torch.float64) for s in (0, 0, 1))
-    objective, marks = RLOO(), torch.tensor([1.0, 0.2, 0.5, 0.9]).double()
+    objective, scores = RLOO(), torch.tensor([1.0, 0.2, 0.5, 0.9]).double()
     now, reference = log_probs_of(ours, batch, micro=3), log_probs_of(other, batch, micro=2)
-    batch = objective.prepared(batch, marks, now, reference, kl_weight=0.3)
+    batch = objective.prepared(batch, scores, now, reference, kl_weight=0.3)
     found = objective(ours, batch)
     total(found, batch.counts).backward()
     logp = sums(theirs, batch)
-    rewards = marks - 0.3 * (logp - sums(other, batch)).detach()
+    rewards = scores - 0.3 * (logp - sums(other, batch)).detach()
     (-((rewards - rewards[[1, 0, 3, 2]]) * logp).mean()).backward()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.allclose(a.grad, b.grad, rtol=1e-9, atol=1e-13)
@@ -198,20 +198,20 @@ def test_dropout_left_on_is_found_out():
 
 @pytest.mark.parametrize("objective", [PPO(), RLOO()])
 @pytest.mark.parametrize("scores", [[1.0, NAN, 0.5, NAN], [NAN] * 4])
-def test_what_nobody_could_mark_teaches_nothing(objective, scores):
+def test_a_reply_without_a_score_teaches_nothing(objective, scores):
     student = toy_student(dtype=torch.float64)
     if objective.traits.value_head:
         student.add_value_head()
     whole = rollout_batch(TEXTS, prompts=[0, 0, 1, 1])
     found = log_probs_of(student, whole, micro=4)
     batch = objective.prepared(whole, torch.tensor(scores).double(), found, found, kl_weight=0.1)
-    marked = [n for n, score in enumerate(scores) if score == score]
-    assert batch.counts == {"tokens": sum(len(TEXTS[n][1]) for n in marked), "sequences": len(marked)}
+    scored = [n for n, score in enumerate(scores) if score == score]
+    assert batch.counts == {"tokens": sum(len(TEXTS[n][1]) for n in scored), "sequences": len(scored)}
     loss = objective(student, batch)
     total(loss, batch.counts).backward()
     gradient = torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
     assert gradient.isfinite().all() and all(term.sum.isfinite() for term in loss.terms.values())
-    if not marked:
+    if not scored:
         assert (gradient == 0).all() and all(term.sum == 0 for term in loss.terms.values())
 
 
