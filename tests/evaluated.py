@@ -26,9 +26,13 @@ def entered_run(folder: Path, *, track: str = "strict-small", **facts: Any) -> P
         "train": {"epochs": 4, "batch": 64},
     }
     corpus = {
-        "corpus": {"sources": [{"name": "childes.train", "documents": 3, "words": 100_000}]},
-        "tokenizer": {"name": "bpe", "vocab": 16_384},
-        "splits": {"train": {"words": 150_000}},
+        "format": 1,
+        "fingerprint": "a",
+        "dtype": "uint16",
+        "corpus": {"fingerprint": "b", "sources": [{"name": "childes.train", "documents": 3, "words": 100_000}]},
+        "tokenizer": {"name": "bpe", "vocab": 16_384, "fingerprint": "c", "trained": True},
+        "splits": {"train": {"words": 150_000, "tokens": 200_000, "documents": 3, "bytes": 900_000}},
+        "versions": {},
         "request": {"newlines": "space", "join": "space"},
     }
     write(folder.parent / "corpus" / "manifest.json", json.dumps(corpus))

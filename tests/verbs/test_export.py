@@ -14,7 +14,9 @@ from scored import gpt2, saved
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tutelage.errors import UserError
+from tutelage.files import hash_file
 from tutelage.models.hub import hub_problem, repository
+from tutelage.models.student import load_model
 from tutelage.verbs.export import export
 
 # What huggingface_hub does with its own HTTP library when it sends a large file.
@@ -101,6 +103,33 @@ def test_evaluations_and_hidden_files_stay_at_home(run: Path, tmp_path: Path):
     model |= {"tokenizer.json", "tokenizer_config.json", "SHA256SUMS"}
     assert {f.name for f in (tmp_path / "out").iterdir()} == model | {"chck_2M", "chck_10M"}
     assert {f.name for f in (tmp_path / "out" / "chck_2M").iterdir()} == model
+
+
+def test_an_export_deletes_what_a_killed_one_had_begun_and_nothing_else(run: Path, tmp_path: Path):
+    out, begun = tmp_path / "out", "0123456789ab.tmp"
+    out.mkdir()
+    (out / f".README.md.{begun}").write_text("A card that was never whole.")
+    export(run, to=str(out), quiet=True)
+    (out / f".chck_2M.{begun}").mkdir()
+    own = [out / f".config.json.{begun}", out / ".model.safetensors.part", out / f".chck_2M.{begun}" / "config.json"]
+    foreign = [out / ".notes.txt.0123456789ab.tmp", out / ".config.json.mine.tmp", out / "config.json.part"]
+    for file in own + foreign:
+        file.write_text("half")
+    export(run, to=str(out), quiet=True)
+    assert not any(file.exists() for file in own) and all(file.read_text() == "half" for file in foreign)
+    assert sorted(f.name for f in out.iterdir() if f.name.startswith(".")) == sorted(f.name for f in foreign[:2])
+
+
+def test_the_exported_files_agree_with_their_sums_and_damage_is_refused(run: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    export(run, to=str(out), quiet=True)
+    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert sums == {
+        f.name: hash_file(f) for f in out.iterdir() if f.is_file() and f.name not in ("README.md", "SHA256SUMS")
+    }
+    (out / "model.safetensors").write_bytes((out / "model.safetensors").read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match=r"model\.safetensors was altered or damaged"):
+        load_model(str(out))
 
 
 def test_the_card_says_what_the_model_is(run: Path, tmp_path: Path):

@@ -64,8 +64,12 @@ def size_of(files: Files) -> int:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Only an absent or empty folder, or one with a card that `export` wrote, may be written to."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    """Only an absent or empty folder, or one with a card that `export` wrote, may be written to.
+
+    A card that a killed export had begun is nothing: it is the first file of an export.
+    """
+    begun = set(folder.glob(f".{escape(CARD)}.{RANDOM}.tmp"))
+    if folder.is_file() or (folder.is_dir() and set(folder.iterdir()) - begun):
         readme = folder / CARD
         if not readme.is_file() or MARK not in readme.read_text(encoding="utf-8", errors="replace"):
             raise UserError(
