@@ -13,7 +13,7 @@ from tutelage.errors import UserError
 from tutelage.recipe import read
 from tutelage.settings.train import Training
 
-STUDIES = Path(__file__).parents[1] / "benchmarks" / "studies"
+STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
 NAMES = ("headline", "ablations", "best_10m")
 # As many tokens as the corpus has with each tokenizer, about: what plans of true sizes are made of.
 FACTS = {
