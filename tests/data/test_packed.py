@@ -128,7 +128,7 @@ def test_tables_and_json_are_read_by_their_text_field(tmp_path: Path, kind: str)
         ("a.jsonl", '{"text": 5}', "has a number in the field 'text', no text"),
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}", "is not JSON"),
         ("a.jsonl", "{}", "it has: nothing"),
-        ("a.parquet", "PAR1 and nothing more", "is not a whole parquet file"),
+        ("a.parquet", "PAR1 and nothing more", "is not a readable parquet file"),
     ],
 )
 def test_a_broken_table_is_named(tmp_path: Path, name: str, data: str, says: str):

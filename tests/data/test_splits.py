@@ -63,7 +63,7 @@ def test_other_validation_text_leaves_the_folders_own_out(texts: Path, tmp_path:
     if options.get("valid_share") != 0:
         assert "valid" not in decoded(out, "valid") and "test" not in decoded(out, "valid")
     else:
-        assert "Validation text: none. A run needs some: --valid TEXTS or --valid-share" in text
+        assert "Validation text: none. Training needs some: --valid TEXTS or --valid-share" in text
 
 
 def test_the_validation_files_of_a_folder_named_as_valid_are_taken(texts: Path):

@@ -145,5 +145,5 @@ def test_what_is_no_prepared_corpus_or_a_damaged_one_is_refused(folder: Path, tm
         TokenStream.open(folder, "valid")
     with (folder / "train.bin").open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(UserError, match="has 100 bytes where its manifest speaks of 20,014"):
+    with pytest.raises(UserError, match="has 100 bytes; its manifest says 20,014"):
         TokenStream.open(folder)

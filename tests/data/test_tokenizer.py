@@ -339,5 +339,5 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path, story: list[str]):
         load_tokenizer(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"The tokenizer some/thing could not be read from the Hub.*local folder"):
         load_tokenizer("some/thing")
-    with pytest.raises(UserError, match=r"A vocabulary of 100 tokens was asked for. At least 257"):
+    with pytest.raises(UserError, match=r"A vocabulary of 100 tokens was requested. At least 257"):
         train_bpe(islice(story, 3), 100)

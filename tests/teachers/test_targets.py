@@ -78,7 +78,7 @@ def test_what_it_says_before_after_and_when_it_is_stopped(
     with monkeypatch.context() as patch:
         patch.setattr(_targets.StopRequest, "made", lambda self: written(own) > 3)
         patch.setattr(_targets, "AT_ONCE", 1)
-        with pytest.raises(Interrupted, match=r"stopped with 5 of 18 units written. The same command goes on."):
+        with pytest.raises(Interrupted, match=r"stopped with 5 of 18 units written. The same command continues."):
             prepare(command, out=own)
     assert "589 KB to write, 32 bytes for each of 18,418 targets" in capsys.readouterr().out.replace("590", "589")
     prepare(command, out=own)

@@ -112,11 +112,11 @@ def test_what_is_something_else_is_never_replaced(texts: Path):
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
     for force in (False, True):
-        with pytest.raises(UserError, match="out is something else than a prepared corpus"):
+        with pytest.raises(UserError, match="out is not a prepared corpus"):
             made(texts, force=force)
     shutil.rmtree(out)
     out.write_text("a file")
-    with pytest.raises(UserError, match="out is something else than a prepared corpus"):
+    with pytest.raises(UserError, match="out is not a prepared corpus"):
         made(texts)
     assert out.read_text() == "a file"
 
@@ -204,7 +204,7 @@ def test_bad_input_is_refused_with_its_value(texts: Path, tmp_path: Path):
         made(texts, valid_share=0.1)
     with pytest.raises(UserError, match="The tokenizer bpe was requested without a vocabulary size"):
         made(texts, vocabulary=None)
-    with pytest.raises(UserError, match="No texts were named"):
+    with pytest.raises(UserError, match="No texts are given"):
         prepare([], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert [path.name for path in tmp_path.glob(".out*")] in ([], [".out.lock"])

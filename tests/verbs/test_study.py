@@ -153,12 +153,12 @@ def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path):
 X = 'recipe="x"\n'
 REFUSED = {
     r"is called 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',
-    r"These wait for each other: a-s1, b-s1": f'[run.a]\n{X}set={{student="@b"}}\n[run.b]\n{X}set={{student="@a"}}',
+    r"jobs wait for each other: a-s1, b-s1": f'[run.a]\n{X}set={{student="@b"}}\n[run.b]\n{X}set={{student="@a"}}',
     r"uses the name 'a' more than once": f'[run.a]\n{X}[model.a]\nname="gpt2"',
     r"run\.a: (recipe is missing; )?unknown key recipee": '[run.a]\nrecipee="x"',
     r"a grid of 2 systems": f'[run.g]\n{X}grid={{"objective.alpha"=[0,1]}}\n[run.b]\n{X}set={{teacher="@g"}}',
     r"with seed 3, which is not run": f'[run.a]\n{X}seeds=[1,2]\n[run.b]\n{X}seeds=[3]\nset={{student="@a"}}',
-    r"does not know which texts to read": '[prepare.c]\nsources=["@data"]',
+    r"has no texts to read": '[prepare.c]\nsources=["@data"]',
     r"unknown key evaluat .did you mean 'evaluate'": '[evaluat]\ntasks=["perplexity"]',
     r"would make a-lr1-s1 twice": f'[run.a]\n{X}grid={{"lr"=[1,1]}}',
 }
@@ -264,7 +264,7 @@ def test_an_error_of_our_own_is_kept_apart_too(here: Path, capsys: pytest.Captur
 
 def test_a_wish_to_stop_stops_the_study(here: Path):
     fakes = Fakes(stopping="teacher-s1")
-    with pytest.raises(Interrupted, match=r"The study goes on with: tutelage study asked\.toml --seeds 1"):
+    with pytest.raises(Interrupted, match=r"Continue the study with: tutelage study asked\.toml --seeds 1"):
         ran("asked.toml", fakes.verbs)
     assert fakes.names("train")[-1] == "teacher-s1" and not fakes.names("evaluate")
 

@@ -46,4 +46,4 @@ def numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"{option} is {text!r}", "Whole numbers with commas between, as in 1,2,3") from error
+        raise UserError(f"{option} is {text!r}", "Comma-separated whole numbers, as in 1,2,3") from error

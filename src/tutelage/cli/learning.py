@@ -28,7 +28,7 @@ def prepare(
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
         float | None,
-        typer.Option(help="Share of documents drawn for validation; 0.05 where there is no validation text"),
+        typer.Option(help="Share of documents drawn for validation; 0.05 if there is no validation text"),
     ] = None,
     seed: Seed = 1,
     newlines: Annotated[str, typer.Option(help="space: newlines become spaces; keep: they stay")] = "space",
@@ -71,7 +71,9 @@ def prepare(
 def train(
     recipe: Recipe,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say steps, words, memory and disk; do nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print steps, words, memory and disk; run nothing")
+    ] = False,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
     ] = False,

@@ -29,7 +29,7 @@ def evaluate(
         int | None, typer.Option(min=0, max=AT_ONCE, help="Tokens in a window; a run's own, or 128, if not given")
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=0, max=AT_ONCE, help="Tokens a window slides; side by side if not given")
+        int | None, typer.Option(min=0, max=AT_ONCE, help="Step of a sliding window; consecutive windows if not given")
     ] = None,
     official: Annotated[
         Path | None,

@@ -34,7 +34,7 @@ def submission(
     tree: Annotated[Path | None, typer.Option(help="Also write the official results tree below this folder")] = None,
     repo: Annotated[str, typer.Option(help="The model on the Hub, owner/name, for the form")] = "",
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Write null for missing results")] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Write the file although the run is no valid entry")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Write the file although the run is not valid")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a run's results as the file that the challenge takes, and the fields of its form."""

@@ -136,9 +136,9 @@ def _archive(name: str) -> Path:
     try:
         digest = _download(url, part, kind, name)
         if expected and f"{kind}:{digest}" != expected:
-            raise UserError(f"What {url} gave is not {name} ({kind} {digest})", f"{expected}")
+            raise UserError(f"The file from {url} is not {name} ({kind} {digest})", f"{expected}")
         if not zipfile.is_zipfile(part):
-            raise UserError(f"What {url} gave is not a zip archive", f"The archive of {name}")
+            raise UserError(f"The file from {url} is not a zip archive", f"The archive of {name}")
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def _download(url: str, part: Path, kind: str, name: str) -> str:
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         raise UserError(
             f"{name} could not be fetched from {url} ({error})",
-            "A network and some space in the cache folder",
-            "Fetch and unpack it yourself (https://osf.io/ryjfm/ or https://osf.io/ad7qg/) and name the folder",
+            "A connection to the network, and space in the cache folder",
+            "Download and unpack it yourself (https://osf.io/ryjfm/ or https://osf.io/ad7qg/) and name the folder",
         ) from error
     return digest.hexdigest()

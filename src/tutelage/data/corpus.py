@@ -60,7 +60,7 @@ def collect(names: Iterable[str]) -> Collection:
             collection.add_folder(scan(path))
         elif name and exists(path):
             if not path.is_file():
-                raise UserError(f"{shown(path)} is no regular file", "A file or folder of text")
+                raise UserError(f"{shown(path)} is not a regular file", "A file or folder of text")
             collection.sources.append(of_file(path))
         elif name in babylm.NAMES:
             collection.sources.extend(babylm.files_of(name))
@@ -68,7 +68,7 @@ def collect(names: Iterable[str]) -> Collection:
             collection.sources.append(hub.Rows.named(name))
         else:
             raise UserError(
-                f"There is no file or folder {name[:200]!r}, and no corpus is called that",
+                f"There is no file or folder {name[:200]!r}, and no corpus has that name",
                 f"A path, nursery:words=100000, OWNER/NAME of a Hub data set, or one of {', '.join(babylm.NAMES)}",
             )
     return collection

@@ -88,12 +88,14 @@ def hub_error(name: str, what: str, error: BaseException) -> UserError:
         chain.append(link)
         link = link.__cause__ or link.__context__
     if any(isinstance(e, errors.GatedRepoError) for e in chain):
-        return UserError(f"The {what} {name} is closed to you", "A token that may read it", "hf auth login")
+        return UserError(
+            f"The {what} {name} may not be read with your token", "A token with access to it", "hf auth login"
+        )
     if any(isinstance(e, errors.RepositoryNotFoundError | errors.RevisionNotFoundError) for e in chain):
         return UserError(f"The Hub has no {what} {name}", "OWNER/NAME of a public one", "Check the spelling")
     reason = str(error).strip().splitlines() or [type(error).__name__]
     return UserError(
         f"The {what} {name} could not be read from the Hub ({reason[0][:200]})",
-        "A network, or a copy in the local cache",
-        "Try again with a network, or name a local folder",
+        "A connection to the network, or a copy in the local cache",
+        "Try again when there is a connection, or name a local folder",
     )

@@ -152,7 +152,7 @@ def _require_size(path: Path, expected: int) -> None:
     there = path.stat().st_size if path.is_file() else 0
     if there != expected:
         raise UserError(
-            f"{shown(path)} has {there:,} bytes where its manifest speaks of {expected:,}",
+            f"{shown(path)} has {there:,} bytes; its manifest says {expected:,}",
             "The file as `tutelage prepare` wrote it",
             AGAIN,
         )

@@ -28,7 +28,7 @@ class NurseryText:
             except (KeyError, ValueError) as error:
                 raise UserError(
                     f"{part!r} in {name!r} is not understood",
-                    "words=NUMBER, seed=NUMBER, part=a or b with commas between them",
+                    "words=NUMBER, seed=NUMBER, part=a or b separated by commas",
                     "For example nursery:words=200000,seed=1",
                 ) from error
         if settings["words"] < 1:

@@ -53,8 +53,8 @@ def _refuse_binary(head: bytes, name: str) -> None:
     # "BZh" may be the first letters of a text; the byte behind it is a digit and the next ones are fixed.
     if kind and not (head.startswith(b"BZh") and head[4:10] != b"1AY&SY"):
         raise UserError(
-            f"{name} is {kind}, whatever its name says",
-            f"Text, or a name that ends as the content is packed ({', '.join(PACKED)}), or .parquet",
+            f"{name} is {kind}, which its name does not say",
+            f"Text, or a name with the ending of its compression ({', '.join(PACKED)}), or .parquet",
             "Rename it, or convert it to text",
         )
 
@@ -67,7 +67,7 @@ def _not_text(error: UnicodeError, name: str) -> UserError:
             "Leave it out, or convert it from the encoding that it is in, for example Latin-1 "
             f"(Windows: cp1252): iconv -f latin1 -t utf-8 {name} > {Path(name).stem}.utf8.txt",
         )
-    return UserError(f"{name} is damaged ({error})", "Whole text, in the encoding that its first bytes announce")
+    return UserError(f"{name} is damaged ({error})", "Undamaged text in the encoding of its byte order mark")
 
 
 def blocks(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
@@ -153,7 +153,7 @@ class _Unpacked(io.RawIOBase):
 
     def _error(self, reason: str) -> UserError:
         return UserError(
-            f"{self._broken} ({reason})", f"A file that {self._program} unpacks whole", "Copy or download it again"
+            f"{self._broken} ({reason})", f"A file that {self._program} can unpack", "Copy or download it again"
         )
 
 

@@ -94,9 +94,9 @@ def _refuse_foreign(place: Path, out: Path) -> None:
         raise UserError(f"{shown(out)} cannot be read ({error.strerror})", "A folder that you may read") from error
     if not free and not is_prepared(place):
         raise UserError(
-            f"{shown(out)} is something else than a prepared corpus",
+            f"{shown(out)} is not a prepared corpus and not an empty folder",
             "A free name, or a folder that `tutelage prepare` wrote",
-            "Name another --out, or move away what is there",
+            "Name another --out, or move the existing files away",
         )
 
 
@@ -148,7 +148,7 @@ class _Filling:
         if self.request.newlines == "keep" and with_newline == with_space:
             raise UserError(
                 f"The tokenizer {self.request.tokenizer} reads a newline as a space",
-                "One that knows newlines, where they are to be kept",
+                "A tokenizer with a token for newlines, because they are to be kept",
                 "Use newlines=space, or another tokenizer",
             )
 

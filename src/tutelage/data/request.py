@@ -75,9 +75,9 @@ class Request:
             if value not in allowed:
                 raise UserError(f"{name} is {value!r}", f"One of {', '.join(allowed)}")
         if not self.sources:
-            raise UserError("No texts were named", "Files, folders, Hub data sets or nursery:words=200000")
+            raise UserError("No texts are given", "Files, folders, Hub data sets or nursery:words=200000")
         if self.valid and self.valid_share:
-            raise UserError("Both validation texts and a share to hold out were named", "One of valid and valid_share")
+            raise UserError("Both valid and valid_share are given", "One of valid and valid_share")
         if self.valid_share is not None and not 0 <= self.valid_share < 1:
             raise UserError(f"valid_share is {self.valid_share}", "At least 0 and less than 1")
         if not -(2**63) <= self.seed < 2**63:

@@ -32,7 +32,7 @@ def print_sources(console: Console, splits: Splits, identity: Mapping[str, Any])
     elif splits.share:
         console.print(f"Validation text: {splits.share:g} of the documents.")
     else:
-        console.print("Validation text: none. A run needs some: --valid TEXTS or --valid-share 0.05.")
+        console.print("Validation text: none. Training needs some: --valid TEXTS or --valid-share 0.05.")
     for place, counts in splits.left_out.items():
         console.print(f"Left out of {place}: {listed(counts)}.")
     if splits.drawn:

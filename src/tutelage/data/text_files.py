@@ -166,7 +166,7 @@ class Table(_Rows):
                         yield f"line {rows.line_num}", dict(zip(columns, row))
             except csv.Error as error:
                 raise UserError(
-                    f"Line {rows.line_num} of {shown(self.path)} cannot be read ({error})", "Values with commas between"
+                    f"Line {rows.line_num} of {shown(self.path)} cannot be read ({error})", "Comma-separated values"
                 ) from error
 
 
@@ -192,7 +192,7 @@ class Parquet(_Rows):
                         yield f"row {number}", row
         except (ArrowException, OSError, ValueError) as error:
             raise UserError(
-                f"{shown(self.path)} is not a whole parquet file ({str(error).splitlines()[0]})",
+                f"{shown(self.path)} is not a readable parquet file ({str(error).splitlines()[0]})",
                 "A file that pyarrow reads",
                 "Copy or download it again",
             ) from error

@@ -210,7 +210,7 @@ def _varint(data: bytearray, place: int) -> tuple[int, int]:
 
 def _require_vocabulary(vocabulary: int, least: int) -> None:
     if vocabulary < least:
-        raise UserError(f"A vocabulary of {vocabulary} tokens was asked for", f"At least {least}: bytes come first")
+        raise UserError(f"A vocabulary of {vocabulary} tokens was requested", f"At least {least}: bytes come first")
 
 
 def _from_corpus(folder: Path) -> "PreTrainedTokenizerFast":
@@ -261,7 +261,7 @@ def with_end(tokenizer: Any) -> "PreTrainedTokenizerFast":
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
             f"{tokenizer.name_or_path} has no fast tokenizer, only {type(tokenizer).__name__}",
-            "One that the `tokenizers` library runs",
+            "A tokenizer of the `tokenizers` library",
         )
     if tokenizer.eos_token_id is None:
         known = tokenizer.get_vocab()

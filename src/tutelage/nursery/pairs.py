@@ -72,7 +72,7 @@ def pairs(n: int = 200, seed: int = 1) -> dict[str, list[dict[str, Any]]]:
     if n < 2 or n % 2:
         raise UserError(
             f"{n} minimal pairs a suite",
-            "An even number from 2 on is expected, because they come in twins",
+            "An even number of at least 2, because pairs are made two at a time",
             f"Ask for {max(2, n + n % 2)}",
         )
     return {name: _suite(name, n, seed) for name in SUITES}

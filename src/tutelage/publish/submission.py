@@ -110,8 +110,8 @@ def _require_complete(collated: Collated, request: Request) -> None:
     if collated.gaps and request.profile == "2025" and not request.allow_missing:
         raise UserError(
             f"{len(collated.gaps)} results are missing: {_some(collated.gaps, '; ')}",
-            "All of them: 2025's collator takes no file with gaps",
-            "Run `tutelage evaluate RUN --milestones` for the missing ones, or add --allow-missing to leave gaps null",
+            "All results: the official collator refuses a file with missing ones",
+            "Run `tutelage evaluate RUN --milestones` for the missing ones, or add --allow-missing to write null",
         )
 
 

@@ -63,7 +63,8 @@ def _chain(path: Path) -> list[dict[str, Any]]:
     while True:
         if path.resolve() in seen:
             raise UserError(
-                f"{path.name} is its own base, by way of {' -> '.join(p.name for p in seen)}", "Bases without a circle"
+                f"{path.name} is its own base, by way of {' -> '.join(p.name for p in seen)}",
+                "Bases that do not form a cycle",
             )
         seen.append(path.resolve())
         raw = parsed(path)
@@ -82,7 +83,7 @@ def parsed(path: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 5,000 digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path.name} is not TOML: {reason}", "One `key = value` a line", "") from error
+        raise UserError(f"{path.name} is not TOML: {reason}", "One `key = value` in each line", "") from error
 
 
 def _require_as_run(path: Path, content: bytes) -> None:

@@ -92,9 +92,9 @@ def open_corpus(recipe: Training) -> Corpus:
     starts, dropped = fixed_windows(valid.tokens, data.window, data.window)
     if not len(starts):
         raise UserError(
-            f"The validation part of {data.path} has {valid.tokens:,} tokens, fewer than one window of {data.window}",
+            f"The validation split of {data.path} has {valid.tokens:,} tokens, fewer than one window of {data.window}",
             "At least one validation window",
-            "Prepare again with a larger validation part, or lower data.window",
+            "Prepare again with a larger validation split, or lower data.window",
         )
     if recipe.valid.windows:
         starts = starts[:: max(len(starts) // recipe.valid.windows, 1)][: recipe.valid.windows]

@@ -96,7 +96,7 @@ def _sampled(model: str, prompts: Sequence[str], sampling: Sampling) -> list[dic
 def _ids(tokenizer: Any, prompt: str) -> list[int]:
     ids = beginning(prompt, tokenizer)
     if not ids:
-        raise UserError("The prompt is empty", "At least a word to continue", "--prompt 'Once upon a time'")
+        raise UserError("The prompt is empty", "At least one word to continue", "--prompt 'Once upon a time'")
     return ids
 
 

@@ -119,7 +119,7 @@ def _write_missing(targets: StoredTargets, console: Console, device: torch.devic
     if left := len(targets.store.missing()):
         raise Interrupted(
             f"{targets.folder}: stopped with {targets.index.units - left:,} of {targets.index.units:,} units written. "
-            "The same command goes on."
+            "The same command continues."
         )
     targets.release()
     console.print(f"{targets.folder} is complete.")

@@ -191,8 +191,8 @@ class TrainingWork:
             best.rename(model)
         elif not model.exists():  # killed between this rename and run.json: the model is there already
             raise UserError(
-                f"{best}, the best model of this run, is gone",
-                "The folder that validation kept there",
+                f"{best}, the best model of this run, is missing",
+                "The folder that validation wrote there",
                 "Put it back and run the same command again, or delete the run and train anew",
             )
 

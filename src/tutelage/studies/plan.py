@@ -97,7 +97,7 @@ class _Planner:
         for name in [self.label, *names]:
             if not NAME.fullmatch(name):
                 raise UserError(
-                    f"study {self.label} uses the name {name!r}, which is no name of a folder",
+                    f"study {self.label} uses the name {name!r}, which is not valid as the name of a folder",
                     "Letters, digits, `_`, `-`, `+` and dots, at most 100, beginning with a letter or digit",
                     "Give it another name",
                 )
@@ -112,7 +112,7 @@ class _Planner:
     def _prepare(self, name: str, spec: Prepare) -> None:
         if "@data" in spec.sources and not self.study.data:
             raise UserError(
-                f"study {self.label} does not know which texts to read",
+                f"study {self.label} has no texts to read",
                 "A folder of texts, or one that `tutelage prepare` made",
                 f"tutelage study {self.label} data=FOLDER",
             )
@@ -206,13 +206,13 @@ class _Planner:
         if not points:
             known = [*self.prepare, *dict.fromkeys(p.system for p in self.points)]
             raise UserError(
-                f"study {self.label}: {where} is {value!r}, and nothing is called {name!r}{did_you_mean(name, known)}",
+                f"study {self.label}: {where} is {value!r}, no job has the name {name!r}{did_you_mean(name, known)}",
                 f"@ and one of {', '.join(known)}",
                 "",
             )
         if len(systems) > 1:
             raise UserError(
-                f"study {self.label}: {where} is {value!r}, which is a grid of {len(systems)} systems",
+                f"study {self.label}: {where} is {value!r}, which names a grid of {len(systems)} systems",
                 "One of them: " + ", ".join(f"@{system}" for system in systems),
                 "",
             )
@@ -238,7 +238,7 @@ def _ordered(jobs: dict[str, Job]) -> Iterator[Job]:
         ready = [job for job in waiting.values() if set(job.needs) <= done]
         if not ready:
             raise UserError(
-                f"These wait for each other: {', '.join(waiting)}",
+                f"These jobs wait for each other: {', '.join(waiting)}",
                 "An order in which they can be run",
                 "Remove one `@` reference",
             )

@@ -46,7 +46,7 @@ def run_study(plan: Plan, command: Command, *, verbs: Verbs, lanes: Sequence[Lan
     try:
         outcome = side_by_side(plan, lanes, command.words) if len(lanes) > 1 else in_turn(plan, verbs)
     except (Interrupted, KeyboardInterrupt) as stop:
-        raise Interrupted(f"{str(stop) or 'Stopped.'} The study goes on with: {command}") from stop
+        raise Interrupted(f"{str(stop) or 'Stopped.'} Continue the study with: {command}") from stop
     _record(plan, command, outcome)
     page = verbs.report([plan.folder], out=plan.folder / "report", title=plan.study.report.title or plan.name)
     if outcome.failed:
@@ -55,7 +55,7 @@ def run_study(plan: Plan, command: Command, *, verbs: Verbs, lanes: Sequence[Lan
             f"{len(outcome.failed)} of {len(plan.jobs)} jobs failed and {len(outcome.waiting)} wait for them. "
             f"The first, {first}: {why}",
             f"The others are done and shown in {page}",
-            f"Mend it and go on with: {command}",
+            f"Correct it and continue with: {command}",
         )
     return page
 

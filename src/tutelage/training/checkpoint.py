@@ -65,7 +65,7 @@ def newest(folder: Path) -> Checkpoint | None:
     if damaged:
         raise UserError(
             f"Every checkpoint in {folder} is damaged: {'; '.join(damaged)}",
-            "At least one whole checkpoint to go on from",
+            "At least one undamaged checkpoint to resume from",
             f"Delete {folder} and run the same command to begin again at step 0",
         )
     return None

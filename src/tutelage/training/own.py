@@ -21,7 +21,7 @@ class Own:
         left = [name for name, p in module.named_parameters() if p.requires_grad and id(p) not in trained]
         if left:
             raise UserError(
-                f"No optimizer has the objective's own parameters {', '.join(left)}: they would never be trained",
+                f"The objective's own parameters are in no optimizer: {', '.join(left)}: they would never be trained",
                 "Optimizers over the parameters of student and objective",
                 "Make them with build_optimizers(student, settings, own_module(objective))",
             )

@@ -65,7 +65,7 @@ class MicroBatch:
             raise UserError(
                 "Out of memory with a single window a micro-batch",
                 "A model, window and vocabulary that fit",
-                "Take a smaller model or window, or a device with more memory",
+                "Use a smaller model or window, or a device with more memory",
             )
         self.size //= 2
         self.halvings.append((step, self.size))

@@ -39,6 +39,6 @@ def _checked(function: Callable[[Settings, int, int], float], settings: Settings
         raise UserError(
             f"optimizer.schedule={settings.schedule} gives {factor!r} at step {step} of {steps}",
             "A finite number that is not negative: the share of the highest learning rate",
-            "Mend that function",
+            "Correct that function",
         )
     return float(factor)
