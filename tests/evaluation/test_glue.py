@@ -182,7 +182,7 @@ def test_another_seed_costs_only_its_own_fine_tuning(tmp_path, quick, monkeypatc
     kept = json.loads((tmp_path / "out" / "glue-2026.json").read_text())
     assert "wsc.train.jsonl" in kept["missing"][0] and "40 rows" in kept["warnings"][0]
     shown = " ".join(capsys.readouterr().out.split())
-    assert "missing: glue lacks" in shown and "the official file 139" in shown
+    assert "missing: glue lacks" in shown and "the official file has 139" in shown
     assert f"{100 * result.value('score_of_some'):.2f}%" in shown
     with pytest.raises(UserError, match="There is no profile '2024'"):
         evaluate([model], profile="2024", **settings)  # pyright: ignore[reportArgumentType]

@@ -153,7 +153,7 @@ def test_bad_input_is_named_with_what_to_do(tmp_path):
     other = saved(tmp_path / "other", gpt2(310), tokenizer(310))
     assert "has another tokenizer than" in message(tmp_path, other, data=data)
     wrong = saved(tmp_path / "wrong", gpt2(200))
-    assert "has 300 ids and its embedding 200 rows" in message(tmp_path, wrong, data=data)
+    assert "has 300 ids and the model's embedding 200 rows" in message(tmp_path, wrong, data=data)
     (tmp_path / "nothing").mkdir()
     assert "contains no .jsonl file" in message(tmp_path, name, tasks=["minimal_pairs"], pairs=tmp_path / "nothing")
     assert "'cuda:77'" in message(tmp_path, name, data=data, device="cuda:77")
