@@ -1,4 +1,4 @@
-"""A small English, made up: texts for a child, minimal pairs on what they hold out, a judge that knows the rules.
+"""A small generated English: texts for a child, minimal pairs on held-out combinations, a judge that knows the rules.
 
 for document in nursery.documents(words=200_000, seed=1): ...
 nursery.write_pairs(Path("pairs"), n=200, seed=1)

@@ -1,4 +1,4 @@
-"""Drawing the words of minimal pairs, and the twins that they come in."""
+"""Draws the words of minimal pairs, and fills them into twins: two pairs with exchanged answers."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ ANIMATES = {noun: many for noun, many in ALL_NOUNS.items() if noun not in MOVABL
 
 
 class Deck:
-    """Draws words that both parts of the nursery know."""
+    """Draws words that occur in both parts of the nursery."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -18,7 +18,7 @@ class Deck:
         self.table = {name: [word for word in words if word in in_b[name]] for name, words in in_a.items()}
 
     def choose(self, of: list[str]) -> str:
-        """One of these, drawn evenly."""
+        """One of these, drawn uniformly."""
         return of[int(self.rng.random() * len(of))]
 
     def pick(self, category: str) -> str:
@@ -26,11 +26,11 @@ class Deck:
         return self.choose(self.table[category])
 
     def held(self, nouns: list[str], others: list[str]) -> tuple[str, str]:
-        """A noun and a word that no corpus joins."""
+        """A noun and a word that never occur together in a corpus."""
         return self.held_all([nouns], others)  # type: ignore[return-value]
 
     def held_all(self, groups: list[list[str]], others: list[str]) -> tuple[str, ...]:
-        """One noun of each group and a word that no corpus joins with any of them."""
+        """One noun of each group, and a word that never occurs with any of them in a corpus."""
         for _ in range(TRIES):
             other = self.choose(others)
             found = [[noun for noun in group if held_out(noun, other)] for group in groups]

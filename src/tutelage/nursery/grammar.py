@@ -1,8 +1,8 @@
-"""One grammar, two uses: draw sentences from it, and say whether it accepts a sentence.
+"""One grammar with two uses: sampling sentences from it, and recognizing its sentences.
 
-Rules are lines such as `FACT = 3 SUBJ.{n} PRED.{n} . | ...`: {n} in the name of a rule makes one rule for singular
-and one for plural, elsewhere one alternative for each; a leading number is a weight. Nothing is recursive, so the
-language is finite state: the recognizer is an automaton whose states are built when first met.
+Rules are lines such as `FACT = 3 SUBJ.{n} PRED.{n} . | ...`. {n} in the name of a rule makes one rule for singular and
+one for plural; elsewhere it makes one alternative for each. A leading number is a weight. No rule is recursive, so the
+language is regular: the recognizer is an automaton with states that are built when they are first reached.
 """
 
 import re
@@ -34,7 +34,7 @@ def _filled(text: str, values: dict[str, str]) -> str:
 
 @cache
 def compiled() -> dict[str, list[tuple[float, Alternative]]]:
-    """Every rule, features written out: name to weighted alternatives."""
+    """Every rule with its features expanded: name -> weighted alternatives."""
     rules: dict[str, list[tuple[float, Alternative]]] = {}
     for line in filter(None, (line.strip() for line in RULES.splitlines())):
         left, right = line.split(" = ", 1)
@@ -55,7 +55,7 @@ def _alternatives(words: list[str]) -> list[tuple[float, Alternative]]:
 
 
 def tokens_of(sentence: str) -> list[str] | None:
-    """The tokens of one written sentence, sentence case undone; None where case, "a" or "an" are wrong."""
+    """The tokens of a written sentence, without sentence case; None if the case, "a" or "an" is wrong."""
     words = TOKEN.findall(sentence)
     starts = True
     for place, word in enumerate(words):
@@ -92,19 +92,19 @@ def written(tokens: list[str] | tuple[str, ...]) -> str:
 
 @cache
 def proper() -> frozenset[str]:
-    """Words that are written with a capital wherever they stand."""
+    """Words that are always capitalized."""
     table = categories()
     return frozenset(table["name.m"] + table["name.f"] + ["I", "Mommy", "Daddy"])
 
 
 def meets_held_out(tokens: list[str]) -> bool:
-    """Whether a sentence joins a noun with a word that is kept from it."""
+    """Whether a sentence contains a held-out combination of a noun and another word."""
     present = set(tokens)
     return any(not forbidden.isdisjoint(present) for word in tokens if (forbidden := HELD.get(word)))
 
 
 class Sampler:
-    """Draws sentences of one part of the nursery; never one that joins a held-out combination."""
+    """Samples sentences of one part of the nursery, never with a held-out combination."""
 
     def __init__(self, rng: Random, part: str = "all") -> None:
         self.random = rng.random
@@ -115,7 +115,7 @@ class Sampler:
         self.rules |= {name: (None, [(word,) for word in words]) for name, words in categories(part).items()}
 
     def tokens(self, symbol: str, bound: dict[str, tuple[str, ...]] | None = None) -> list[str]:
-        """A drawn expansion of a symbol, symbols in `bound` replaced as told."""
+        """A sampled expansion of a symbol. bound: tokens for some symbols, which are not sampled."""
         for _ in range(TRIES):
             drawn = self._draw(symbol, bound or {})
             if not meets_held_out(drawn):
@@ -153,7 +153,7 @@ State = frozenset[Alternative]
 
 
 class Recognizer:
-    """An automaton for all sentences of the grammar. A state is the set of what may still follow."""
+    """An automaton for all sentences of the grammar. A state is the set of sequences that may follow."""
 
     def __init__(self, start: tuple[str, ...] = SENTENCES) -> None:
         self.rules = {name: [words for _, words in found] for name, found in compiled().items()}
@@ -172,13 +172,13 @@ class Recognizer:
         self.states: dict[State, State] = {self.start: self.start}
 
     def after(self, tokens: list[str]) -> State:
-        """What may follow these tokens: empty where nothing may."""
+        """The sequences that may follow these tokens; empty if the tokens begin no sentence."""
         state = self.start
         for word in tokens:
             kind = self.classes.get(word)
             if kind is None or not state:
                 return frozenset()
-            # Kept states are never freed, so their ids are theirs alone.
+            # States are never freed, so their ids are unique.
             found = self.steps.get((id(state), kind))
             if found is None:
                 found = self._closed(rest[1:] for rest in state if rest and rest[0] in kind)

@@ -1,4 +1,4 @@
-"""Reading a text back: what share of its sentences the grammar accepts, and whether its story holds together."""
+"""Judges a text by the rules: the share of its sentences that the grammar accepts, and the consistency of its story."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tutelage.nursery.world import World
 TITLE = re.compile(r"= = = [^=\n]* = = =")
 TURN = re.compile(r"\*[A-Z]{3}:\s*")
 SENTENCE = re.compile(r"[^.!?]*[.!?](?:\s*\"(?=\s|$))?|[^.!?]+$")
-RECENT = 8  # a sentence of more than four words that was said within so many sentences is not counted as accepted again
+RECENT = 8  # a sentence of more than four words is not accepted again within so many sentences
 
 _answers: list[Recognizer] = []
 
@@ -17,9 +17,9 @@ _answers: list[Recognizer] = []
 def grammatical_share(text: str) -> float:
     """The share of a text's sentences that the nursery's grammar accepts: 1.0 for its documents, 0.0 for no text.
 
-    Titles and speakers are passed over. An answer ("Yes, it is.") counts only after a question, and a longer sentence
-    repeated soon counts against the text: neither saying little nor saying it again is worth anything. A text that is
-    cut off in mid-sentence is not blamed for that, as long as the sentence could still have become one.
+    Titles and speakers are ignored. An answer ("Yes, it is.") is accepted only after a question, and a longer sentence
+    that is repeated soon is not accepted: short answers and repetitions earn nothing. An unfinished last sentence does
+    not count if it could be continued to a sentence of the grammar.
     """
     accepted = counted = 0
     recent: list[str] = []
@@ -39,7 +39,7 @@ def grammatical_share(text: str) -> float:
 
 
 def consistent(story: str) -> bool | None:
-    """Whether what a story says about its things agrees with what happened to them; None if it says nothing to check.
+    """Whether a story's statements about its things agree with its events; None if it makes no such statement.
 
     >>> consistent("Anna put the ball in the box. Now the ball is in the bag.")
     False
@@ -54,7 +54,7 @@ def consistent(story: str) -> bool | None:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, titles and speakers left out. What has no letter in it is a sentence, too: a bad one."""
+    """The sentences of a text without titles and speakers. A sentence without letters counts as a wrong sentence."""
     for turn in TURN.split(TITLE.sub("\n", text)):
         for line in turn.splitlines():
             for found in SENTENCE.findall(line):
@@ -70,6 +70,6 @@ def answers() -> Recognizer:
 
 
 def _could_go_on(fragment: str) -> bool:
-    """Whether an unfinished sentence, its last and perhaps broken word aside, begins like one of the grammar's."""
+    """Whether an unfinished sentence, without its last and possibly cut word, is a prefix of one of the grammar's."""
     tokens = tokens_of(fragment)
     return tokens is not None and bool(recognizer().after(tokens[:-1]))

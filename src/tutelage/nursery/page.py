@@ -1,4 +1,4 @@
-"""A document in the making: what it has said and how it draws its words."""
+"""The state of a document while it is generated: its sentences so far, and how its words are drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ TRIES = 40
 
 @dataclass(slots=True)
 class Page:
-    """What one document has said so far, and the things whose whereabouts it keeps track of."""
+    """The sentences of a document so far, and the things whose state it tracks."""
 
     sampler: Sampler
     rng: Random
@@ -24,10 +24,10 @@ class Page:
     turned: dict[str, str] = field(default_factory=dict)
 
     def maybe(self, symbol: str, bound: Bound | None = None) -> str | None:
-        """A sentence that this document has not said yet; None where there seems to be none.
+        """A sentence that is new in this document; None if none was found.
 
-        Unless the caller says which thing it is about (WHAT), it is about none of those that are kept track of: an
-        aside must not contradict the plot.
+        Unless the caller binds the thing (WHAT), the sentence contains none of the tracked things: it must not
+        contradict the plot.
         """
         free = bound is None or "WHAT" not in bound
         for _ in range(TRIES):
@@ -39,13 +39,13 @@ class Page:
         return None
 
     def new(self, symbol: str, bound: Bound | None = None) -> str:
-        """The same, of a symbol that has always more to say."""
+        """The same, for a symbol that always has a new sentence."""
         text = self.maybe(symbol, bound)
         assert text is not None, f"{symbol} with {bound} has nothing new to say"
         return text
 
     def choose(self, of: Sequence[T]) -> T:
-        """One of these, drawn evenly."""
+        """One of these, drawn uniformly."""
         return of[int(self.rng.random() * len(of))]
 
     def pick(self, category: str) -> str:
@@ -53,7 +53,7 @@ class Page:
         return self.choose(self.table[category])
 
     def kind(self, weights: dict[str, float]) -> str:
-        """A key, drawn by weight."""
+        """A key, drawn by its weight."""
         return self.rng.choices(list(weights), list(weights.values()))[0]
 
     def person(self) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""Minimal pairs by phenomenon, in BLiMP's file format: one JSONL a suite, a good and a bad sentence a line.
+"""Minimal pairs by phenomenon, in BLiMP's format: one JSONL file for each suite, a good and a bad sentence in each row.
 
-Each suite is made of twins: both share the two candidates and everything within two words of them; what decides lies
-further away and is flipped, and with it which candidate is good. A unigram or trigram model prefers the same candidate
-in both twins and is right in exactly one. Where the deciding words do stand close (this dog, these dogs), no corpus has
-them together. In a twin, a noun stands with a verb, adjective, determiner or container that it never meets in a corpus.
+A suite consists of twins. Both twins have the same two candidates and the same words within two words of them. The
+deciding word is further away and is exchanged, and with it the correct candidate. So a unigram or trigram model prefers
+the same candidate in both twins and is right in exactly one. Where the deciding word is close (this dog, these dogs),
+no corpus contains the combination. In a twin, a noun occurs with a verb, adjective, determiner or container with which
+it never occurs in a corpus.
 """
 
 import json
@@ -22,9 +23,9 @@ from tutelage.nursery.lexicon import ALL_NOUNS, COUNTING, DEMONSTRATIVE, irregul
 ODD = {noun: many for noun, many in ALL_NOUNS.items() if irregular(noun)}
 ODD_ANIMATES = {noun: many for noun, many in suites.ANIMATES.items() if noun in ODD}
 
-TRIES = 20  # how often a twin is drawn for one that is wanted
+TRIES = 20  # draws per twin that is needed
 
-# Suite: what makes its twins, field, linguistics term.
+# Suite -> the function that makes its twins, field, linguistics term.
 SUITES: dict[str, tuple[Callable[[Deck], Twins], str, str]] = {
     "agreement_locative": (suites.agreement(suites.locative), "agreement", "subject_verb_agreement"),
     "agreement_attractor": (suites.agreement(suites.attractor), "agreement", "subject_verb_agreement"),
@@ -68,7 +69,7 @@ SUITES: dict[str, tuple[Callable[[Deck], Twins], str, str]] = {
 
 
 def pairs(n: int = 200, seed: int = 1) -> dict[str, list[dict[str, Any]]]:
-    """n minimal pairs of every suite, n even because they come in twins; the same for the same n and seed."""
+    """n minimal pairs of every suite. n is even, because pairs come in twins. They depend only on n and the seed."""
     if n < 2 or n % 2:
         raise UserError(
             f"{n} minimal pairs a suite",
@@ -79,7 +80,7 @@ def pairs(n: int = 200, seed: int = 1) -> dict[str, list[dict[str, Any]]]:
 
 
 def write_pairs(folder: Path, n: int = 200, seed: int = 1) -> list[Path]:
-    """The suites as files, <suite>.jsonl; gives their paths."""
+    """Write the suites as <suite>.jsonl; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, rows in pairs(n, seed).items():

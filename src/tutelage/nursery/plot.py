@@ -1,4 +1,4 @@
-"""What can happen to the things of a story, and what can be asked about them. The generator's side of world.py."""
+"""Events and questions about the things of a story: the generator's counterpart to world.py."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """Somewhere a thing can be: in the box, on the table."""
+    """A place of a thing: in the box, on the table."""
 
     noun: str
     at: tuple[str, ...]
@@ -20,7 +20,7 @@ class Spot:
 
 @dataclass(slots=True, kw_only=True)
 class Thing:
-    """A thing of a story: how it is shown ("the red ball"), and where it is or who has it, once that is known."""
+    """A thing of a story: its noun phrase ("the red ball"), and its place or holder once the story has said it."""
 
     noun: str
     shown: tuple[str, ...]
@@ -30,7 +30,7 @@ class Thing:
 
 
 def things_for(page: Page, count: int) -> list[Thing]:
-    """Different things, one of them edible; the page keeps track of them from now on."""
+    """Different things, possibly one of them food, which the page tracks from now on."""
     found: list[Thing] = []
     while len(found) < count:
         noun = page.pick("food.s" if not found and page.rng.random() < 0.5 else "toy.s")
@@ -54,7 +54,7 @@ def people(page: Page, count: int) -> list[tuple[str, str]]:
 
 
 def free_spot(page: Page, thing: Thing) -> Spot:
-    """A place for a thing, other than where it is and none that is kept from it."""
+    """A place for a thing, different from its present one and not a held-out combination."""
     while True:
         inside = page.rng.random() < 0.65
         noun = page.pick("inside.s" if inside else "ontop.s")
@@ -66,7 +66,7 @@ def free_spot(page: Page, thing: Thing) -> Spot:
 
 
 def happening(page: Page, things: list[Thing], names: list[Name]) -> list[str]:
-    """One event of a story, said in a sentence, the state changed to agree."""
+    """One event of a story as a sentence. The state changes with it."""
     alive = [thing for thing in things if not thing.gone]
     if not alive or page.rng.random() < 0.2:
         return _door(page, page.choose(names))
@@ -82,10 +82,10 @@ def happening(page: Page, things: list[Thing], names: list[Name]) -> list[str]:
         event = page.choose(("PUT", "PUT", "TAKE", "GIVE"))
     if thing.noun in FOOD_NOUNS and (thing.holder or thing.spot) and page.rng.random() < 0.3:
         event = "EAT"
-    return _told(page, event, thing, bound, names)
+    return _event(page, event, thing, bound, names)
 
 
-def _told(page: Page, event: str, thing: Thing, bound: Bound, names: list[Name]) -> list[str]:
+def _event(page: Page, event: str, thing: Thing, bound: Bound, names: list[Name]) -> list[str]:
     spot, holder = None, None
     if event in ("PUT", "MOVE"):
         spot = free_spot(page, thing)

@@ -1,8 +1,8 @@
-"""The rules of the nursery's English; grammar.py says how to read them.
+"""The rules of the nursery's English; grammar.py explains their notation.
 
 n and k are numbers (s, p), h is a gender of people (m, f), g any gender (m, f, n), x a gender or the plural
-(m, f, n, p). Long rules take several lines, each with the name again. What lexicon.py calls a
-category is a word list; what has no rule and is no category is a word of its own.
+(m, f, n, p). A long rule has several lines, each with its name. A symbol without a rule is a category of lexicon.py (a
+list of words), or else a word.
 """
 
 # Noun phrases. Half of the nouns inside a phrase differ in number from its head, so the nearest noun is no guide.

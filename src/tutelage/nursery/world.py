@@ -1,4 +1,4 @@
-"""Where things are, who has them, what is open: the state of a story, and whether its sentences agree with it."""
+"""The state of a story (where things are, who has them, what is open), and a check of its statements against it."""
 
 import re
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ _PATTERNS = {
     "is_gone": rf"(?:now )?{_WHAT} is gone{_END}",
 }
 PATTERNS = {name: re.compile(pattern) for name, pattern in _PATTERNS.items()}
-# One look at a sentence says whether any pattern can match at all; most sentences of a text are about something else.
+# A quick test of whether any pattern can match: most sentences of a text are about something else.
 _WORTH = re.compile(
     r" (?:put|moved|took|gave|ate|opened|closed|has|gone|open|in|on|where|who)\b|^(?:in|on|where|who|the|\w+ [.])"
 )
@@ -40,7 +40,7 @@ _WORTH = re.compile(
 
 @dataclass(slots=True)
 class World:
-    """What a story has said so far. Places and holders share one table: a thing is at one or the other."""
+    """The state of a story so far. Places and holders share one table, because a thing has one or the other."""
 
     at: dict[str, str] = field(default_factory=dict)
     turned: dict[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class World:
     wrong: int = 0
 
     def hear(self, tokens: list[str]) -> None:
-        """Take in one sentence: change the state or check what it claims against it."""
+        """Process one sentence: an event changes the state, a statement is checked against it."""
         sentence = " ".join(tokens)
         question, self.asked = self.asked, None
         if not _WORTH.search(sentence):
