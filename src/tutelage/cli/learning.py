@@ -79,7 +79,7 @@ def train(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe; the same command goes on where it stopped."""
+    """Train a recipe; the same command resumes a stopped run."""
     from tutelage.recipe import read
     from tutelage.settings.train import Training
 
@@ -102,7 +102,7 @@ def interact(
     quiet: Quiet = False,
     allow_key: AllowKey = None,
 ) -> None:
-    """Let a student learn from scores or corrections of its texts; the same command goes on where it stopped."""
+    """Train a student on scores or corrections of its texts; the same command resumes a stopped run."""
     allow(allow_key)
     from tutelage.recipe import read
     from tutelage.settings.interact import Interaction

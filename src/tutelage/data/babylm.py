@@ -122,7 +122,7 @@ def _ticked(blocks_: Iterator[str], tick: Tick) -> Iterator[str]:
 
 
 def _archive(name: str) -> Path:
-    """Where the archive of a corpus lies, after fetching it if need be."""
+    """The path of a corpus's archive, which is downloaded if it is missing."""
     url, expected = ARCHIVES[name]
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tutelage"
     path = cache / f"{url.rstrip('/').rsplit('/', 1)[-1]}.zip"

@@ -39,7 +39,7 @@ class _Pending:
     """Text that waits until there is enough of it."""
 
     texts: list[str | None] = field(default_factory=list)
-    """None stands for an end-of-text token."""
+    """None is an end-of-text token."""
     size: int = 0
     documents: int = 0
 

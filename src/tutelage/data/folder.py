@@ -29,7 +29,7 @@ class Folder:
 
     path: Path
     files: dict[Path, Marked | None]
-    """Each file that is read, with the split that its name or its folder's name says."""
+    """Each file that is read, with the split in its name or its folder's name."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Why -> how many."""
 
@@ -40,7 +40,7 @@ class Folder:
 
     @property
     def mixed(self) -> bool:
-        """Whether there are files of several splits. One split alone says nothing: the user named the folder."""
+        """Whether there are files of several splits. A single split does not matter: the user named the folder."""
         return len(self.splits) > 1 or (bool(self.splits - {"train"}) and None in self.files.values())
 
     def of(self, *marks: Marked | None) -> list[Path]:
@@ -132,7 +132,7 @@ def _kind(path: Path) -> str:
 
 
 def _mark(path: Path) -> Marked | None:
-    """The split that a file's ending, its name or a folder on its way says, the nearest first."""
+    """The split in a file's ending, its name or a folder of its path, the nearest first."""
     for kind in endings(path):
         if kind[1:] in WORDS:
             return WORDS[kind[1:]]

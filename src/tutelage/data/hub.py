@@ -44,7 +44,7 @@ class Rows:
         return None
 
     def identity(self) -> str:
-        """The commit that the revision stands for today."""
+        """The commit of the revision today."""
         from huggingface_hub import HfApi
 
         try:

@@ -80,7 +80,7 @@ class _Origin(TypedDict):
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared corpus says about itself, checked."""
+    """The manifest of a prepared corpus, checked."""
     path = Path(folder) / NAME
     if not path.is_file():
         raise UserError(
@@ -124,7 +124,7 @@ def listed(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def check_split(folder: Path, manifest: Mapping[str, Any], split: str) -> None:
-    """Refuse a split whose files are not as they were written."""
+    """Refuse a split with changed files."""
     check_files(folder, manifest, f"{split}.")
     if "files" in manifest:
         return
@@ -139,7 +139,7 @@ def check_split(folder: Path, manifest: Mapping[str, Any], split: str) -> None:
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any], head: str = "") -> None:
-    """Refuse a corpus of whose files one is not as it was written. head: only those whose name begins so."""
+    """Refuse a corpus with a changed file. head: check only files with names that begin so."""
     for name, facts in manifest.get("files", {}).items():
         if name.startswith(head):
             path = folder / name

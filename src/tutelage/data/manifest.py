@@ -102,7 +102,7 @@ def manifest_of(
     dtype: str,
 ) -> dict[str, Any]:
     """The manifest of the corpus whose files are in `folder`."""
-    # The training text alone, whatever tokenizer and validation text go with it: what a budget of words counts.
+    # Of the training text only, without tokenizer and validation text: this is what a budget of words counts.
     keys = ("sources", "valid_share", "seed", "max_words", "max_words_drawn", "documents", "newlines")
     text = {key: identity[key] for key in keys if key in identity}
     files = files_of(folder)

@@ -15,7 +15,7 @@ from tutelage.errors import UserError
 from tutelage.printable import shown
 
 PACKED = (".gz", ".zst", ".xz", ".bz2")
-CHUNK = 1 << 13  # packed bytes at a time: what they unpack to is held in memory
+CHUNK = 1 << 13  # packed bytes at a time: what they unpack to is in memory
 # UTF-32's mark begins with that of UTF-16.
 MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
          (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip

@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _discard(old: Path, out: Path) -> None:
-    """Delete of a replaced folder what it had written itself and what `out` has too; anything else stays."""
+    """Delete from a replaced folder its own files and those that `out` has too; other files stay."""
     written = _written(old)
     for file in sorted(_files(old), key=lambda path: path == old / NAME):  # the manifest says what is ours: last
         copy = out / file.relative_to(old)

@@ -16,7 +16,7 @@ LARGEST_VOCABULARY = 1 << 20
 
 
 class Options(TypedDict, total=False):
-    """The options of `prepare`: the fields of Request but its sources, whose defaults are there."""
+    """The options of `prepare`: the fields of Request except its sources. Defaults are those of Request."""
 
     tokenizer: str
     vocabulary: int | None

@@ -1,4 +1,4 @@
-"""A token stream held on the device that trains: a batch is one gather, and nobody waits for it.
+"""A token stream in the memory of the training device: a batch is one gather, without a copy from the host.
 
 Ten million words are 27 MB as they lie on disk and 54 MB as the int32 that a device can gather.
 """

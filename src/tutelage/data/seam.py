@@ -1,4 +1,4 @@
-"""A text that goes on where another ends, as characters and as tokens.
+"""A text that continues another one, as characters and as tokens.
 
 Neither can be made of the second part alone: a tokenizer writes the space before a word into the word's token, and may
 put one before the first word of whatever it is given.
@@ -17,7 +17,7 @@ def beginning(text: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def text_behind(before: Sequence[int], ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    """The text of `ids` behind `before`, special tokens left out."""
+    """The text of `ids` after `before`, without special tokens."""
     head = str(tokenizer.decode(list(before), skip_special_tokens=True))
     whole = str(tokenizer.decode([*before, *ids], skip_special_tokens=True))
     if whole.startswith(head):
@@ -26,7 +26,7 @@ def text_behind(before: Sequence[int], ids: Sequence[int], tokenizer: Tokenizer)
 
 
 def ids_behind(before: str, text: str, tokenizer: Tokenizer) -> list[int]:
-    """The tokens of `text` behind `before`; those of the text by itself where a token would hold some of both."""
+    """The tokens of `text` after `before`; those of the text by itself if a token would span both."""
     head, whole, alone = (_ids(part, tokenizer) for part in (before, before + text, text))
     return whole[len(head) :] if whole[: len(head)] == head else alone
 

@@ -21,7 +21,7 @@ Offsets = Literal["none", "epoch", "window"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TokenStream:
-    """One split of a prepared corpus; nothing is read before it is asked for."""
+    """One split of a prepared corpus; nothing is read before it is used."""
 
     ids: np.ndarray
     """[tokens] memory-mapped token ids, uint16 or uint32."""

@@ -18,7 +18,7 @@ LINES = 40  # files that are listed one by one
 def print_sources(console: Console, splits: Splits, identity: Mapping[str, Any]) -> None:
     """Each source with its size, before anything is tokenized, and what is not read.
 
-    identity: the identities of the sources, as they stand in the manifest
+    identity: the identities of the sources, as in the manifest
     """
     train, valid = identity["sources"], identity["valid"]
     _print_list(console, "Training text", splits.sources)

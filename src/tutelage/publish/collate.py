@@ -58,7 +58,7 @@ def prediction_type(row: OfficialTask, profile: str) -> type[File]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """An evaluation as it lies on disk."""
+    """An evaluation on disk."""
 
     result: Mapping[str, Any]
     predictions: Sequence[Mapping[str, Any]]

@@ -60,7 +60,7 @@ class Finished:
 
 
 def finished(run: Path) -> Finished:
-    """A run directory whose training is done and whose records are sound."""
+    """The directory of a finished run, with its records checked."""
     run = Path(run)
     if not (run / "run.json").exists():
         raise UserError(f"{run} is not a run", "A folder that `tutelage train` wrote, with a run.json")

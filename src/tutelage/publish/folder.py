@@ -47,7 +47,7 @@ def write_folder(folder: Path, revisions: Mapping[str, Files], console: Console)
 
 
 def _sweep(folder: Path, revisions: Mapping[str, Files]) -> None:
-    """Delete what an export that was killed had begun to write. A file of any other name stays."""
+    """Delete partial files of an interrupted export. Files with other names stay."""
     if not folder.is_dir():
         return
     files = {name for revision in revisions.values() for name in revision}

@@ -1,4 +1,4 @@
-"""A table of a recipe, and how a plain value stands for one."""
+"""A table of a recipe, which may be written as a plain value."""
 
 import typing
 from typing import Any, ClassVar

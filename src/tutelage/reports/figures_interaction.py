@@ -133,7 +133,7 @@ def _figure(collection: Collection, name: str, about: str, measured: Iterable[Me
 def _prefixed(
     collection: Collection, prefix: str, title: str, seen: Callable[[Row, str], bool] = lambda row, key: True
 ) -> list[Measured]:
-    """A panel for each figure whose name has a prefix, in the order in which runs name them."""
+    """A panel for each metric with a prefix, in the order of the metrics files."""
     rows = [row for model in collection.models for row in model.rounds]
     keys = dict.fromkeys(key for row in rows for key in row if key.startswith(prefix) and seen(row, key))
     named = [(key, title.format(key.removeprefix(prefix).replace("_", " "))) for key in keys]

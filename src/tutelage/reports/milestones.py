@@ -21,7 +21,7 @@ METRICS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One task on one set of data, of which somebody has two milestones or more."""
+    """One task on one data set, for which some run has at least two milestones."""
 
     task: str
     data: str

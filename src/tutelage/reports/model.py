@@ -64,7 +64,7 @@ class System:
 
     @property
     def about(self) -> str:
-        """What its recipe says about it."""
+        """The description in its recipe."""
         return next((model.about for model in self.models if model.about), "")
 
 

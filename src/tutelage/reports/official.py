@@ -18,7 +18,7 @@ Groups = Sequence[Sequence[str]]  # of an average: a group counts once, as the m
 
 
 def official_blocks(collection: Collection) -> list[Block]:
-    """A table a profile and set, with what must be said beside its figures."""
+    """A table for each profile and set, with its warnings."""
     sets = {score.data for model in collection.models for score in model.scores if score.task in TASKS}
     sets |= {note.data for model in collection.models for note in model.notes if note.task in TASKS}
     blocks: list[Block] = []

@@ -20,7 +20,7 @@ def is_own(task: str) -> bool:
 
 
 def own_blocks(collection: Collection) -> list[Block]:
-    """A table of all overall figures, the differences between systems, and what is missing or must be said."""
+    """A table of all overall figures, the differences between systems, missing results and warnings."""
     table = own_table(collection)
     beside = paired_table(collection, is_own, label)
     notes = notes_block(collection, lambda note: is_own(note.task), label)

@@ -1,4 +1,4 @@
-"""Results of evaluations as they lie on disk: figures, what is missing, what must be said beside them."""
+"""Results of evaluations on disk: figures, missing parts, warnings."""
 
 import math
 from dataclasses import dataclass, field

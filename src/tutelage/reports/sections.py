@@ -109,7 +109,7 @@ def challenge(collection: Collection) -> Section:
 
 
 def own(collection: Collection) -> Section:
-    """Tasks of one's own; a section that is left out where nobody was evaluated on any."""
+    """Tasks from outside the package; the section is left out if no model was evaluated on one."""
     lead = "Every task that is neither of the challenge nor shipped, with its overall figures."
     return Section(id="own", title="Other tasks", lead=lead, blocks=own_blocks(collection))
 

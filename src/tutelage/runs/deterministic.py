@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-# Types of devices whose kernels may give other bits each time. Those of the CPU never do.
+# Types of devices with nondeterministic kernels. Those of the CPU are deterministic.
 NONDETERMINISTIC = ("cuda",)
 
 

@@ -1,4 +1,4 @@
-"""What a run will take, said before it starts: steps, words, memory, disk."""
+"""Estimates before a run starts: steps, words, memory, disk."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from tutelage.training.memory import Needs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Follows from the recipe and the corpus alone."""
+    """Estimates from the recipe and the corpus only."""
 
     settings: Training
     corpus: Corpus

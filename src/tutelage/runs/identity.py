@@ -21,7 +21,7 @@ WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.devi
 WITHOUT_EFFECT += ("teacher.resident", "store", "replay", "data.path")
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "teachers", "training")
-# Settings that name models, and the part of the identity that says which models they are: another path is no change.
+# Settings that name models, and the part of the identity that says which models they are: another path is not a change.
 BY_CONTENT = {"teacher.models": "teacher", "student.weights": "start"}
 OF_RUN = ("recipe", "corpus", "start", "teacher")  # what makes it this run and no other
 
@@ -79,7 +79,7 @@ def fingerprint_of_run(identity: Mapping[str, Any]) -> str:
 
 
 def require_same(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, *, accept_changes: bool) -> list[str]:
-    """Refuse to go on with another run than the one that was begun.
+    """Refuse to resume a run with other settings, data or software than it was started with.
 
     Returns the changes of code and libraries that were accepted.
     """

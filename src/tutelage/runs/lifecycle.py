@@ -92,7 +92,7 @@ class Lifecycle:
     # --- before the first step -------------------------------------------------------------------------------------
 
     def run(self, work: Work, how: How) -> None:
-        """Take the run from where it stands to its end, or to a stop request."""
+        """Run from the present position to the end, or to a stop request."""
         self.work = work
         if self.existing and self.existing["status"] == "done":
             self._leave_finished(self.existing)
@@ -148,7 +148,7 @@ class Lifecycle:
         self.say(f"{self.path} is done already; nothing to do.")
 
     def _begin_or_resume(self, accept_changes: bool) -> float:
-        """Bring loop and directory to where the run stands. Returns the seconds trained before."""
+        """Restore loop and directory to the last checkpoint. Returns the seconds trained before."""
         now = self.work.identity(self.loop.micro.size)
         if self.existing is None:
             require_space(self.path, self.work.facts()["disk"], f"The run {self.path}")
@@ -263,7 +263,7 @@ class Lifecycle:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _pause(self, error: Unavailable) -> None:
-        """The judge does not answer: nothing is lost, and the same command goes on when it is back."""
+        """The judge does not answer: nothing is lost, and the same command resumes when it answers again."""
         self.checkpoint()
         self.record.event(self.loop.step, "paused", str(error))
         self.record.write(status="paused")

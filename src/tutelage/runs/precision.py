@@ -1,4 +1,4 @@
-"""The precision of a run whose recipe leaves it open: chosen once, when the run begins."""
+"""The precision of a run with `train.precision=auto`: chosen once, when the run begins."""
 
 from collections.abc import Mapping
 from typing import Any, get_args

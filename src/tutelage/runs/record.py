@@ -47,7 +47,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a command that goes on with a run reads in its run.json."""
+    """The fields of run.json that a resuming command reads."""
 
     status: str
     parts: Identity

@@ -1,4 +1,4 @@
-"""Texts that a model writes behind prompts: printed, and kept beside the run that the model belongs to."""
+"""Texts that a model writes after prompts: printed, and stored in the run that the model belongs to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SAME = ("prompt", "seed", "max_new", "temperature", "top_p", "top_k")  # a text 
 
 
 class Options(TypedDict, total=False):
-    """What may be given to `tutelage.verbs.sample.sample`, by name; every default stands in `Sampling`."""
+    """Options of `tutelage.verbs.sample.sample`. Defaults are those of `Sampling`."""
 
     n: int
     max_new: int

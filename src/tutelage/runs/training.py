@@ -120,7 +120,7 @@ class TrainingWork:
         self.life.after(step, log=step.index % self.settings.log.every == 0, ends=ends)
         valid_every = self.settings.valid.every or max(self.corpus.order.windows // self.settings.train.batch, 1)
         better = self._validate(step) if ends or step.index % valid_every == 0 else False
-        # A new best model is only the best once a checkpoint says so.
+        # A new best model counts only once a checkpoint has recorded it.
         if better or ends or step.index % (self.settings.save.every or valid_every) == 0:
             self.life.checkpoint()
 

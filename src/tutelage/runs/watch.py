@@ -52,7 +52,7 @@ class Best:
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Loss, step and patience used up. JSON has no infinity: None stands for it."""
+        """Loss, step and patience used up. JSON has no infinity; it is written as None."""
         loss = self.loss if math.isfinite(self.loss) else None
         return {"loss": loss, "step": self.step, "stale": self.stale, "accuracy": self.accuracy}
 
@@ -119,7 +119,7 @@ def of_held_out_pairs(loop: Loop, pairs: PairSet) -> dict[str, float]:
 
 
 def best_folder(run: Path, step: int) -> Path:
-    """Where the model of the lowest validation loss lies until the run ends."""
+    """The folder of the model with the lowest validation loss, until the run ends."""
     return run / f"best-{step}"
 
 
@@ -160,7 +160,7 @@ class StopRequest:
 
     def _note(self, number: int, _frame: Any) -> None:
         if self.signal == number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
+            raise KeyboardInterrupt  # the second request: do not wait for the end of the step
         self.signal = number
 
     def made(self) -> bool:

@@ -23,7 +23,7 @@ class Work(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What run.json says about this work from the beginning, its `disk` in bytes included."""
+        """Facts about this work that run.json has from the beginning, including its `disk` in bytes."""
         ...
 
     def summary(self) -> str:
@@ -35,7 +35,7 @@ class Work(Protocol):
         ...
 
     def position(self) -> str:
-        """Where the run stands: step 3 of 10."""
+        """The progress of the run: step 3 of 10."""
         ...
 
     def rounds_done(self) -> int:
@@ -43,7 +43,7 @@ class Work(Protocol):
         ...
 
     def advance(self) -> None:
-        """Train from where the run stands to its end, calling the life between two steps."""
+        """Train from the present position to the end, and call the lifecycle between two steps."""
         ...
 
     def prune(self) -> None:

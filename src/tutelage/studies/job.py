@@ -25,7 +25,7 @@ class Verbs:
 
 
 def done(job: Job) -> bool:
-    """Whether there is nothing left to do, as far as the disk says without asking the verb."""
+    """Whether the job is finished, as far as its files show without a call of the verb."""
     if job.kind == "prepare":
         return (job.folder / "manifest.json").exists()
     if job.kind == "train":
@@ -36,7 +36,7 @@ def done(job: Job) -> bool:
 
 
 def run_job(job: Job, verbs: Verbs) -> None:
-    """Call the job's verb. What is done is left alone, by the verb or here."""
+    """Call the job's verb, unless the job is finished."""
     {"prepare": _prepare, "train": _train, "evaluate": _evaluate, "sample": _sample}[job.kind](job, verbs)
 
 
@@ -70,7 +70,7 @@ def _sample(job: Job, verbs: Verbs) -> None:
     _describe(job)
     settings = {key: job.arguments[key] for key in ("prompts", "n", "max_new", "temperature", "top_p", "seed")}
     rows = verbs.sample(job.arguments["model"], **settings)
-    # Written whole: the verb adds to what is there, and the study's page shows what the study asked for.
+    # Replaces the file: the verb would add to it, and the page of the study shows only what the study requested.
     lines = [line_of({"prompt": r["prompt"], "text": r["text"], "seed": r.get("seed")}) for r in rows]
     write_atomically(job.folder / "samples.jsonl", "".join(lines))
     write_atomically(job.folder / "samples.key", _samples_key(job))

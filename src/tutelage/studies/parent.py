@@ -1,4 +1,4 @@
-"""A job ends with the study that started it, also where the study is killed and can ask nobody to stop.
+"""A job ends with the study that started it, also if the study is killed and cannot send a stop request.
 
 The study holds the other end of the pipe that is a job's stdin, and writes nothing. The kernel closes that end when the
 study is gone, by whatever way; the job reads the end of its stdin and sends itself SIGTERM, which saves a checkpoint.

@@ -130,7 +130,7 @@ class _Planner:
         return "@data" in spec.sources and (Path(self.study.data) / "manifest.json").exists()
 
     def _corpus(self, name: str, spec: Prepare) -> Path:
-        """Where a corpus lies or will lie."""
+        """The folder of a corpus, which may not exist yet."""
         if self.study.data and self._is_prepared(spec):
             return Path(self.study.data)
         return Path(spec.out) if spec.out else self.data / name
@@ -183,7 +183,7 @@ class _Planner:
         return {key: value for key, (value, _) in pairs.items()}, tuple(n for _, needs in pairs.values() for n in needs)
 
     def _resolved(self, value: Any, seed: int | None, where: str) -> tuple[Any, tuple[str, ...]]:
-        """`value` with its references as paths, and the names of the jobs behind them."""
+        """`value` with its references as paths, and the names of the jobs that they refer to."""
         if isinstance(value, list | tuple):
             pairs = [self._resolved(part, seed, where) for part in value]
             return [part for part, _ in pairs], tuple(need for _, needs in pairs for need in needs)

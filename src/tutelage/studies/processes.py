@@ -35,7 +35,7 @@ class Running:
         return self.process.poll() is not None
 
     def result(self) -> None:
-        """Nothing where the job was done; otherwise its error, as the last line of its log says it."""
+        """None if the job succeeded; otherwise its error, the last line of its log."""
         code = _wait(self.process)
         text = self.log.read_text(encoding="utf-8", errors="replace")
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "").removeprefix("tutelage: ")

@@ -59,7 +59,7 @@ def in_turn(plan: Plan, verbs: Verbs) -> Outcome:
 
 
 def side_by_side(plan: Plan, lanes: Sequence[Lane], command: Sequence[str]) -> Outcome:
-    """Independent jobs at once, each in a process of its own, one a lane. A stop request ends all of them."""
+    """Run independent jobs side by side, each in its own process, one in each lane. A stop request ends all of them."""
     outcome, left, running = Outcome(), list(plan.jobs), list[Running]()
     free = list(lanes)
     with stop_request() as stop:

@@ -72,7 +72,7 @@ def newest(folder: Path) -> Checkpoint | None:
 
 
 def delete_after(folder: Path, step: int) -> None:
-    """Delete checkpoints newer than `step`: the damaged ones, whose place the run will reach again."""
+    """Delete checkpoints newer than `step`: they are damaged, and the run will write them again."""
     for path in steps(folder):
         if int(path.name.removeprefix("step-")) > step:
             delete_written(path, FILES)

@@ -40,7 +40,7 @@ class Graphed:
     and the sums are copied at once.
 
     run:    forward and backward pass of a micro-batch that is on the device
-    fetch:  copies what lies in host memory to where the recording reads it
+    fetch:  copies what is in host memory to where the recording reads it
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Graphed:
 
 
 class InPlace(Teacher):
-    """A teacher whose targets are copied by `fetch` to the place where those of the last batch of this shape were."""
+    """A teacher with targets that `fetch` copies into the memory of the last batch of this shape."""
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher

@@ -164,7 +164,7 @@ class Loop:
                 return self.accumulate(batch)
             except torch.OutOfMemoryError:
                 pass
-            # Not inside `except`: as long as that lasts, the traceback holds what the pass had made.
+            # Not inside `except`: there, the traceback keeps the tensors of the failed pass alive.
             self.optimizers.zero_grad()
             if self.graph:
                 self.graph.forget()
@@ -279,7 +279,7 @@ class Loop:
         )
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """(tensors, plain values): everything that a loop made anew needs in order to go on as this one would have."""
+        """(tensors, plain values): everything that a new loop needs to continue exactly as this one would have."""
         self.check_finite()
         moments, values = self.optimizers.state()
         weights = {f"weights.{name}": p.detach() for name, p in self.student.named_parameters()}

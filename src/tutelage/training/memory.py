@@ -79,7 +79,7 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that this process has held, on the device where it is one of its own."""
+    """Bytes: the most that this process has used, of the device's memory or, on a CPU, of main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource

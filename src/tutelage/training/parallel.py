@@ -33,8 +33,9 @@ def processes() -> int:
 def joined(device: str) -> Iterator[torch.device]:
     """Train with the other processes, if torchrun started this one, on the device that is yielded.
 
-    An exception in one of several processes ends that process at once: the others wait for it inside a sum, and so
-    would its own farewell. torchrun then ends them. A stop that all have agreed on (Interrupted) is no such exception.
+    An exception in one of several processes ends that process at once, without leaving the group: the others wait for
+    it inside a sum, and leaving would wait too. torchrun then ends them. A stop on which all processes have agreed
+    (Interrupted) is an orderly end.
     """
     try:
         yield start(device)
@@ -64,7 +65,7 @@ def start(device: str) -> torch.device:
     if chosen.index is not None and chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        # Tensors of the host travel by gloo even between GPUs: a stop request is agreed on without stalling them.
+        # Host tensors use gloo even between GPUs: processes agree on a stop request without synchronizing the GPUs.
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     return chosen
 
@@ -106,7 +107,7 @@ def sum_over_all(x: Tensor) -> Tensor:
 def from_first(make: Callable[[], T]) -> T:
     """The result of `make` in the first process, for all: files may change while the others still read.
 
-    Its UserError is raised in all of them, so that nobody waits for a result that does not come.
+    Its UserError is raised in all of them, so that no process waits for a result that does not come.
     """
     if processes() == 1:
         return make()
@@ -123,7 +124,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def wait_for_all() -> None:
-    """Nobody goes on before everybody is here."""
+    """Wait until all processes have reached this call."""
     if processes() > 1:
         dist.barrier()
 
@@ -141,7 +142,7 @@ class Together(nn.Module):
         self._objective = (objective,)  # in a tuple: torch would register a module, with all that it holds
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """The sums of the objective's terms, by name, and how each is weighed, which rides along as plain values."""
+        """The sums of the objective's terms, by name, and their weights as plain values."""
         loss = self._objective[0](self.student, batch)
         self.terms = {name: (term.unit, term.weight) for name, term in loss.terms.items()}
         return {name: term.sum for name, term in loss.terms.items()}

@@ -1,4 +1,4 @@
-"""The learning rate at a step, as a share of the highest: a function of the recipe and the step alone."""
+"""The learning rate at a step, as a share of the highest: it depends only on the recipe and the step."""
 
 import math
 from collections.abc import Callable
