@@ -59,7 +59,7 @@ def row(monkeypatch: pytest.MonkeyPatch) -> OfficialTask:
     return made
 
 
-def test_a_row_is_all_that_a_new_official_task_needs_beside_its_module(module: str, row: OfficialTask, tmp_path: Path):
+def test_a_new_official_task_needs_its_module_and_a_row(module: str, row: OfficialTask, tmp_path: Path):
     run = make_run(tmp_path / "runs" / "a-s1", evaluated=False)
     [result] = evaluate([saved(tmp_path / "model", gpt2())], tasks=[module], out=tmp_path / "out", quiet=True)
     assert (result.task, result.name) == ("riddles", "2026")
@@ -77,7 +77,7 @@ def test_a_row_is_all_that_a_new_official_task_needs_beside_its_module(module: s
     }
 
 
-def test_a_task_of_ones_own_needs_no_row_to_be_compared_and_to_stand_on_the_page(module: str, tmp_path: Path, capsys):
+def test_a_task_outside_the_package_needs_no_row_to_be_compared_and_shown(module: str, tmp_path: Path, capsys):
     names = [saved(tmp_path / name, gpt2(seed=seed)) for seed, name in enumerate("ab")]
     results = evaluate(names, tasks=[module], out=tmp_path / "out")
     assert "riddles on 2026" in (shown := capsys.readouterr().out) and "points" in shown.replace("\n", " ")
@@ -91,7 +91,7 @@ def test_a_task_of_ones_own_needs_no_row_to_be_compared_and_to_stand_on_the_page
     assert "Other tasks" in page and "riddles, 2026" in page
 
 
-def test_figures_of_ones_own_stand_as_the_task_gives_them(tmp_path: Path):
+def test_figures_of_a_task_outside_the_package_are_shown_unchanged(tmp_path: Path):
     run = make_run(tmp_path / "a-s1", evaluated=False)
     rows = [{"metric": "parameters", "group": "overall", "name": "w", "value": 27392.0, "error": None, "n": 1}]
     rows += [{"metric": "depth", "group": "overall", "name": "w", "value": 1.25, "error": 0.5, "n": 9}]

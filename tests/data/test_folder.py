@@ -45,7 +45,7 @@ def test_files_of_the_three_splits_go_where_their_names_say(tmp_path: Path, file
     assert collect([str(tmp_path)]).left_out == {str(tmp_path): {"files of the test split": 1}}
 
 
-def test_test_text_is_left_out_beside_text_without_a_split(tmp_path: Path):
+def test_test_text_is_left_out_if_other_text_has_no_split(tmp_path: Path):
     write(tmp_path, "a.txt", "test.txt")
     assert names(tmp_path) == {"train": ["a.txt"], "valid": []}
 

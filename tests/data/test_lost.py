@@ -70,7 +70,7 @@ def prepared(tmp_path: Path, text: str) -> str:
     return out.getvalue()
 
 
-def test_lost_characters_are_said(tmp_path: Path):
+def test_lost_characters_give_a_warning(tmp_path: Path):
     text = prepared(tmp_path, "once upon a time " * 9 + "жук " * 240 + "in a wood")
     assert "has no token of its own for 720 characters: ж (240), у (240), к (240)" in text
 

@@ -139,7 +139,7 @@ def test_a_broken_table_is_named(tmp_path: Path, name: str, data: str, says: str
         words(tmp_path / name)
 
 
-def test_rows_whose_text_is_null_are_skipped_and_counted(tmp_path: Path):
+def test_rows_with_null_text_are_skipped_and_counted(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": "words"}\n{"text": null}\n')
     (source,) = sources_of([str(tmp_path)])
     for _ in range(2):

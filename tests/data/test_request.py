@@ -11,7 +11,7 @@ def test_the_options_of_the_verb_are_the_fields_of_the_request():
     assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(Request)[1:])
 
 
-def test_settings_of_targets_are_told_from_sources():
+def test_settings_of_targets_are_distinguished_from_sources():
     texts, settings = settings_among(["a.txt", "teacher=runs/big", "nursery:words=5,seed=2", "targets=hidden"])
     assert texts == ["a.txt", "nursery:words=5,seed=2"]
     assert settings == {"teacher": "runs/big", "targets": "hidden"}

@@ -17,7 +17,7 @@ def tokenizer(request):
 
 @pytest.mark.parametrize("before", ["The cow", "*MOT:", "*MOT:\t", " The barn"])
 @pytest.mark.parametrize("text", SEAMS)
-def test_what_was_encoded_behind_a_text_is_read_behind_it_as_it_was(tokenizer, before, text):
+def test_text_encoded_after_another_text_is_decoded_unchanged(tokenizer, before, text):
     head = tokenizer(before, add_special_tokens=False)["input_ids"]
     whole = tokenizer(before + text, add_special_tokens=False)["input_ids"]
     if whole[: len(head)] != head:
@@ -27,7 +27,7 @@ def test_what_was_encoded_behind_a_text_is_read_behind_it_as_it_was(tokenizer, b
     assert text_behind(head, found, tokenizer) == tokenizer.decode(whole).removeprefix(tokenizer.decode(head))
 
 
-def test_a_text_behind_white_space_gets_no_space_of_its_own():
+def test_a_text_after_white_space_gets_no_further_space():
     tokenizer = train_bpe(TEXTS, 330)
     assert tokenizer.decode(tokenizer("Where")["input_ids"]) == " Where"
     assert tokenizer.decode(ids_behind("*MOT:\t", "Where", tokenizer)) == "Where"
@@ -38,7 +38,7 @@ def test_a_token_that_holds_some_of_both_is_not_taken_apart(tokenizer):
     assert tokenizer.decode(found).strip() == "arn."
 
 
-def test_an_eos_that_a_tokenizer_puts_behind_a_text_is_no_part_of_a_beginning():
+def test_an_eos_appended_by_the_tokenizer_is_not_part_of_a_prompt():
     assert beginning("The cat", made("eos")) == made("bos")("The cat")["input_ids"]
     said = "The cat" + made("eos").eos_token
     assert beginning(said, made("eos"))[-1] == made("eos").eos_token_id

@@ -74,14 +74,14 @@ def test_the_validation_files_of_a_folder_named_as_valid_are_taken(texts: Path):
         Splits.of(Request(sources=[str(texts)]))
 
 
-def test_the_same_text_on_both_sides_is_said(texts: Path, tmp_path: Path):
+def test_the_same_text_in_both_splits_gives_a_warning(texts: Path, tmp_path: Path):
     file = str(texts / "train.txt")
     assert "WARNING: the same text is trained on and validated on: train." in printed(
         tmp_path / "out", sources=[file], valid=[file]
     )[1]  # fmt: skip
 
 
-def test_text_that_is_named_twice_is_said(texts: Path, tmp_path: Path):
+def test_text_that_is_named_twice_gives_a_warning(texts: Path, tmp_path: Path):
     sources = [str(texts / "train.txt"), str(texts)]
     text = printed(tmp_path / "out", sources=sources)[1]
     assert "WARNING: the same text is read more than once: train." in text

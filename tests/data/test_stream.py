@@ -131,7 +131,7 @@ def test_fixed_windows_drop_and_count_the_partial_one_at_the_end():
     assert len(starts) == 8 and dropped == 0
 
 
-def test_a_split_smaller_than_a_window_is_an_error_that_says_so():
+def test_a_split_smaller_than_a_window_is_refused():
     with pytest.raises(UserError, match="A split of 100 tokens is smaller than one window of 128"):
         fixed_windows(100, 128, 128)
     with pytest.raises(UserError, match="A split of 20 tokens is smaller than one window of 16"):

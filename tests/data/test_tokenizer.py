@@ -175,7 +175,7 @@ def test_a_letter_of_several_tokens_starts_its_word_in_the_first(gpt2_like: Any)
     assert found.starts.tolist() == [1, 0, 1, 0, 0, 1] or found.starts.tolist() == [1, 1, 0, 0, 1]
 
 
-def test_a_table_that_is_full_is_begun_anew_without_a_trace(tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_table_is_started_again_without_an_effect(tokenizer: Any, monkeypatch: pytest.MonkeyPatch):
     texts = [hard_text(seed) for seed in range(4)]
     whole = together(encode(passages(texts), encoder_for(tokenizer), "space"))
     monkeypatch.setattr("tutelage.data.encoders.TABLE", 50)

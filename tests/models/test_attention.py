@@ -36,7 +36,7 @@ def test_bfloat16_is_off_by_its_own_rounding():
     assert (rounded - exact).norm() / exact.norm() < 2**-7
 
 
-def test_no_token_sees_what_is_behind_it():
+def test_no_token_attends_to_later_tokens():
     query, key, value = heads(torch.bfloat16)
     before = by_products(query, key, value, dropout=0.0, scale=0.25)
     with torch.no_grad():

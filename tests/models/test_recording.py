@@ -107,7 +107,7 @@ def test_what_torch_cannot_record_is_an_error_with_the_way_out_and_memory_errors
         recorded(large)
 
 
-def test_waits_are_told_from_the_notice_of_the_debug_mode_and_from_other_warnings():
+def test_waits_are_distinguished_from_the_notice_of_the_debug_mode_and_from_other_warnings():
     with waits_of(CUDA) as waits:
         pass
     assert waits == []

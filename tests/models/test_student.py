@@ -49,7 +49,7 @@ def test_others_who_bring_a_mask_find_it_respected(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_compiled_body_is_one_graph_whose_attention_is_causal_without_a_mask(shape):
+def test_the_compiled_body_is_one_graph_with_causal_attention_and_no_mask(shape):
     student, graphs = toy_student(shape=shape, dropout=0.1).train(), Graphs()
     student.compile_body(backend=graphs)
     student.backbone(toy_batches()(0).ids)

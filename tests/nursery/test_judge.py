@@ -92,7 +92,7 @@ def test_a_text_cut_off_is_not_blamed_but_a_tail_of_garbage_is():
         ("Anna put the ball in the box.", "The dogs sleep at home.", None),
     ],
 )
-def test_what_is_said_is_held_against_what_happened(told: str, claim: str, expected: bool | None):
+def test_statements_of_a_story_are_checked_against_its_events(told: str, claim: str, expected: bool | None):
     assert nursery.consistent(f"{told} {claim}") is expected
 
 

@@ -141,6 +141,6 @@ def test_counting_words_and_triples_is_of_no_use(suites: dict[str, list[Row]], c
     assert {name: score for name, score in scores.items() if not 0.45 <= score <= 0.6} == {}
 
 
-def test_the_counts_do_know_what_stands_close(counts: NGrams):
+def test_the_counts_know_adjacent_words(counts: NGrams):
     rows = [{"sentence_good": "The dog is happy.", "sentence_bad": "The is dog happy."}]
     assert accuracy(rows, counts.kneser_ney) == 1.0

@@ -28,7 +28,7 @@ def answered(folder: Path, seed: int, credits: list[float], task: str = "minimal
     return folder
 
 
-def test_every_system_stands_beside_the_first_student(tmp_path: Path):
+def test_every_system_is_compared_with_the_first_student(tmp_path: Path):
     for name, right in (("a", 50), ("b", 70), ("c", 50)):
         answered(tmp_path / f"{name}-s1", 1, [1.0] * right + [0.0] * (100 - right))
     b, c = with_differences(collect([tmp_path])).differences

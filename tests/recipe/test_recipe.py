@@ -53,7 +53,7 @@ def test_naming_weights_takes_the_place_of_a_shape_and_the_other_way_round():
     assert (changed.student.shape, changed.student.weights) == ("gpt2-tiny", None)
 
 
-def test_a_base_lies_beside_the_recipe_that_names_it(tmp_path):
+def test_a_base_is_relative_to_the_recipe_that_names_it(tmp_path):
     (tmp_path / "ours.toml").write_text('base = "student_ce"\noptimizer.lr = 1e-3\n')
     (tmp_path / "mine.toml").write_text('base = "ours.toml"\ntrain.batch = 8\n')
     recipe = read(Training, str(tmp_path / "mine.toml"))

@@ -83,7 +83,7 @@ def test_damaged_rows_are_left_out_and_the_others_stay(made: Path, tmp_path: Pat
         assert kept[-len(all_rows) :] == all_rows
 
 
-def test_the_page_shows_broken_runs_beside_the_others(made: Path, tmp_path: Path) -> None:
+def test_the_page_shows_broken_runs_with_the_others(made: Path, tmp_path: Path) -> None:
     damages = [
         ("run.json", WHOLE["cut"], "run.json: it is not readable as JSON"),
         ("run.json", WHOLE["empty"], "run.json: it is empty"),

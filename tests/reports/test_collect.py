@@ -38,14 +38,14 @@ def test_a_step_on_the_way_is_left_out_unless_it_is_named(tmp_path: Path):
     assert [s.name for s in collect([study / "teacher-s1"]).systems] == ["teacher"]
 
 
-def test_what_a_teacher_was_made_from_stands_beside_it(tmp_path: Path):
+def test_a_teacher_is_listed_with_the_models_it_was_trained_from(tmp_path: Path):
     make_run(tmp_path / "pretrained-s1")
     make_run(tmp_path / "teacher-s1", recipe={"student": {"weights": str(tmp_path / "pretrained-s1")}})
     make_run(tmp_path / "student-s1", teacher=[str(tmp_path / "teacher-s1")])
     assert {s.name for s in collect([tmp_path]).systems if s.teacher} == {"pretrained", "teacher"}
 
 
-def test_no_run_and_no_folder_are_said(tmp_path: Path):
+def test_a_folder_without_runs_and_a_missing_folder_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match="no run in"):
         collect([tmp_path])
     with pytest.raises(UserError, match="does not exist"):
@@ -94,7 +94,7 @@ def test_numbers_are_short():
     assert [duration(x) for x in (4.25, 59, 200, 7500)] == ["4.2 s", "59 s", "3 min 20 s", "2 h 05 min"]
 
 
-def test_a_model_beside_the_runs_is_found(tmp_path: Path):
+def test_a_model_that_is_not_a_run_is_found(tmp_path: Path):
     make_model(tmp_path / "evaluations" / "gpt2-large", loss=3.1, skill=0.1)
     model = collect([tmp_path]).models[0]
     assert (model.kind, model.status, model.finished) == ("model", "evaluated", True)

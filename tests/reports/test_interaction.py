@@ -104,7 +104,7 @@ def test_an_alarm_is_marked_where_it_was_raised(tmp_path: Path):
     assert cells(guards_table(subjects(tmp_path)), "a")["Alarms"] == "1"
 
 
-def test_failures_and_costs_are_added_up_and_told(tmp_path: Path):
+def test_failures_and_costs_are_summed_and_shown(tmp_path: Path):
     for seed in (1, 2):
         make_interaction(tmp_path / f"a-s{seed}", seed=seed)
     found = cells(guards_table(subjects(tmp_path)), "a")
@@ -122,7 +122,7 @@ def test_runs_that_were_shown_nothing_are_drawn_over_rounds(tmp_path: Path):
     assert x_of(collect([tmp_path])) == ("round", "rounds")
 
 
-def test_it_says_whose_scores_they_are(page: Path, tmp_path: Path):
+def test_the_card_names_the_judge_of_its_scores(page: Path, tmp_path: Path):
     html, text = page.read_text(), (page.parent / "report.md").read_text()
     assert html.count("rules: no model") >= 4  # the list, the table, the figure, the stories
     assert text.count("rules: no model") >= 4 and OTHER["about"] in text
@@ -132,7 +132,7 @@ def test_it_says_whose_scores_they_are(page: Path, tmp_path: Path):
     assert whose_scores(collect([tmp_path]).systems).endswith("; of b by endpoint: llama at 10 levels.")
 
 
-def test_best_median_and_worst_stand_side_by_side_with_what_the_judge_said(tmp_path: Path):
+def test_best_median_and_worst_are_shown_side_by_side_with_their_scores(tmp_path: Path):
     make_interaction(tmp_path / "a-s1", rounds=8)
     *opened, folded = story_blocks(collect([tmp_path]))
     assert [block.title for block in opened if isinstance(block, Texts)] == [

@@ -45,7 +45,7 @@ def test_the_two_parts_of_globalpiqa_count_as_one_task(tmp_path: Path):
     assert cells["Overall"].text == f"{(6 * 50 + 40 + 5 + 10) / 9:.2f}"
 
 
-def test_what_is_missing_is_said_and_leaves_no_average(tmp_path: Path):
+def test_a_missing_task_is_named_and_gives_no_average(tmp_path: Path):
     run = make_run(tmp_path / "a-s1")
     why = "There are no data of ewok at full_eval/ewok_filtered. EWoK is gated."
     official(run / "evaluations", "2026", shares({"blimp": 70.0}), missing={"ewok": why})
@@ -57,7 +57,7 @@ def test_what_is_missing_is_said_and_leaves_no_average(tmp_path: Path):
     assert "EWoK is gated" in text and "The challenge" in text
 
 
-def test_the_correct_figure_stands_below_where_it_differs(tmp_path: Path):
+def test_a_correct_figure_that_differs_is_shown_below_the_official_one(tmp_path: Path):
     figures = {
         "blimp": {"accuracy": 1.0, "accuracy_ties_shared": 0.5},
         "ewok": {"accuracy": 0.52, "accuracy_ties_shared": 0.52},

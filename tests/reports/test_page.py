@@ -89,7 +89,7 @@ def test_one_bare_unfinished_run_still_makes_a_page(tmp_path: Path):
     assert "not recorded" in text
 
 
-def test_what_was_not_evaluated_is_said_and_never_zero(tmp_path: Path):
+def test_a_task_without_a_result_is_named_and_never_zero(tmp_path: Path):
     make_run(tmp_path / "a-s1")
     make_run(tmp_path / "b-s1", evaluated=False)
     table = systems_table(collect([tmp_path]))
@@ -109,7 +109,7 @@ def test_the_best_of_each_group_is_marked(study: Path):
     ]
 
 
-def test_marks_of_stories_stand_with_the_words_of_whose_they_are(tmp_path: Path):
+def test_scores_of_stories_are_shown_with_their_judge(tmp_path: Path):
     make_run(tmp_path / "d-s1")
     for name, mark, judge in (("a", 0.25, "x"), ("b", 0.75, "x"), ("c", 0.5, "y")):
         run = make_run(tmp_path / f"{name}-s1")

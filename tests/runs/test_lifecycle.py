@@ -131,7 +131,7 @@ with locked(Path({str(run / ".lock")!r}), "The run"):
     assert read_json(run / "run.json")["status"] == "done"
 
 
-def test_what_is_refused_leaves_nothing_behind(verb, tmp_path):
+def test_a_refused_request_writes_nothing(verb, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(UserError):
         verb(run, "student.weights=runs/none-s1")
@@ -148,7 +148,7 @@ def test_when_all_checkpoints_are_damaged_nothing_is_begun_again_or_deleted(verb
     assert checkpoint.steps(run / "checkpoints") == damaged
 
 
-def test_files_that_are_nobodys_stay_where_they_are(verb, tmp_path, monkeypatch):
+def test_files_that_the_corpus_does_not_list_are_kept(verb, tmp_path, monkeypatch):
     run = half(verb, tmp_path / "run", monkeypatch)
     newest = checkpoint.steps(run / "checkpoints")[-1]
     foreign = [run / "checkpoints" / "step-abc", run / "best-of", run / "checkpoints" / "step-99999999"]
@@ -160,7 +160,7 @@ def test_files_that_are_nobodys_stay_where_they_are(verb, tmp_path, monkeypatch)
     assert [file.read_text() for file in foreign] == ["mine"] * len(foreign)
 
 
-def test_a_broken_line_of_metrics_costs_that_line_and_is_said(verb, tmp_path, monkeypatch):
+def test_a_broken_line_of_metrics_loses_only_that_line_and_gives_a_warning(verb, tmp_path, monkeypatch):
     whole, run = (
         verb(tmp_path / "whole"),
         half(verb, tmp_path / "run", monkeypatch, after={"train": 3, "interact": 8}[verb.name]),
@@ -273,7 +273,7 @@ def test_a_finished_run_keeps_one_model(corpus, tmp_path):
     assert not list(run.glob("best-*")) and (run / "model" / "model.safetensors").exists()
 
 
-def test_a_lock_file_is_no_file_of_somebody_else(corpus, tmp_path):
+def test_a_lock_file_does_not_count_as_a_foreign_file(corpus, tmp_path):
     run = tmp_path / "run"
     with locked(run / ".lock", "The run"):
         time.sleep(0)

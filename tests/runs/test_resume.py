@@ -163,7 +163,7 @@ def test_changed_software_refuses_unless_it_is_accepted_and_that_is_written_down
     assert any("torch was" in change for change in read_json(run / "run.json")["accepted_changes"])
 
 
-def test_another_number_of_threads_is_equal_to_rounding_and_says_so(corpus, tmp_path, capsys):
+def test_another_number_of_threads_is_equal_up_to_rounding_and_gives_a_warning(corpus, tmp_path, capsys):
     import torch
 
     run = half_done(corpus, tmp_path / "run", *SHORT, steps=6)

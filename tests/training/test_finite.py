@@ -67,7 +67,7 @@ def test_the_windows_of_the_bad_micro_batch_are_named_late_as_well():
         list(loop)  # asks at its end by itself
 
 
-def test_a_state_with_bad_numbers_behind_it_is_not_given_out():
+def test_a_state_after_numbers_that_are_not_finite_is_never_yielded():
     loop = poisoned(2, late=True)
     steps = iter(loop)
     for _ in range(3):
@@ -76,7 +76,7 @@ def test_a_state_with_bad_numbers_behind_it_is_not_given_out():
         loop.state_dict()
 
 
-def test_where_nobody_asks_the_loop_does_after_a_while(monkeypatch):
+def test_the_loop_checks_for_finite_numbers_after_some_steps_by_itself(monkeypatch):
     monkeypatch.setattr(loops, "LATEST_CHECK", 5)
     taken, loop = 0, poisoned(2, late=True)
     with pytest.raises(NotFinite, match="step 2"):

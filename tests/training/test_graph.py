@@ -120,7 +120,7 @@ def test_stored_targets_are_brought_into_place_before_every_replay(drawn, micro)
     assert run_of(other) == run_of(eager)
 
 
-def test_smaller_micro_batches_are_recorded_anew():
+def test_smaller_micro_batches_are_recorded_again():
     eager, other = (toy_loop(toy_student(), micro=8) for _ in range(2))
     record = graphed(other)
     for loop in (eager, other):

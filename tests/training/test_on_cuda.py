@@ -109,7 +109,7 @@ def test_an_objective_that_reads_a_number_cannot_be_recorded_and_the_error_says_
         list(on_cuda(objective=Reads(), graphed=True))
 
 
-def test_tokens_on_the_device_are_the_batches_of_the_disk_and_nobody_waits(corpus):
+def test_tokens_on_the_device_give_the_batches_of_the_disk_without_a_synchronization(corpus):
     from tutelage.data.batch import token_batch
     from tutelage.data.resident import Resident
     from tutelage.data.stream import Order, TokenStream

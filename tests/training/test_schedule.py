@@ -46,7 +46,7 @@ def mine(tmp_path, monkeypatch):
     sys.modules.pop("my_schedules", None)
 
 
-def test_a_function_of_ones_own_decides_alone(mine):
+def test_a_function_outside_the_package_decides_the_schedule(mine):
     settings = Optimizer(schedule="my_schedules.wave", warmup=2, final_lr=0.7)
     assert [lr_factor(settings, step, 4) for step in range(4)] == [0.5, 0.5, 0.5, 0.75]
 

@@ -84,7 +84,7 @@ def test_data_of_the_same_name_from_elsewhere_do_not_replace_a_result(tmp_path):
     assert len(list(out.glob("perplexity-*.json"))) == 2
 
 
-def test_several_models_beside_runs_get_a_folder_each(tmp_path):
+def test_several_models_that_are_not_runs_get_a_folder_each(tmp_path):
     names = [saved(tmp_path / "a", gpt2()), saved(tmp_path / "b", uniform())]
     evaluate(names, data=prepared(tmp_path / "data"), window=16, out=tmp_path / "out", quiet=True)
     assert len(list((tmp_path / "out").glob("*/perplexity-valid-window16.json"))) == 2
@@ -100,7 +100,7 @@ def test_models_with_different_tokenizers_are_compared_on_text(tmp_path):
     assert first.value("bits_per_byte") > second.value("bits_per_byte")
 
 
-def test_a_task_may_be_a_module_of_ones_own(tmp_path, monkeypatch):
+def test_a_task_may_be_a_module_outside_the_package(tmp_path, monkeypatch):
     source = """
 from tutelage.evaluation.base import Outcome, Row
 class Size:

@@ -105,7 +105,7 @@ def test_evaluations_and_hidden_files_stay_at_home(run: Path, tmp_path: Path):
     assert {f.name for f in (tmp_path / "out" / "chck_2M").iterdir()} == model
 
 
-def test_an_export_deletes_what_a_killed_one_had_begun_and_nothing_else(run: Path, tmp_path: Path):
+def test_an_export_deletes_partial_files_of_a_killed_one_and_nothing_else(run: Path, tmp_path: Path):
     out, begun = tmp_path / "out", "0123456789ab.tmp"
     out.mkdir()
     (out / f".README.md.{begun}").write_text("A card that was never whole.")
@@ -166,7 +166,7 @@ def test_the_card_says_what_the_model_is(run: Path, tmp_path: Path):
     assert "This is the milestone chck_2M" in (out / "chck_2M" / "README.md").read_text()
 
 
-def test_a_second_export_does_nothing_and_a_damaged_one_is_mended(run: Path, tmp_path: Path, capsys):
+def test_a_second_export_does_nothing_and_a_damaged_one_is_repaired(run: Path, tmp_path: Path, capsys):
     out = tmp_path / "out"
     export(run, to=str(out), quiet=True)
     weights = out / "chck_2M" / "model.safetensors"
@@ -179,7 +179,7 @@ def test_a_second_export_does_nothing_and_a_damaged_one_is_mended(run: Path, tmp
     assert weights.read_bytes() == (run / "chck_2M" / "model.safetensors").read_bytes()
 
 
-def test_somebody_elses_folder_is_left_alone(run: Path, tmp_path: Path):
+def test_a_folder_of_other_files_is_not_changed(run: Path, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "README.md").write_text("# Mine")
     with pytest.raises(UserError, match="exists and is not an exported model"):

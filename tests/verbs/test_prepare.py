@@ -64,7 +64,7 @@ def test_a_prepared_corpus_is_the_text_and_its_manifest_adds_up(texts: Path):
     assert str(texts) not in json.dumps(manifest)
 
 
-def test_the_same_call_again_does_nothing_and_says_so(texts: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_repeated_call_does_nothing_and_prints_so(texts: Path, capsys: pytest.CaptureFixture[str]):
     before = state(made(texts))
     assert state(made(texts, quiet=False)) == before
     assert "is prepared already" in capsys.readouterr().out

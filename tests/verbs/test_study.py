@@ -152,7 +152,7 @@ def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path):
 
 X = 'recipe="x"\n'
 REFUSED = {
-    r"is called 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',
+    r"has the name 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',
     r"jobs wait for each other: a-s1, b-s1": f'[run.a]\n{X}set={{student="@b"}}\n[run.b]\n{X}set={{student="@a"}}',
     r"uses the name 'a' more than once": f'[run.a]\n{X}[model.a]\nname="gpt2"',
     r"run\.a: (recipe is missing; )?unknown key recipee": '[run.a]\nrecipee="x"',

@@ -244,7 +244,7 @@ def test_an_undefined_correlation_is_nan_and_not_zero(run: Path, tmp_path: Path)
     assert math.isnan(content["fast_eval_results"]["wug_adj"][0]["wug_adj_nominalization"])
 
 
-def test_a_run_that_is_no_valid_entry_is_refused_or_says_so(tmp_path: Path, capsys):
+def test_an_invalid_entry_is_refused_or_its_file_says_so(tmp_path: Path, capsys):
     why = ["gpt2-large was pretrained outside the budget"]
     run = entered_run(tmp_path / "runs" / "student_kd-s1", validity={"strict-small": why, "strict": why})
     with pytest.raises(UserError, match=r"not a valid strict-small entry: gpt2-large was pretrained.*--anyway"):

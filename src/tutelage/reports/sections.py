@@ -68,8 +68,8 @@ def _comparison(measure: Measure, found: list[tuple[System, Value]], kind: str) 
     label = measure.label.replace("Minimal pairs", "accuracy on minimal pairs")
     return (
         f"Of {len(found)} {kind}, {first.name} has the {'highest' if high else 'lowest'} "
-        f"{label[0].lower()}{label[1:]} ({measure.hint}): {_said(best, measure)}, "
-        f"{gap:.{measure.digits}f} {'above' if high else 'below'} {second.name} ({_said(next_best, measure)}). "
+        f"{label[0].lower()}{label[1:]} ({measure.hint}): {_formatted(best, measure)}, "
+        f"{gap:.{measure.digits}f} {'above' if high else 'below'} {second.name} ({_formatted(next_best, measure)}). "
         + _worth(measure, gap, (first, best), (second, next_best))
     )
 
@@ -89,7 +89,7 @@ def _worth(measure: Measure, gap: float, *pairs: tuple[System, Value]) -> str:
     return "One seed each says nothing about the spread over seeds."
 
 
-def _said(value: Value, measure: Measure) -> str:
+def _formatted(value: Value, measure: Measure) -> str:
     spread = "" if value.spread is None else f" ± {value.spread:.{measure.digits}f}"
     return f"{value.mean:,.{measure.digits}f}{spread}"
 

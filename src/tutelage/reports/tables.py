@@ -276,8 +276,8 @@ def validity_table(collection: Collection) -> Table | None:
 
 
 def _verdict(system: System, track: str) -> Cell:
-    said = [m.run["validity"][track] for m in system.models if track in (m.run.get("validity") or {})]
-    if not said:
+    found = [m.run["validity"][track] for m in system.models if track in (m.run.get("validity") or {})]
+    if not found:
         return missing()
-    reasons = list(dict.fromkeys(reason for reasons in said for reason in reasons))
+    reasons = list(dict.fromkeys(reason for reasons in found for reason in reasons))
     return Cell(text="no: " + "; ".join(reasons)) if reasons else Cell(text="valid", best=True)
