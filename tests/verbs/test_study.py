@@ -234,7 +234,7 @@ def test_a_study_names_the_judge_of_its_stories(here: Path):
     [
         ("stories", '"ruels"', r"no judge 'ruels' .did you mean 'rules'"),
         ("stories", '{ name = "rules", langauge = "any" }', r"unknown key langauge .did you mean 'language'"),
-        ("perplexity", '"rules"', "perplexity has nothing to be scored by it"),
+        ("perplexity", '"rules"', "perplexity has no texts for a judge to score"),
     ],
 )
 def test_a_judge_that_cannot_be_is_refused_before_a_study_starts(here: Path, task: str, judge: str, message: str):
@@ -262,7 +262,7 @@ def test_an_error_of_our_own_is_kept_apart_too(here: Path, capsys: pytest.Captur
     assert "Traceback" in capsys.readouterr().err and len(fakes.names("sample")) == 4
 
 
-def test_a_wish_to_stop_stops_the_study(here: Path):
+def test_a_stop_request_stops_the_study(here: Path):
     fakes = Fakes(stopping="teacher-s1")
     with pytest.raises(Interrupted, match=r"Continue the study with: tutelage study asked\.toml --seeds 1"):
         ran("asked.toml", fakes.verbs)
