@@ -78,13 +78,31 @@ def fingerprint_of_run(identity: Mapping[str, Any]) -> str:
     return fingerprint({key: identity[key] for key in OF_RUN})
 
 
-def require_same(old: Mapping[str, Any], new: Mapping[str, Any], path: Path, *, accept_changes: bool) -> list[str]:
+def defaults_of(recipe: Section, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> default: the value that a run of an older version, without the setting, has used."""
+    defaults: dict[str, Any] = {}
+    for name, field in type(recipe).model_fields.items():
+        part = getattr(recipe, name)
+        if isinstance(part, Section):
+            defaults |= defaults_of(part, f"{prefix}{name}.")
+        else:
+            defaults[prefix + name] = field.get_default(call_default_factory=True)
+    return defaults
+
+
+def require_same(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: Path, recipe: Section, *, accept_changes: bool
+) -> list[str]:
     """Refuse to resume a run with other settings, data or software than it was started with.
+
+    recipe: the settings of `new`
 
     Returns the changes of code and libraries that were accepted.
     """
     same = {key for key, part in BY_CONTENT.items() if old[part] == new[part]}
-    recipes = [{key: value for key, value in each["recipe"].items() if key not in same} for each in (old, new)]
+    added = {key: value for key, value in defaults_of(recipe).items() if key not in old["recipe"]}
+    before = {**json.loads(json.dumps({key: added[key] for key in new["recipe"] if key in added})), **old["recipe"]}
+    recipes = [{key: value for key, value in each.items() if key not in same} for each in (before, new["recipe"])]
     changed = _changed(*recipes)
     for key, name in (("corpus", "the corpus"), ("start", "the starting weights"), ("teacher", "the teacher")):
         changed += [f"{name} is another ({old[key]} was {new[key]})"] if old[key] != new[key] else []

@@ -144,7 +144,8 @@ class Lifecycle:
             raise
 
     def _leave_finished(self, existing: dict[str, Any]) -> None:
-        identity.require_same(existing["parts"], self.work.identity(0), self.path, accept_changes=True)
+        now = self.work.identity(0)
+        identity.require_same(existing["parts"], now, self.path, self.settings, accept_changes=True)
         self.say(f"{self.path} is done already; nothing to do.")
 
     def _begin_or_resume(self, accept_changes: bool) -> float:
@@ -154,7 +155,7 @@ class Lifecycle:
             require_space(self.path, self.work.facts()["disk"], f"The run {self.path}")
             return self._begin(now)
         before = self.existing["parts"]
-        accepted = identity.require_same(before, now, self.path, accept_changes=accept_changes)
+        accepted = identity.require_same(before, now, self.path, self.settings, accept_changes=accept_changes)
         self.record.facts = dict(self.existing)
         newest = checkpoint.newest(self.path / "checkpoints")
         parallel.wait_for_all()
