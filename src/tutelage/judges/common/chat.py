@@ -8,7 +8,7 @@ from tutelage.judges.common.prompts import Message
 
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
 OPTIONAL = ("temperature", "top_p", "seed")  # some hosted servers refuse these
-MODERATED = 403  # the status that other servers give such a request
+MODERATED = 403  # the status of servers that refuse a text before they answer
 A = TypeVar("A")
 
 
@@ -34,7 +34,7 @@ class Chat:
             body |= {name: value for name, value in fields.items() if name not in self.left_out}
             body |= CONTINUE if messages[-1]["role"] == "assistant" else {}
             try:
-                return self.ask("/chat/completions", body, lambda reply: read(_unmoderated(reply)))
+                return self.ask("/chat/completions", body, lambda reply: read(unmoderated(reply)))
             except Refused as refused:
                 if not self._adapted(refused):
                     raise
@@ -68,7 +68,7 @@ class Chat:
         self.room = int(str(facts.get("thinks", "0")).split()[0])
 
 
-def _unmoderated(reply: Any) -> Any:
+def unmoderated(reply: Any) -> Any:
     """The reply; or Refused where a filter has stopped it: what is there of it is no answer."""
     if any(choice.get("finish_reason") == "content_filter" for choice in reply["choices"]):
         raise Refused(MODERATED, "a content filter stopped the reply")

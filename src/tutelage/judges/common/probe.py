@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tutelage.errors import UserError
-from tutelage.judges.common.base import Rollout, Unavailable, Verdict, unscorable
+from tutelage.judges.common.base import Rollout, Verdict, unscorable
 from tutelage.judges.common.chat import Chat, thinks, written
 from tutelage.judges.common.check import SAMPLES, separation
+from tutelage.judges.common.control import changed, refused_text
 from tutelage.judges.common.http import Failed, Refused
 from tutelage.judges.common.labels import spelling_of
 from tutelage.judges.common.prompts import Message, whole_conversation
@@ -18,7 +19,6 @@ from tutelage.judges.common.written import BEGINS
 # Least AUC of a constrained judge on real and spoiled samples: a grammar gets a score even from a model that cannot
 # judge.
 LEAST_AUC = 0.75
-OF_A_TEXT = {400, 403, 413, 422, 451}  # statuses that may concern one text only: too long, or moderated
 PLACES: dict[bool | None, tuple[Place, ...]] = {
     True: ("space", "", "written"),  # the tokenizer has a separate token for the space
     False: ("", "written"),
@@ -205,19 +205,4 @@ def of_this_text(asker: Asker, rollout: Rollout) -> Verdict:
     try:
         return asker.verdict(rollout)
     except Refused as refused:
-        if refused.status not in OF_A_TEXT:
-            raise changed(refused) from refused
-        try:
-            asker.verdict(SAMPLES[0])
-        except Refused as again:
-            raise changed(again) from again
-        return unscorable(f"the server refused this text ({refused})")
-
-
-def changed(refused: Refused) -> Unavailable:
-    """The error of a server that no longer answers as before."""
-    return Unavailable(
-        f"A server that answered before now refuses: {refused}",
-        "The server and its key as they were when the run began",
-        "Check the server, then run the same command again; it resumes where it stopped",
-    )
+        return unscorable(refused_text(refused, asker.verdict))

@@ -6,9 +6,10 @@ from tutelage.errors import UserError
 from tutelage.judges.common.base import Correction, Rollout
 from tutelage.judges.common.chat import Chat, written
 from tutelage.judges.common.check import SAMPLES
+from tutelage.judges.common.control import refused_text
 from tutelage.judges.common.corrections import correction_of
 from tutelage.judges.common.http import Refused
-from tutelage.judges.common.probe import OF_A_TEXT, changed, find_room
+from tutelage.judges.common.probe import find_room
 from tutelage.judges.common.prompts import turns
 from tutelage.judges.common.protocols import seed_of
 from tutelage.judges.common.rubric import Instructions
@@ -46,7 +47,8 @@ class Writer:
             try:
                 said, ended = self._reply(rollout, attempt)
             except Refused as refused:
-                return self._refused(refused)
+                reason = refused_text(refused, lambda sample: self._reply(sample, 0))
+                return Correction(text=None, reason=reason)
             text = without_thinking(said)
             if text is None:
                 return Correction(text=None, reason="the tutor was still thinking at the length limit")
@@ -55,15 +57,6 @@ class Writer:
                 break
         assert correction
         return correction
-
-    def _refused(self, refused: Refused) -> Correction:
-        if refused.status not in OF_A_TEXT:
-            raise changed(refused) from refused
-        try:
-            self._reply(SAMPLES[0], 0)
-        except Refused as again:
-            raise changed(again) from again
-        return Correction(text=None, reason=f"the server refused this text ({refused})")
 
     def _reply(self, rollout: Rollout, attempt: int) -> tuple[str, bool]:
         fields = self.fields | {"seed": seed_of(rollout) + attempt}
