@@ -203,6 +203,20 @@ def sample(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     return Draw(["sample", model, "--max-new=4", "--prompt=Once", *more], [])
 
 
+def judge(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
+    """Texts of every kind by judges without a model, and by names and settings of none; some checked."""
+    out = rng.choice([world.place / "judged", world.place / "[out]", world.texts / "plain.txt"])
+    named = rng.choice([["judge=rules"], ["judge=random"], ["judge=rules", f"judge.criteria={odd(rng)}"], []])
+    more = options(
+        rng, n=["8", "3", "-1", "20"], words=["9", "20", "0", "1e9"], seed=NUMBERS,
+        data=[str(world.corpus), str(world.texts), str(world.texts / "plain.txt"), "nursery:words=900"],
+    )  # fmt: skip
+    check = ["--check", f"--data={world.corpus}", "--n=8", "--words=12"] if rng.random() < 0.4 else []
+    texts = [some(rng, world.texts / rng.choice(list(TEXTS)), world.run, world.texts)]
+    may = [world.place / "judged", world.place / "[out]"]
+    return Draw(["judge", *texts, *named, *check, *more, f"--out={out}"], may)
+
+
 def study(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     """Plans of shipped and odd studies; nothing is run, which would take minutes."""
     name = some(rng, "demo", "toy", "weekly", world.place / "mine.toml")
@@ -249,7 +263,7 @@ def doctor(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
 
 VERBS: dict[str, Callable[[World, random.Random, dict[str, object]], Draw]] = {
     made.__name__: made
-    for made in (prepare, train, interact, evaluate, sample, study, report, export, submission, show, doctor)
+    for made in (prepare, train, interact, evaluate, sample, judge, study, report, export, submission, show, doctor)
 }
 
 

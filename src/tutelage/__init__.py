@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tutelage.verbs.evaluate import evaluate
     from tutelage.verbs.export import export
     from tutelage.verbs.interact import interact
+    from tutelage.verbs.judge import judge
     from tutelage.verbs.prepare import prepare
     from tutelage.verbs.report import report
     from tutelage.verbs.sample import sample
@@ -69,6 +70,7 @@ _HOMES = {
     "verbs.evaluate": ("evaluate",),
     "verbs.export": ("export",),
     "verbs.interact": ("interact",),
+    "verbs.judge": ("judge",),
     "verbs.prepare": ("prepare",),
     "verbs.report": ("report",),
     "verbs.sample": ("sample",),

@@ -35,7 +35,7 @@ def home(tmp_path_factory):
 
 def test_help_lists_every_verb():
     out, _ = tutelage("--help")
-    verbs = ("prepare", "train", "evaluate", "sample", "study", "report", "list", "show", "doctor")
+    verbs = ("prepare", "train", "evaluate", "sample", "judge", "study", "report", "list", "show", "doctor")
     assert all(f"\n  {verb} " in out for verb in verbs)
 
 
@@ -54,6 +54,18 @@ def test_train_leaves_a_run_and_the_same_command_again_says_that_it_is_done(home
     assert read_json(home / "runs/ce/run.json")["status"] == "done"
     out, _ = tutelage("train", "student_ce", *tiny("data/nursery", "runs/ce"), cwd=home)
     assert out == "runs/ce is done already; nothing to do.\n"
+
+
+def test_judge_scores_the_texts_of_a_run_and_checks_the_judge(home):
+    tutelage("sample", "runs/ce", "--prompt", "The cat", "--n", 2, "--max-new", 12, cwd=home)
+    out, _ = tutelage(
+        "judge", "runs/ce", "judge=rules", "judge.language=nursery", "--check", "--data", "data/nursery", "--n", 8,
+        "--words", 15, "--out", "judged", cwd=home,
+    )  # fmt: skip
+    assert "2 texts: " in out and "all kinds" in out and "consistency" in out
+    assert {file.name for file in (home / "judged").iterdir()} >= {"scores.jsonl", "check.json", "verdicts.sqlite"}
+    _, err = tutelage("judge", "runs/ce", cwd=home, code=2)
+    assert err.startswith("tutelage: No judge is named")
 
 
 def test_export_makes_a_folder_with_a_card(home):

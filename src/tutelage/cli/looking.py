@@ -120,6 +120,38 @@ def sample(
 
 
 @app.command()
+def judge(
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files of texts (.txt, or .jsonl with `text` and `prompt`), or runs with samples; judge=rules, or "
+            "judge=endpoint judge.url=URL, names the judge"
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare its scores of real texts with those of spoiled copies")
+    ] = False,
+    data: Annotated[
+        str, typer.Option(help="The real texts of --check: a prepared corpus, a file or folder of text, nursery:...")
+    ] = "",
+    n: Annotated[int, typer.Option(help="Real texts of --check")] = 100,
+    words: Annotated[int, typer.Option(help="Most words of a real text")] = 60,
+    seed: Seed = 1,
+    out: Annotated[Path, typer.Option(help="Folder of scores.jsonl, check.json and the verdicts")] = Path("judged"),
+    quiet: Quiet = False,
+    allow_key: AllowKey = None,
+) -> None:
+    """Score texts by a judge; with --check, measure how well it tells real texts from spoiled ones."""
+    allow(allow_key)
+    from tutelage.settings.judge import judge_among
+
+    files, chosen = judge_among(texts or [], "judge")
+    from tutelage.verbs.judge import judge
+
+    judge(files, judge=chosen or {}, check=check, data=data, n=n, words=words, seed=seed, out=out, quiet=quiet)
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them")],
     out: Annotated[Path, typer.Option(help="Folder of the page")] = Path("report"),

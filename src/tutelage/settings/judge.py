@@ -1,4 +1,4 @@
-"""The judge of an evaluation, as the command line or a study names it. Imports no torch."""
+"""A judge, as the command line or a study names it. Imports no torch."""
 
 import ast
 import importlib.util
@@ -17,7 +17,7 @@ DECLARATION = "USES_JUDGE"  # a task's module says `USES_JUDGE = True` if a judg
 
 
 class JudgeOption(Section):
-    """The settings that `tutelage evaluate` accepts among its models."""
+    """The settings that `tutelage evaluate` accepts among its models, and `tutelage judge` among its texts."""
 
     judge: Annotator = Annotator()
 
@@ -28,10 +28,10 @@ class JudgeOption(Section):
         return self
 
 
-def judge_among(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any] | None]:
-    """The models among the arguments, and the judge that arguments such as `judge=rules` name."""
+def judge_among(arguments: Sequence[str], verb: str = "evaluate") -> tuple[list[str], dict[str, Any] | None]:
+    """The names among a verb's arguments, and the judge that arguments such as `judge=rules` name."""
     settings = [a for a in arguments if re.match(r"[a-z_.]+=", a) and not Path(a).exists()]
-    judge = given(JudgeOption, settings, "evaluate").judge
+    judge = given(JudgeOption, settings, verb).judge
     named = {"name": judge.name, **(judge.model_extra or {})} if judge.name else None
     return [a for a in arguments if a not in settings], named
 
