@@ -79,7 +79,7 @@ def test_scores_of_which_none_can_be_read_are_kept_and_said(texts: str, tmp_path
     with judge_server("text") as server:
         server.said = lambda body: "I cannot say."
         named: dict[str, Any] = {"name": "endpoint", "url": server.url, "answers": "text", "retries": 0}
-        with pytest.raises(UserError, match="None of the 1 verdicts has a score: the reply has no score"):
+        with pytest.raises(UserError, match="None of the 1 verdicts has a score: the reply contains no score"):
             tutelage.judge([texts], judge=named, out=tmp_path / "out", quiet=True)
     assert read_rows(tmp_path / "out" / "scores.jsonl")[0]["status"] == "unscorable"
 

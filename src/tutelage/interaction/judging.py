@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tutelage.challenge.budget import Provenance
 from tutelage.errors import UserError
+from tutelage.interaction.discrimination import require_discrimination
 from tutelage.interaction.rollouts import Completion
 from tutelage.interaction.state import Costs
 from tutelage.judges import judge_of, open_judge, open_tutor, tutor_of
@@ -17,6 +18,7 @@ from tutelage.settings.interact import Annotator, Interaction
 from tutelage.training import parallel
 
 A = TypeVar("A")
+CHECK_STORE = ".judge_check.sqlite"
 BETWEEN_STOPS = 512  # texts between two checks for a stop request
 
 
@@ -77,6 +79,21 @@ class Judging:
     def present(self) -> list[str]:
         """The roles that the recipe uses."""
         return [who for who in ("judge", "held_out_judge", "tutor") if getattr(self.recipe, who).name]
+
+    def check(self) -> dict[str, Any] | None:
+        """The check of the judge if judge.least_auc asks for one; an error if its AUC is below that.
+
+        Its verdicts are in a hidden file: a place with any other file in it and no run.json could not become a run.
+        """
+        judge = self.recipe.judge
+        if not judge.least_auc or self.recipe.replay:
+            return None
+        store = self.store if self.recipe.store else self.store.with_name(CHECK_STORE)
+
+        def checked() -> dict[str, Any]:
+            return require_discrimination(open_judge(judge.name, store=store, **judge.settings()), self.recipe)
+
+        return parallel.from_first(checked)
 
     def fingerprints(self) -> dict[str, str]:
         """Fingerprints by role, each of everything that decides the answers."""

@@ -49,6 +49,7 @@ class InteractionWork:
     def build(self) -> Loop:
         """Build student, reference model, objective, and a loop without updates."""
         settings, device = self.settings, self.life.device
+        self.judge_check = None if self.life.existing else self.judging.check()
         made = build.build(settings, self.corpus, device)
         self.student, self.kl_weight = made.student, made.kl_weight
         require_room(self.prompts, positions(self.student.config), settings.sample.max_new)
@@ -88,7 +89,8 @@ class InteractionWork:
     def facts(self) -> dict[str, Any]:
         """Upper bound of updates, bytes on disk, and the judges."""
         disk = self.forecast.disk(self.student)
-        return {"steps": self.forecast.updates(), "disk": disk, **parallel.from_first(self.judging.described)}
+        check = {"judge_check": self.judge_check} if self.judge_check else {}
+        return {"steps": self.forecast.updates(), "disk": disk, **check, **parallel.from_first(self.judging.described)}
 
     def summary(self) -> str:
         """The number of rounds, and the judge."""

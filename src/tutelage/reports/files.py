@@ -51,6 +51,7 @@ class RunFile(File):
     parts: dict[str, Any] | None = None
     best: Best | None = None
     judge: Judge | None = None
+    judge_check: dict[str, Any] | None = None
     held_out_judge: Judge | None = None
     tutor: Judge | None = None
     steps: Whole | None = None

@@ -56,7 +56,21 @@ def judges(systems: Sequence[System]) -> list[tuple[str, str]]:
     for role, title in _ROLES.items():
         for about, names in _described(systems, role).items():
             items.append((f"{title} of {', '.join(names)}", about))
+    items += [item for system in systems for model in system.models[:1] if (item := _check(system.name, model.run))]
     return items or [("Judge", "not recorded")]
+
+
+def _check(name: str, run: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the check of a run's judge found before the run began; None if there was none."""
+    check = run.get("judge_check")
+    kinds = check.get("kinds") if isinstance(check, Mapping) else None
+    aucs = [
+        f"{one['kind']} {one['auc']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+        for one in (kinds if isinstance(kinds, list) else [])
+        if isinstance(one, Mapping) and all(isinstance(one.get(key), float) for key in ("auc", "low", "high"))
+    ]
+    title = f"Check of the judge of {name}"
+    return (title, f"AUC of real against spoiled texts: {', '.join(aucs)}") if aucs else None
 
 
 def whose_scores(systems: Sequence[System]) -> str:

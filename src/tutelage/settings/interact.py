@@ -88,7 +88,10 @@ class Judge(Annotator):
     """The judge that scores the student's texts."""
 
     name: str = "rules"
-    """endpoint (a server), local (a model here), rules (no model), random (a control), or a dotted path."""
+    """endpoint (a server), local, likelihood (a model here), rules, random (a control), or a dotted path."""
+    least_auc: float = Field(default=0.0, ge=0, le=1)
+    """Least AUC of real against spoiled texts of the corpus (`tutelage judge --check`, all kinds) for the run to begin;
+    0: no check."""
 
 
 class HeldOutJudge(Annotator):
