@@ -46,7 +46,7 @@ real: $(READY)
 	    --texts-an-arm $(or $(ARM),300) --seeds $(or $(SEEDS),1)
 
 real-toy: $(READY)
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow tests/test_real.py
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow tests/benchmarks/test_real.py
 
 # What a CPU can measure, each in ten minutes at most; run it alone on the machine.
 bench: $(READY) $(PEERS)/.ready

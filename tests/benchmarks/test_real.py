@@ -11,7 +11,7 @@ from gguf_model import llama, write_gguf
 
 from tutelage.verbs.study import study
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODEL = "data/real/SmolLM2-135M-Instruct.Q4_1.gguf"
 ARMS = ("rloo", "ppo", "by_lot", "simpo")
 TINY = [
