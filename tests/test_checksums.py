@@ -75,3 +75,13 @@ def test_a_run_knows_how_many_lines_its_logs_had(tmp_path: Path):
     kept = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "metrics.jsonl").write_text("".join(kept[:3]))
     assert record.cut(5, 0, lines)[1] == ["metrics.jsonl: lines that are missing at its end: 2."]
+
+
+def test_a_store_of_verdicts_that_a_kill_left_alone_is_an_empty_place(tmp_path: Path):
+    record = Record(tmp_path, None, "a")  # pyright: ignore[reportArgumentType]
+    for name in ("verdicts.sqlite", "verdicts.sqlite-wal", ".lock"):
+        (tmp_path / name).write_bytes(b"")
+    assert record.existing() is None
+    (tmp_path / "notes.txt").write_text("Somebody's.")
+    with pytest.raises(UserError, match="is not a run"):
+        record.existing()

@@ -19,6 +19,7 @@ from tutelage.training import parallel
 # Raised when a run that was begun before can no longer be resumed: when its checkpoints or its identity change their
 # layout. The oldest runs have no number.
 FORMAT = 1
+STORE = "verdicts.sqlite"  # opened before run.json is written, so a kill may leave it alone
 KEYS = {"metrics.jsonl": {"step", "kind"}, "stories.jsonl": {"round"}, "events.jsonl": {"step", "kind"}}
 
 
@@ -73,7 +74,7 @@ class Record:
             known = as_type(Facts, facts, str(file), "Name another place with run=PATH, or delete the old run")
             _require_format(known, self.path)
             return facts
-        if self.path.exists() and any(not f.name.startswith(".") for f in self.path.iterdir()):
+        if self.path.exists() and any(not f.name.startswith((".", STORE)) for f in self.path.iterdir()):
             raise UserError(
                 f"{self.path} has files in it and no run.json: it is not a run",
                 "An empty place, or a run of this recipe",
