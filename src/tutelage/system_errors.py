@@ -50,6 +50,8 @@ def as_user_error(error: Exception, path: Path | None = None) -> UserError | Non
         )
     if number in MENDABLE:
         return UserError(f"{place} cannot be used: {MENDABLE[number]}", "", "Name another place, or mend this one")
+    if isinstance(error, RuntimeError) and (loop := re.fullmatch(r"Symlink loop from '(.*)'", str(error))):
+        return UserError(f"{loop[1]} is a link that leads to itself", "A file or folder", "Delete the link")
     if isinstance(error, MemoryError):
         return UserError("The memory is not enough", "", "Use smaller numbers: a batch, a window, a model")
     return None

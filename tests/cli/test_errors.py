@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,8 +13,12 @@ from types import SimpleNamespace
 import pytest
 
 from tutelage import cli
+from tutelage.cli import app
+from tutelage.data.folder import scan
 from tutelage.errors import UserError
 from tutelage.files import write_atomically
+from tutelage.models.student import load_tokenizer_of
+from tutelage.sums import SUMS
 from tutelage.system_errors import MENDABLE, as_user_error
 
 
@@ -119,3 +125,61 @@ def test_a_key_is_allowed_before_a_recipe_is_read(monkeypatch: pytest.MonkeyPatc
     for words in (("interact", "nothing"), ("evaluate",), ("study", "nothing")):
         assert run(monkeypatch, None, *words, "--allow-key", "MY_KEY", "--allow-key", "OTHER") == 2
     assert allowed == ["MY_KEY", "OTHER"] * 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "prepare nursery:words=100 --out",
+        "evaluate x --out",
+        "report x --out",
+        "study demo --out",
+        "submission x --tree",
+    ],
+)
+def test_a_place_to_write_to_is_a_name_in_utf8_and_no_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    more = ["--track=strict"] if "tree" in command else []
+    for name, message in (("file", "file is a file. A folder to write into"), ("\udcff", "is no name of a file")):
+        monkeypatch.setattr("sys.argv", ["tutelage", *command.split(), name, *more])
+        with pytest.raises(UserError, match=message):
+            app()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\x00b", "sk-123"])
+def test_a_key_is_allowed_by_the_name_of_a_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tutelage", "study", "demo", "--dry-run", f"--allow-key={name}"])
+    with pytest.raises(UserError, match="The name of an environment variable"):
+        app()
+
+
+def test_a_link_to_itself_is_left_out_of_a_folder_and_named_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
+    (tmp_path / "cat.txt").write_text("The cat sat.")
+    folder = scan(tmp_path)
+    assert list(folder.files) == [tmp_path / "cat.txt"] and folder.left_out == {"links to nothing": 1}
+    with pytest.raises(RuntimeError) as error:
+        (tmp_path / "loop.txt").resolve()
+    assert "a link that leads to itself" in str(as_user_error(error.value))
+
+
+def test_a_damaged_tokenizer_of_a_model_is_named_where_the_library_raises_exception_itself(
+    teacher_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(teacher_run / "model", tmp_path / "model", ignore=shutil.ignore_patterns(SUMS))
+    file = tmp_path / "model" / "tokenizer.json"
+    file.write_text(re.sub(r'("id": )\d+', r"\g<1>99999999999", file.read_text(), count=1))
+    with pytest.raises(UserError, match="could not be loaded: invalid value: integer `99999999999`"):
+        load_tokenizer_of(str(tmp_path / "model"))
+
+
+def test_a_message_that_quotes_a_file_or_a_server_reaches_the_terminal_without_escapes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, UserError("The server said \x1b[31mred\u202e")) == 2
+    said = capsys.readouterr().err
+    assert not set("\x1b\u202e") & set(said) and "The server said \ufffdred\ufffd" in said

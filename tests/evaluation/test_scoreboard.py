@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -38,3 +39,13 @@ def test_of_a_runs_milestones_only_the_first_and_the_last_are_compared():
     found = [(one[0].model, other[0].model) for one, other in _pairs([(made(n), Path(n)) for n in names])]
     # A milestone that was named alone is a model like any other.
     assert found == [("runs/a", "runs/b/chck_1M"), ("runs/a", "runs/c"), ("runs/a/chck_1M", "runs/a/chck_3M")]
+
+
+def test_names_and_sentences_reach_the_terminal_without_escapes() -> None:
+    console = Console(width=120, file=(file := io.StringIO()))
+    row = Row(metric="accuracy\x1b[2J", name="some", value=0.5, n=9)
+    result = replace(
+        made("runs/\x1b[31mred\u202e", [row]), warnings=["a judge said \x1b]0;x\x07"], missing=["no \x9bm"]
+    )
+    show([(result, Path("r"))], console)
+    assert not set("\x1b\x07\x9b\u202e") & set(file.getvalue()) and "\ufffd" in file.getvalue()

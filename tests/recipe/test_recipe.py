@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tutelage.errors import UserError
-from tutelage.recipe import RECIPES, load_class, read, read_toml, recipes, settings_of, to_toml
+from tutelage.recipe import RECIPES, load_class, load_module, read, read_toml, recipes, settings_of, to_toml
 from tutelage.settings.train import Training
 
 TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
@@ -137,3 +137,20 @@ def test_a_dotted_path_is_a_module_too(tmp_path, monkeypatch):
     recipe = read(Training, "student_ce", ["objective=our_losses.focal", "objective.gamma=1.5"])
     assert recipe.objective.settings() == {"gamma": 1.5}
     assert load_class("objectives", "our_losses.focal")(gamma=1.5).settings.gamma == 1.5
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import a_package_that_is_not_there", "ModuleNotFoundError: .*a_package_that_is_not_there"),
+        ("x = (", "SyntaxError"),
+    ],
+)
+def test_a_module_of_ones_own_that_fails_on_import_is_one_message_with_the_cause(source, cause, tmp_path, monkeypatch):
+    package = f"own_{cause[:6]}".lower()
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    (tmp_path / package / "broken.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=f"The task {package}.broken cannot be imported: {cause}"):
+        load_module("evaluation.tasks", f"{package}.broken")

@@ -16,9 +16,11 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from draws import VERBS, World, snapshot
+from draws.commands import VERBS
+from draws.disk import worn
+from draws.world import World, snapshot
 
-from tutelage.cli import main
+from tutelage.cli import app, main
 from tutelage.recipe import explained, read
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
@@ -71,6 +73,10 @@ def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, 
     return code, out.getvalue(), err.getvalue()
 
 
+def test_every_verb_has_draws() -> None:
+    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(VERBS)
+
+
 @pytest.mark.parametrize("number", range(0, DRAWS, AT_ONCE))
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.filterwarnings("default")
@@ -94,8 +100,11 @@ def test_a_command_ends_well_or_in_one_message(
         draw = VERBS[verb](world, rng, keys.get(verb, keys["train"]))
         damage = world.damage(rng)
         before = snapshot(place, draw.may_change)
-        code, out, err = called(draw.arguments, monkeypatch)
-        told = f"SEED={SEED} {verb} {draw_number}, {damage}: tutelage {' '.join(map(repr, draw.arguments))}\n{out}{err}"
+        with monkeypatch.context() as patched:
+            disk = worn(rng, place, patched)
+            code, out, err = called(draw.arguments, patched)
+        drawn = f"SEED={SEED} {verb} {draw_number}, {damage}, disk {disk}"
+        told = f"{drawn}: tutelage {' '.join(map(repr, draw.arguments))}\n{out}{err}"
         if code not in (0, 2, 130):
             faults.append(f"exit {code}: {told}")
         if code == 2 and not any(line.startswith(("tutelage: ", "Usage: ")) for line in err.splitlines()):

@@ -16,6 +16,7 @@ import torch
 from interacting import small
 from toys import tiny
 
+from tutelage.challenge.budget import milestone_name
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import locked, read_json, read_rows
 from tutelage.runs import lifecycle
@@ -77,6 +78,18 @@ def test_a_run_that_ends_within_a_hundredth_of_a_milestone_has_it(verb, tmp_path
     near = shown + max(shown // 200, 1)
     run = verb(tmp_path / "run", f"save.milestones=[{near}]")
     assert [path.name for path in run.glob("chck_*")] == [f"chck_{near}"]
+
+
+def test_milestones_of_a_track_count_the_words_of_the_run_that_a_run_begins_from(verb, tmp_path):
+    first = verb(tmp_path / "first")
+    facts = read_json(first / "run.json")
+    shown = facts["ledger"]["shown"]
+    milestone = facts["provenance"]["shown"] + shown + shown // 2
+    chained = [f"student.weights={first}", f"save.milestones=[{milestone}]"]
+    assert [p.name for p in verb(tmp_path / "run", *chained, "track=strict-small").glob("chck_*")] == [
+        milestone_name(milestone)
+    ]
+    assert not list(verb(tmp_path / "research", *chained).glob("chck_*"))
 
 
 def test_deterministic_kernels_are_asked_for_and_given_back(verb, tmp_path, monkeypatch):

@@ -205,6 +205,17 @@ def test_what_is_missing_is_null_in_2026_and_refused_in_2025(run: Path, tmp_path
     assert json.loads(path.read_text())["aoa"] is None
 
 
+def test_a_file_that_no_submission_wrote_is_never_replaced(teacher_run: Path, tmp_path: Path):
+    run = Path(shutil.copytree(teacher_run, tmp_path / "run"))
+    mine = run / "run.json"
+    before = mine.read_bytes()
+    with pytest.raises(UserError, match=r"run\.json exists and was not written by `tutelage submission`"):
+        submission(run, track="strict-small", out=mine, quiet=True)
+    assert mine.read_bytes() == before and not (run / "run.card.json").exists()
+    for _ in range(2):  # an earlier submission is replaced
+        assert submission(run, track="strict-small", out=tmp_path / "mine.json", quiet=True).exists()
+
+
 @pytest.mark.parametrize(
     ("task", "change", "said"),
     [

@@ -10,6 +10,7 @@ from tutelage import __version__
 from tutelage.cli import learning, looking, publishing
 from tutelage.cli._app import app
 from tutelage.errors import Interrupted, UserError
+from tutelage.printable import printable
 from tutelage.system_errors import as_user_error
 
 __all__ = ["app", "learning", "looking", "main", "publishing"]
@@ -36,7 +37,8 @@ def main() -> None:
 
 
 def _print_error(text: str) -> None:
-    Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=True)
+    """A message may quote a file, a server or a model, and so an escape sequence of the terminal."""
+    Console(stderr=True, highlight=False, markup=False).print(printable(text), soft_wrap=True)
 
 
 @app.callback(invoke_without_command=True)

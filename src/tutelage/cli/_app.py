@@ -1,10 +1,14 @@
 """The one application, and what its commands share."""
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from tutelage.errors import UserError
+from tutelage.files import exists
+from tutelage.printable import shown
 
 app = typer.Typer(
     name="tutelage",
@@ -33,8 +37,34 @@ AllowKey = Annotated[
 ]
 
 
+def writes_file(help: str) -> Any:
+    """An option that names a file to write, or a folder for it."""
+    return typer.Option(help=help, callback=_named)
+
+
+def writes_folder(help: str) -> Any:
+    """An option that names a folder to write into."""
+    return typer.Option(help=help, callback=_folder)
+
+
+def _named(path: Path | None) -> Path | None:
+    """Refuse a name that the libraries of models and tables cannot open."""
+    if path is not None and (os.fsencode(path).decode("utf-8", "replace") != str(path) or "\0" in str(path)):
+        raise UserError(f"{shown(path)} is no name of a file", "A name in UTF-8, without NUL", "Choose another name")
+    return path
+
+
+def _folder(path: Path | None) -> Path | None:
+    if _named(path) is not None and path is not None and exists(path) and not path.is_dir():
+        raise UserError(f"{shown(path)} is a file", "A folder to write into", "Choose another name")
+    return path
+
+
 def allow(names: list[str] | None) -> None:
     """Allow environment variables as keys of judges, for this process."""
+    for name in names or ():
+        if not name.isidentifier():
+            raise UserError(f"--allow-key is {name!r}", "The name of an environment variable, as in MY_KEY")
     if names:
         from tutelage.judges.common.keys import allow_keys
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow, app, numbers
+from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow, app, numbers, writes_folder
 from tutelage.settings.limits import AT_ONCE, EVER, SIDE_BY_SIDE
 
 
 @app.command()
 def prepare(
-    out: Annotated[Path, typer.Option(help="Where the prepared corpus goes")],
+    out: Annotated[Path, writes_folder("Where the prepared corpus goes")],
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -118,7 +118,7 @@ def study(
     name: Annotated[str, typer.Argument(help="A shipped study or a .toml file")],
     overrides: Overrides = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated; the study's own if not given")] = "",
-    out: Annotated[Path, typer.Option(help="Where the runs go")] = Path("runs"),
+    out: Annotated[Path, writes_folder("Where the runs go")] = Path("runs"),
     at_once: Annotated[
         int,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow, app, numbers
+from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow, app, numbers, writes_folder
 from tutelage.errors import UserError
 from tutelage.settings.limits import AT_ONCE
 
@@ -47,7 +47,7 @@ def evaluate(
         int | None, typer.Option(min=0, max=AT_ONCE, help="Sequences in a batch; chosen if not given")
     ] = None,
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder for results of models that are not runs")] = None,
+    out: Annotated[Path | None, writes_folder("Folder for results of models that are not runs")] = None,
     quiet: Quiet = False,
     allow_key: AllowKey = None,
 ) -> None:
@@ -137,7 +137,7 @@ def judge(
     n: Annotated[int, typer.Option(help="Real texts of --check")] = 100,
     words: Annotated[int, typer.Option(help="Most words of a real text")] = 60,
     seed: Seed = 1,
-    out: Annotated[Path, typer.Option(help="Folder of scores.jsonl, check.json and the verdicts")] = Path("judged"),
+    out: Annotated[Path, writes_folder("Folder of scores.jsonl, check.json and the verdicts")] = Path("judged"),
     quiet: Quiet = False,
     allow_key: AllowKey = None,
 ) -> None:
@@ -154,7 +154,7 @@ def judge(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders of them")],
-    out: Annotated[Path, typer.Option(help="Folder of the page")] = Path("report"),
+    out: Annotated[Path, writes_folder("Folder of the page")] = Path("report"),
     title: Annotated[str, typer.Option(help="Title of the page")] = "",
 ) -> None:
     """Write one self-contained page about runs."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import Quiet, app
+from tutelage.cli._app import Quiet, app, writes_file, writes_folder
 
 
 @app.command()
@@ -30,8 +30,8 @@ def submission(
     run: Annotated[Path, typer.Argument(help="A finished run whose milestones were evaluated")],
     track: Annotated[str, typer.Option(help="strict-small or strict")],
     profile: Annotated[str, typer.Option(help="The year whose rules and tasks are followed: 2025 or 2026")] = "2026",
-    out: Annotated[Path, typer.Option(help="The .json file to write, or a folder for it")] = Path("submission"),
-    tree: Annotated[Path | None, typer.Option(help="Also write the official results tree below this folder")] = None,
+    out: Annotated[Path, writes_file("The .json file to write, or a folder for it")] = Path("submission"),
+    tree: Annotated[Path | None, writes_folder("Also write the official results tree below this folder")] = None,
     repo: Annotated[str, typer.Option(help="The model on the Hub, owner/name, for the form")] = "",
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Write null for missing results")] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Write the file although the run is not valid")] = False,

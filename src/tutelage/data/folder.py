@@ -54,15 +54,14 @@ def scan(path: Path) -> Folder:
     files: dict[Path, Marked | None] = {}
     seen: set[Path] = set()
     for file in sorted(_walk(path, left_out)):
-        real = file.resolve()
-        if not file.is_file():
+        if not file.is_file():  # a link to itself is none
             left_out["links to nothing" if file.is_symlink() else "no regular files"] += 1
         elif not _is_text(file):
             left_out[_kind(file)] += 1
-        elif real in seen:
+        elif file.resolve() in seen:
             left_out["second names of a file"] += 1
         else:
-            seen.add(real)
+            seen.add(file.resolve())
             files[file] = _mark(file.relative_to(path))
     if not files:
         has = f" (it has: {listed(left_out)})" if left_out else ""

@@ -15,6 +15,7 @@ from tutelage.evaluation.judge import JudgeAt, judge_beside
 from tutelage.evaluation.loading import Loader, data_of_run, fast_tokenizer
 from tutelage.evaluation.official import require_folder, set_name
 from tutelage.evaluation.options import Evaluation
+from tutelage.evaluation.pinned import pinned_warnings
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.results import home_of, keep, keep_missing, kept, milestones_of, place_of
 from tutelage.evaluation.scoreboard import Measured, show
@@ -137,7 +138,11 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             fingerprint=_key(short, task.settings, weights),  # a judge's identity is known after the first request
             settings=dict(task.settings),
             rows=outcome.rows,
-            warnings=[*_of_weights(job.model), *outcome.warnings],
+            warnings=[
+                *_of_weights(job.model),
+                *(pinned_warnings(job.model) if short in TASKS else []),
+                *outcome.warnings,
+            ],
             missing=outcome.missing,
         )
         yield keep(place, result, outcome), place

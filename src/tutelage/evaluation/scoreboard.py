@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from tutelage.challenge.budget import milestone_words
 from tutelage.evaluation.base import Result, Row
 from tutelage.evaluation.compare import paired
 from tutelage.evaluation.predictions import predictions_of
+from tutelage.printable import printable
 
 Measured = tuple[Result, Path]
 NAMES = {
@@ -29,6 +31,7 @@ SHARES = ("accuracy", "score", *VARIANCE)  # figures that are shown in percent
 
 def show(measured: Sequence[Measured], console: Console) -> None:
     """Print a table for each task and data set: overall figures with their standard errors."""
+    measured = [(_printable(result), place) for result, place in measured]
     results = [result for result, _ in measured]
     for task, name in dict.fromkeys((r.task, r.name) for r in results if r.rows):
         of_task = [(r, place) for r, place in measured if (r.task, r.name) == (task, name) and r.rows]
@@ -44,6 +47,14 @@ def show(measured: Sequence[Measured], console: Console) -> None:
     for (task, part), models in missing.items():
         of = models[0] if len(models) == 1 else f"{len(models)} models"
         console.print(f"{of}: {task} is missing: {part}", soft_wrap=True)
+
+
+def _printable(result: Result) -> Result:
+    """Names of models and tasks are names of folders, and what judges and data bring may hold terminal escapes."""
+    words = {name: printable(getattr(result, name)) for name in ("task", "name", "source", "model")}
+    sentences = {name: [printable(text) for text in getattr(result, name)] for name in ("warnings", "missing")}
+    rows = [replace(row, group=printable(row.group), metric=printable(row.metric)) for row in result.rows]
+    return replace(result, rows=rows, **words, **sentences)
 
 
 def _table(title: str, results: Sequence[Result]) -> Table:

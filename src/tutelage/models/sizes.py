@@ -1,5 +1,7 @@
 """Whether a configuration can become a model on this machine, asked before memory is taken for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -36,17 +38,23 @@ def require_sensible(config: Any, where: str) -> None:
             raise UserError(f"{where}: {field} is {size!r}", f"A whole number from 1 to {most:,}")
 
 
-def require_buildable(config: PretrainedConfig, where: str) -> None:
-    """Raise UserError where no model can be made of a configuration, or none that fits into this machine's memory."""
-    require_sensible(config, where)
+@contextmanager
+def build_errors(config: PretrainedConfig, where: str) -> Iterator[None]:
+    """Where the block builds a model and runs it once, a configuration that does not allow it is one message."""
     try:
-        with torch.device("meta"):  # shapes without memory
-            model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        yield
     except DAMAGED as error:
         raise UserError(
             f"{where}: a {config.model_type} of this configuration cannot be built: {first_line(error)}",
             "Sizes that fit each other, such as a width that the number of heads divides",
         ) from error
+
+
+def require_buildable(config: PretrainedConfig, where: str) -> None:
+    """Raise UserError where no model can be made of a configuration, or none that fits into this machine's memory."""
+    require_sensible(config, where)
+    with build_errors(config, where), torch.device("meta"):  # shapes without memory
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     size, there = sum(p.numel() for p in model.parameters()) * 4, psutil.virtual_memory().total
     if size > there:
         raise UserError(

@@ -20,7 +20,7 @@ from tutelage.models.attention import unmasked
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
-from tutelage.models.sizes import DAMAGED, first_line, require_buildable, require_sensible
+from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
 from tutelage.sums import SUMS, check_sums, write_sums
 
@@ -162,7 +162,8 @@ def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pa
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    return Student(model.float(), pad_to=pad_to)
+    with build_errors(config, "The student"):
+        return Student(model.float(), pad_to=pad_to)
 
 
 def load_student(
@@ -260,7 +261,9 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     unreachable = "" if local else hub_problem()
     try:
         return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)
-    except DAMAGED as error:
+    except Exception as error:
+        if not isinstance(error, DAMAGED) and type(error) is not Exception:  # tokenizers raises Exception itself
+            raise
         reason = first_line(error)
         if not local:
             where = (

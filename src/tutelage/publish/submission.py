@@ -11,7 +11,8 @@ from tutelage.challenge.budget import RULES
 from tutelage.challenge.tasks import PROFILES
 from tutelage.data.portable import unportable
 from tutelage.errors import UserError
-from tutelage.files import disk_errors, folder_atomically, write_atomically
+from tutelage.files import disk_errors, exists, folder_atomically, write_atomically
+from tutelage.printable import shown
 from tutelage.publish.collate import BACKEND, Collated, Collator
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.form import FLOPS, form
@@ -82,8 +83,9 @@ def submit(folder: Path, request: Request, console: Console) -> Path:
     card = {"form": fields, "unknown": unknown, "how": {"flops": FLOPS}, "not_a_valid_entry": reasons}
     card |= {"missing": collated.gaps, "warnings": warnings}
     file, form_file = request.places
-    write_atomically(file, _json(content))
+    _require_own(file, form_file)
     write_atomically(form_file, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(errors="replace"))
+    write_atomically(file, _json(content))
     if request.tree is not None:
         _write_tree(Path(request.tree), name, collated, content, console)
     for line in [*_report(collated, reasons, request), *(f"Warning: {text}" for text in warnings)]:
@@ -91,6 +93,22 @@ def submit(folder: Path, request: Request, console: Console) -> Path:
     console.print(f"{file}; the form's fields are in {form_file}")
     console.print(f"Fill in by hand: {', '.join(unknown)}" if unknown else "Every field of the form is filled in.")
     return file
+
+
+def _require_own(file: Path, form_file: Path) -> None:
+    """Refuse to replace a file that no submission wrote. One that did has its form beside it, written first."""
+    if not exists(file) and not exists(form_file):
+        return
+    try:
+        own = "form" in json.loads(form_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        own = False
+    if not own:
+        raise UserError(
+            f"{shown(file if exists(file) else form_file)} exists and was not written by `tutelage submission`",
+            "A new file, or an earlier submission to replace",
+            "Choose another --out",
+        )
 
 
 def _reasons(run: Finished, request: Request) -> list[str]:

@@ -80,8 +80,18 @@ def _found(name: str, path: list[str] | None) -> ModuleSpec | None:
 
 
 def load_module(room: str, name: str) -> Any:
-    """The plug-in's module, imported."""
-    return importlib.import_module(module_path(room, name))
+    """The plug-in's module, imported. An outside module that cannot be imported is one message with the cause."""
+    path = module_path(room, name)
+    try:
+        return importlib.import_module(path)
+    except (ImportError, SyntaxError) as error:
+        if path.startswith("tutelage."):
+            raise
+        raise UserError(
+            f"The {KINDS[room]} {name} cannot be imported: {type(error).__name__}: {error}",
+            "A module that Python can import",
+            f"Try it: python -c 'import {name}'",
+        ) from error
 
 
 def load_class(room: str, name: str) -> type[Any]:

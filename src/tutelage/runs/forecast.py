@@ -20,6 +20,8 @@ class Forecast:
     settings: Training
     corpus: Corpus
     steps: int
+    before: int = 0
+    """Words before the run that its milestones count as well."""
 
     def words(self) -> int:
         """Words that the whole run will show."""
@@ -31,7 +33,7 @@ class Forecast:
         return budget.wanted_milestones(self.settings.save.milestones, self.settings.track)
 
     def _milestones_reached(self) -> int:
-        return len(budget.crossed(self.milestones(), 0, self.words(), ends=True))
+        return len(budget.crossed(self.milestones(), self.before, self.before + self.words(), ends=True))
 
     def disk(self, student: Student) -> int:
         """Bytes: checkpoints with their moments (one more while it is written), best models, milestones."""

@@ -18,11 +18,12 @@ from tutelage.errors import Interrupted, UserError
 from tutelage.files import locked, require_space
 from tutelage.judges.common.base import Unavailable
 from tutelage.models.student import Student
+from tutelage.printable import printable
 from tutelage.runs import identity
 from tutelage.runs.deterministic import deterministic
 from tutelage.runs.precision import AUTO, with_precision
 from tutelage.runs.progress import Progress
-from tutelage.runs.provenance import validity
+from tutelage.runs.provenance import validity, words_before
 from tutelage.runs.record import Record
 from tutelage.runs.watch import Clock, Sinks, StopRequest, TokenCount
 from tutelage.runs.work import Work
@@ -86,8 +87,8 @@ class Lifecycle:
         self.choice = f"; train.precision: {self.settings.train.precision}, chosen for this machine" if chosen else ""
 
     def say(self, text: str) -> None:
-        """A line for people."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        """A line for people. It may quote a judge's server."""
+        self.console.print(printable(text), soft_wrap=True, markup=False)
 
     # --- before the first step -------------------------------------------------------------------------------------
 
@@ -209,8 +210,13 @@ class Lifecycle:
         self.keep_milestones(before, ends=ends)
 
     def keep_milestones(self, before: int, *, ends: bool) -> None:
-        """Save the milestones that were passed since `before` words. ends: within a hundredth counts as passed."""
-        for words in budget.crossed(self.work.milestones(), before, self.ledger.shown, ends=ends):
+        """Save the milestones that were passed since `before` words of this run.
+
+        ends: within a hundredth counts as passed
+        """
+        earlier = words_before(self.settings.track, self.work.provenance)
+        shown = earlier + self.ledger.shown
+        for words in budget.crossed(self.work.milestones(), earlier + before, shown, ends=ends):
             self.loop.check_finite()
             self.save_model(self.path / budget.milestone_name(words))
 

@@ -43,6 +43,14 @@ def provenance(recipe: Training, manifest: Mapping[str, Any], pairs: PairFile | 
     return owed
 
 
+def words_before(track: str, owed: Provenance) -> int:
+    """Words before a run that its milestones count as well.
+
+    The milestones of a track are of all that a model was shown; without a track they are of the run's own words.
+    """
+    return 0 if track == "none" else owed.shown
+
+
 def validity(
     owed: Provenance, shown: int, student_wrote: int = 0, tracks: Sequence[str] = ALONE
 ) -> dict[str, Sequence[str]]:

@@ -12,7 +12,7 @@ from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.runs.forecast import Forecast
 from tutelage.runs.identity import identity_of
 from tutelage.runs.lifecycle import Lifecycle
-from tutelage.runs.provenance import provenance
+from tutelage.runs.provenance import provenance, words_before
 from tutelage.runs.watch import Best, best_folder, of_held_out_pairs, prune_best, validation_loss
 from tutelage.settings.train import Training
 from tutelage.sums import check_sums
@@ -32,7 +32,8 @@ class TrainingWork:
         self.corpus = open_corpus(settings)
         self.steps = total_steps(settings, self.corpus)
         self.provenance = provenance(settings, self.corpus.train.manifest, self.corpus.pairs)
-        self.forecast = Forecast(settings=settings, corpus=self.corpus, steps=self.steps)
+        before = words_before(settings.track, self.provenance)
+        self.forecast = Forecast(settings=settings, corpus=self.corpus, steps=self.steps, before=before)
         budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown + self.forecast.words())
         self.best = Best()
 

@@ -192,7 +192,8 @@ class Save(Section):
     keep: int = Field(default=2, ge=1, le=EVER)
     """Checkpoints kept; older ones are deleted."""
     milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
-    """Models saved by words of training: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words."""
+    """Models saved by words of training: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words.
+    With a track, words that the model was shown in runs before this one count."""
 
 
 class Log(Section):
