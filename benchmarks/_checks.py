@@ -58,7 +58,7 @@ def _small(session: Session, **changes: Any) -> World:
 def resume(session: Session) -> dict[str, Any]:
     """Eight steps without a break, and with one after the fourth: the same weights to the bit."""
     world, halves = _small(session), 4
-    with deterministic(True):
+    with deterministic(True, torch.device(world.device)):
         whole, first = ours_ce(world), ours_ce(world)
         whole.run(2 * halves)
         first.run(halves)

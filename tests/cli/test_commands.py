@@ -127,7 +127,7 @@ def test_list_and_show_print_what_is_shipped():
     for name in ("teacher", "student_ce", "student_kd", "blm", "ensemble_kd", "weekly", "demo"):
         assert any(line.startswith(f"{name} ") for line in out.splitlines())
     out, _ = tutelage("show", "student_kd", "objective.alpha=0.25")
-    assert "alpha = 0.25" in out and "# Share of the cross-entropy" in out
+    assert "alpha = 0.25" in out and "# Weight of the cross-entropy" in out
 
 
 @pytest.mark.parametrize(

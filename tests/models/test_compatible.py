@@ -15,6 +15,7 @@ from tutelage.errors import UserError
 from tutelage.files import read_rows
 from tutelage.models.compatible import difference, require_compatible
 from tutelage.models.student import load_model, load_student, new_student
+from tutelage.sums import SUMS
 from tutelage.verbs.prepare import prepare
 from tutelage.verbs.train import train
 
@@ -30,6 +31,7 @@ def resized(folder: Path, rows: int) -> None:
     model = load_model(str(folder))
     model.resize_token_embeddings(rows, mean_resizing=False)
     model.save_pretrained(folder)
+    (folder / SUMS).unlink(missing_ok=True)  # another library's model has no checksums
 
 
 def losses(run: Path) -> list[float]:

@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_pairs(suites: dict[str, list[Row]]):
 
 
 def test_an_odd_number_is_refused():
-    with pytest.raises(UserError, match="twins"):
+    with pytest.raises(UserError, match="made two at a time"):
         nursery.pairs(n=7)
 
 

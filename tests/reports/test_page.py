@@ -121,7 +121,7 @@ def test_scores_of_stories_are_shown_with_their_judge(tmp_path: Path):
     cells = {row.head: row.cells[place] for row in table.rows}
     assert [cells[name].text for name in "abc"] == ["0.250", "0.750", "0.500"] and cells["b"].best
     assert cells["d"].missing
-    assert table.caption.endswith(" a-s1, b-s1: Scores by rules x. c-s1: Marks by rules y.")
+    assert table.caption.endswith(" a-s1, b-s1: Scores by rules x. c-s1: Scores by rules y.")
 
 
 def test_only_settings_that_differ_are_listed(study: Path):

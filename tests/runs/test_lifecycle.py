@@ -16,10 +16,11 @@ import torch
 from interacting import small
 from toys import tiny
 
+from tutelage import files
 from tutelage.challenge.budget import milestone_name
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import locked, read_json, read_rows
-from tutelage.runs import lifecycle
+from tutelage.runs import lifecycle, record
 from tutelage.training import checkpoint
 from tutelage.verbs.interact import interact
 from tutelage.verbs.train import train
@@ -106,9 +107,7 @@ def test_deterministic_kernels_are_asked_for_and_given_back(verb, tmp_path, monk
 
 @pytest.mark.parametrize("last", ["run.json", "recipe.toml"])
 def test_a_run_killed_between_its_first_files_is_begun_again(verb, tmp_path, monkeypatch, last):
-    from tutelage.runs import record
-
-    real, run = record.write_atomically, tmp_path / "run"
+    real, run = files.write_atomically, tmp_path / "run"
 
     def killed(path: Path, content: str) -> None:
         real(path, content)
@@ -116,6 +115,7 @@ def test_a_run_killed_between_its_first_files_is_begun_again(verb, tmp_path, mon
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, "write_atomically", killed)
         patch.setattr(record, "write_atomically", killed)
         verb(run)
     verb(run)
@@ -220,8 +220,6 @@ def test_a_run_json_that_is_none_is_one_message(verb, tmp_path, content):
 def test_a_full_disk_in_the_log_is_one_message_and_the_run_goes_on_later(verb, tmp_path, monkeypatch):
     import errno
 
-    from tutelage.runs import record
-
     real, run, rows = record.append_row, tmp_path / "run", []
 
     def full(path: Path, row: dict[str, Any]) -> None:
@@ -267,7 +265,7 @@ def test_the_best_model_gone_is_an_error_and_not_a_finished_run(corpus, tmp_path
             shutil.rmtree(folder)
         return real(self)
 
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"best model of this run, is gone"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"best model of this run, is missing"):
         patch.setattr(TrainingWork, "finish", finish)
         train("student_ce", tiny(corpus, run), quiet=True)
     assert read_json(run / "run.json")["status"] != "done" and checkpoint.steps(run / "checkpoints")

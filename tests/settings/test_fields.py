@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from tutelage.errors import UserError
+from tutelage.recipe import read
 from tutelage.runs.identity import require_same
+from tutelage.settings.train import Training
 from tutelage.studies.plan import plan
 
 OUTSIDE = {
-    "no name of a folder": '[run."../victim"]\nrecipe="student_ce"',
+    r"'\.\./victim', which is not valid as the name of a folder": '[run."../victim"]\nrecipe="student_ce"',
     "name of a folder.": '[run."a/b"]\nrecipe="student_ce"',
-    "is no name": '[model."/etc"]\nname="gpt2"',
+    "'/etc', which is not valid as the name of a folder": '[model."/etc"]\nname="gpt2"',
     "'..'": '[prepare.".."]\nsources=["x"]',
     "'.hidden'": '[prepare.".hidden"]\nsources=["x"]',
     "'a\\\\nb'": '[prepare."a\\nb"]\nsources=["x"]',
@@ -37,7 +39,7 @@ def test_a_study_is_named_by_its_file_and_a_strange_one_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("...toml", ". .toml"):
         (tmp_path / name).write_text('verb="study"\n[prepare.a]\nsources=["x"]')
-        with pytest.raises(UserError, match="is no name of a folder"):
+        with pytest.raises(UserError, match="not valid as the name of a folder"):
             plan(name, seeds=None, out=Path("runs"), overrides=[])
 
 
@@ -59,8 +61,8 @@ def identity(models: list[str], weights: str, content: str) -> dict:
 def test_a_model_that_is_named_by_another_path_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m").mkdir()
-    begun = identity(["m"], "m", "1")
+    begun, recipe = identity(["m"], "m", "1"), read(Training, "student_ce")
     for models, weights in ((["./m"], "m/"), ([str(tmp_path / "m")], str(tmp_path / "m"))):
-        assert require_same(begun, identity(models, weights, "1"), Path("run"), accept_changes=False) == []
+        assert require_same(begun, identity(models, weights, "1"), Path("run"), recipe, accept_changes=False) == []
     with pytest.raises(UserError, match="the teacher is another"):
-        require_same(begun, identity(["m"], "m", "2"), Path("run"), accept_changes=False)
+        require_same(begun, identity(["m"], "m", "2"), Path("run"), recipe, accept_changes=False)

@@ -134,8 +134,8 @@ def judge(
     data: Annotated[
         str, typer.Option(help="The real texts of --check: a prepared corpus, a file or folder of text, nursery:...")
     ] = "",
-    n: Annotated[int, typer.Option(help="Real texts of --check")] = 100,
-    words: Annotated[int, typer.Option(help="Most words of a real text")] = 60,
+    n: Annotated[int, typer.Option(max=AT_ONCE, help="Real texts of --check")] = 100,
+    words: Annotated[int, typer.Option(max=AT_ONCE, help="Most words of a real text")] = 60,
     seed: Seed = 1,
     out: Annotated[Path, writes_folder("Folder of scores.jsonl, check.json and the verdicts")] = Path("judged"),
     quiet: Quiet = False,

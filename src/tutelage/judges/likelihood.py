@@ -44,9 +44,9 @@ class Settings(Section):
     """Real texts: a prepared corpus (its validation split), a file or folder of text, or nursery:words=20000."""
     unit: Literal["byte", "word"] = "byte"
     """The mean log-likelihood is taken per UTF-8 byte or per whitespace word of the text."""
-    texts: int = Field(default=200, ge=8)
+    texts: int = Field(default=200, ge=8, le=1_000_000)
     """Reference texts that are measured."""
-    words: int = Field(default=60, ge=5)
+    words: int = Field(default=60, ge=5, le=1_000_000)
     """Most words of a reference text. About as many as the texts to be scored have: short texts vary more."""
     seed: int = Field(default=1, ge=0)
     """Decides which reference texts are drawn."""
@@ -54,18 +54,18 @@ class Settings(Section):
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Precision of the forward pass."""
-    batch: int = Field(default=16, ge=1)
+    batch: int = Field(default=16, ge=1, le=1_000_000)
     """Texts read at once."""
     url: str = ""
     """A server that repeats a prompt with its log-probs (`echo` of /completions), as vLLM does; empty: the model is
     loaded here."""
     key_from: str = ""
     """The environment variable that holds the server's key: TUTELAGE_... or JUDGE_..., others need --allow-key."""
-    concurrency: int = Field(default=16, ge=1)
+    concurrency: int = Field(default=16, ge=1, le=1000)
     """Requests under way at once."""
     timeout: float = Field(default=60.0, gt=0)
     """Seconds for a whole reply."""
-    retries: int = Field(default=6, ge=0)
+    retries: int = Field(default=6, ge=0, le=1000)
     """Retries of a failed request before the run stops."""
 
 

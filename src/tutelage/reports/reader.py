@@ -26,7 +26,7 @@ class Reader:
 
     def json(self, path: Path, kind: type[BaseModel]) -> dict[str, Any]:
         """A JSON object; empty where the file is absent or unreadable."""
-        return self._object(path, kind, json.loads, "JSON")
+        return self._object(path, self._content(path), kind, json.loads, "JSON")
 
     def toml(self, path: Path, kind: type[BaseModel], owner: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A TOML file; empty where it is absent or unreadable. owner: the object beside it that has its `sha256`."""
@@ -34,7 +34,7 @@ class Reader:
         if content and unlike(path.name, content, owner):
             self.problem(path, f"it {ALTERED}")
             return {}
-        return self._object(path, kind, tomllib.loads, "TOML")
+        return self._object(path, content, kind, tomllib.loads, "TOML")
 
     def rows(
         self, path: Path, kind: Callable[[Mapping[str, Any]], type[BaseModel]], owner: Mapping[str, Any] | None = None
@@ -82,8 +82,9 @@ class Reader:
             self.problem(path, f"it cannot be read ({error.strerror or error})")
             return None
 
-    def _object(self, path: Path, kind: type[BaseModel], parse: Callable[[str], Any], language: str) -> dict[str, Any]:
-        content = self._content(path)
+    def _object(
+        self, path: Path, content: bytes | None, kind: type[BaseModel], parse: Callable[[str], Any], language: str
+    ) -> dict[str, Any]:
         if content is None:
             return {}
         if not content.strip():
