@@ -200,7 +200,7 @@ def test_bad_input_is_refused_with_its_value(texts: Path, tmp_path: Path):
         made(tmp_path / "one.txt", valid=[], valid_share=0.1)
     with pytest.raises(UserError, match=r"documents is 'chapter'. One of file, title"):
         made(texts, documents="chapter")
-    with pytest.raises(UserError, match="Both validation texts and a share"):
+    with pytest.raises(UserError, match="Both valid and valid_share are given"):
         made(texts, valid_share=0.1)
     with pytest.raises(UserError, match="The tokenizer bpe was requested without a vocabulary size"):
         made(texts, vocabulary=None)

@@ -207,7 +207,7 @@ def test_a_model_folder_without_weights_and_a_pickled_one_are_refused(corpus, te
     (bare / "model.safetensors").unlink()
     bad(r"has a config\.json but no \*\.safetensors", corpus, tmp_path / "run", f"student={bare}")
     torch.save({}, bare / "pytorch_model.bin")
-    bad("pickled ones", corpus, tmp_path / "run", f"student={bare}")
+    bad("pickled weights", corpus, tmp_path / "run", f"student={bare}")
 
 
 def test_teacher_and_student_must_share_a_tokenizer(corpus, teacher_run, tmp_path):
