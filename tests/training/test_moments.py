@@ -70,5 +70,5 @@ def test_lion_by_hand():
 
 def test_without_the_library_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
-    with pytest.raises(UserError, match=r"optimizer.name=lamb needs pytorch-optimizer, which is not installed"):
+    with pytest.raises(UserError, match=r"optimizer.name=lamb needs pytorch_optimizer, which is not installed"):
         build_optimizers(toy_student(), Optimizer(name="lamb"))

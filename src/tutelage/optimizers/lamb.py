@@ -2,8 +2,8 @@
 
 import torch
 
+from tutelage.errors import need
 from tutelage.optimizers.common.base import Optimizer, Parameters, decayed
-from tutelage.optimizers.common.library import from_library
 from tutelage.settings.train import Optimizer as Recipe
 
 
@@ -18,5 +18,6 @@ class Lamb(Optimizer):
 
     def over(self, parameters: Parameters) -> list[torch.optim.Optimizer]:
         """One optimizer over everything."""
+        library = need("pytorch_optimizer", "optimizer.name=lamb", extra="optimizers")
         groups = decayed(parameters.all, self.recipe.weight_decay)
-        return [from_library("Lamb")(groups, lr=self.recipe.lr, betas=self.recipe.betas, eps=self.recipe.eps)]
+        return [library.Lamb(groups, lr=self.recipe.lr, betas=self.recipe.betas, eps=self.recipe.eps)]

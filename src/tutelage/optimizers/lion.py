@@ -2,8 +2,8 @@
 
 import torch
 
+from tutelage.errors import need
 from tutelage.optimizers.common.base import Optimizer, Parameters, Traits, decayed
-from tutelage.optimizers.common.library import from_library
 from tutelage.settings.train import Optimizer as Recipe
 
 
@@ -19,5 +19,6 @@ class Lion(Optimizer):
 
     def over(self, parameters: Parameters) -> list[torch.optim.Optimizer]:
         """One optimizer over everything."""
+        library = need("pytorch_optimizer", "optimizer.name=lion", extra="optimizers")
         groups = decayed(parameters.all, self.recipe.weight_decay)
-        return [from_library("Lion")(groups, lr=self.recipe.lr, betas=self.recipe.betas)]
+        return [library.Lion(groups, lr=self.recipe.lr, betas=self.recipe.betas)]

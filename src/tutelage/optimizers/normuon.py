@@ -2,8 +2,8 @@
 
 import torch
 
+from tutelage.errors import need
 from tutelage.optimizers.common.base import Optimizer, Parameters, adamw
-from tutelage.optimizers.common.library import from_library
 from tutelage.settings.train import Optimizer as Recipe
 
 
@@ -15,6 +15,7 @@ class NorMuon(Optimizer):
 
     def over(self, parameters: Parameters) -> list[torch.optim.Optimizer]:
         """NorMuon with `muon_lr` over the maps, AdamW with `lr` over the rest."""
+        library = need("pytorch_optimizer", "optimizer.name=normuon", extra="optimizers")
         maps = {"params": list(parameters.maps), "weight_decay": self.recipe.weight_decay, "use_muon": True}
-        normuon = from_library("NorMuon")([maps], lr=self.recipe.muon_lr)
+        normuon = library.NorMuon([maps], lr=self.recipe.muon_lr)
         return [normuon, adamw(parameters.others, self.recipe)]

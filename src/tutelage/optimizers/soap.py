@@ -3,8 +3,8 @@
 import torch
 from pydantic import Field
 
+from tutelage.errors import need
 from tutelage.optimizers.common.base import Optimizer, Parameters, Traits, decayed
-from tutelage.optimizers.common.library import from_library
 from tutelage.recipe import Section
 from tutelage.settings.train import Optimizer as Recipe
 
@@ -31,7 +31,8 @@ class Soap(Optimizer):
 
     def over(self, parameters: Parameters) -> list[torch.optim.Optimizer]:
         """One optimizer over everything."""
-        soap = from_library("SOAP")(
+        library = need("pytorch_optimizer", "optimizer.name=soap", extra="optimizers")
+        soap = library.SOAP(
             decayed(parameters.all, self.recipe.weight_decay),
             lr=self.recipe.lr,
             betas=self.recipe.betas,
