@@ -128,8 +128,7 @@ def later(seconds: float) -> str:
     ("header", "least", "most"),
     [
         ("7", 7, 7), ("0.5", 0.5, 0.5), ("100000", LONGEST_WAIT, LONGEST_WAIT),
-        (later(10**6), LONGEST_WAIT, LONGEST_WAIT),
-        (later(-60), 0, 0), ("Sat, 01 Jan 2000 00:00:00", 0, 0), ("", 0, 0),
+        ("Sat, 01 Jan 2000 00:00:00", 0, 0), ("", 0, 0),
         ("-5", 0, 0), ("soon", 0, 0), ("1e9", 0, 0), ("nan", 0, 0), ("9" * 400, 0, 0),
         ("Fri, 99 Nov 2026 99:99:99 GMT", 0, 0),
     ],
@@ -140,6 +139,8 @@ def test_retry_after_is_seconds_or_a_date_and_two_minutes_at_most(header: str, l
 
 def test_a_date_is_counted_from_now() -> None:
     assert 30 < Reply(429, {"retry-after": later(90)}, b"").retry_after <= 90
+    assert Reply(429, {"retry-after": later(10**6)}, b"").retry_after == LONGEST_WAIT
+    assert Reply(429, {"retry-after": later(-60)}, b"").retry_after == 0
 
 
 @pytest.mark.parametrize("status", [429, 503])
