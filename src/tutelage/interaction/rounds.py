@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.challenge import budget
+from tutelage.data.batch import TokenBatch
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.interaction import build, experience, journal, rollouts
 from tutelage.interaction.experience import Experience
@@ -64,8 +65,9 @@ class InteractionWork:
         batch = self.experience.batch_at(step - self.state.first)
         if not self.settings.train.lm_weight:
             return batch
-        assert isinstance(batch, RolloutBatch)
-        return MixedBatch(texts=batch, windows=self.corpus.batch_at(step))
+        windows = self.corpus.batch_at(step)
+        assert isinstance(batch, RolloutBatch) and isinstance(windows, TokenBatch)
+        return MixedBatch(texts=batch, windows=windows)
 
     def _lr_factor(self, step: int) -> float:
         """The schedule advances by rounds: a round with few pairs is as large a part of it as any other."""

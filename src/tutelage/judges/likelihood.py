@@ -77,14 +77,7 @@ class Likelihood:
     def __init__(self, **settings: Any) -> None:
         self.settings = chosen = Settings(**settings)
         self._known: Mapping[str, Any] | None = None
-        self._servers = chosen.url and Servers(
-            [url for url in chosen.url.split(",") if url.strip()],
-            key_from=chosen.key_from,
-            timeout=chosen.timeout,
-            retries=chosen.retries,
-            backoff=0.5,
-            concurrency=chosen.concurrency,
-        )
+        self._servers = _servers(chosen) if chosen.url else None
 
     @property
     def fingerprint(self) -> str:
@@ -203,6 +196,17 @@ class Likelihood:
             return self._served.nats(rollout)
         except Refused as refused:
             return refused_text(refused, self._served.nats)
+
+
+def _servers(chosen: Settings) -> Servers:
+    return Servers(
+        [url for url in chosen.url.split(",") if url.strip()],
+        key_from=chosen.key_from,
+        timeout=chosen.timeout,
+        retries=chosen.retries,
+        backoff=0.5,
+        concurrency=chosen.concurrency,
+    )
 
 
 def _clean(rollout: Rollout) -> Rollout:
