@@ -88,13 +88,14 @@ def test_the_page_of_recipes_is_what_the_recipes_are() -> None:
 
 
 def test_the_study_that_is_shown_is_one(tmp_path: Path) -> None:
-    [source] = blocks(ROOT / "docs" / "studies.md", "toml")
-    (tmp_path / "shares.toml").write_text(source, encoding="utf-8")
-    made = plan(str(tmp_path / "shares.toml"), seeds=None, out=tmp_path, overrides=[])
-    trained = [job for job in made.jobs if job.kind == "train"]
-    assert len(trained) == 1 + 3 * 2
-    for job in trained:
-        read(Training, job.arguments["recipe"], job.arguments["overrides"])
+    source, search = blocks(ROOT / "docs" / "studies.md", "toml")
+    for text, runs in ((source, 1 + 3 * 2), (source[: source.index("[run.kd]")] + search, 1 + 40)):
+        (tmp_path / "shares.toml").write_text(text, encoding="utf-8")
+        made = plan(str(tmp_path / "shares.toml"), seeds=None, out=tmp_path, overrides=[])
+        trained = [job for job in made.jobs if job.kind == "train"]
+        assert len(trained) == runs
+        for job in trained:
+            read(Training, job.arguments["recipe"], job.arguments["overrides"])
 
 
 def test_the_readme_names_every_system() -> None:

@@ -129,9 +129,11 @@ def judge(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
 
 def study(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     """Plans of shipped and odd studies; a small one, of a model that exists, is run."""
-    shipped = some(rng, "demo", "toy", "weekly", world.place / "odd.toml", world.place / "mine.toml")
+    own = [world.place / name for name in ("odd.toml", "mine.toml", "search.toml")]
+    shipped = some(rng, "demo", "toy", "weekly", *own)
     runs = rng.random() < 0.4
-    known = ["data", "run.x", "report.title", "evaluate.tasks", "sample.n", "seeds", "model.y"]
+    known = ["data", "run.x", "report.title", "evaluate.tasks", "sample.n", "seeds", "model.y", "run.s.budget"]
+    known += ["run.s.search", "run.s.draws", "run.s.grid", "run.s.grid.optimizer.lr", "run.s.recipe"]
     keys = [rng.choice(known) for _ in range(rng.randrange(3))]
     changes = [f"{key}={rng.choice(INTEGERS[:4] if key == 'sample.n' else ODD)}" for key in keys]
     fits = {"seeds": ["1", "1,2", "1,1"], "at_once": ["0", "1"], "only": ["x", "evaluate other", "other"]}

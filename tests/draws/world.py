@@ -59,6 +59,8 @@ RECIPES = {
     "latin.toml": 'about = "caf\u00e9"\n'.encode("latin-1").decode("latin-1"),
     "deep.toml": "a = " + "[" * 3000 + "]" * 3000 + "\n",
     "odd.toml": 'verb = "study"\n[run."../x"]\nrecipe = "student_ce"\n',
+    "search.toml": 'verb = "study"\n[run.s]\nrecipe = "student_ce"\nsearch = "random"\nbudget = 3\n'
+    "grid = { optimizer.lr = { low = 1e-4, high = 1e-2, log = true } }\n",
     "none.txt": "",
 }
 DAMAGES = (

@@ -44,7 +44,7 @@ def test_links_inside_the_page_arrive(html: str):
 def test_every_section_is_there(html: str):
     titles = ["Results", "Learning curves", "Minimal pairs", "Samples", "Settings", "Words and rules", "Cost"]
     assert Page(html).titles == [*titles, "Events", "Reproduction"]
-    assert len(SECTIONS) == 12  # The challenge and interaction have nothing to show here
+    assert len(SECTIONS) == 13  # Searches, the challenge, other tasks and interaction have nothing to show here
     assert Page(html).tags.count("svg") == 4  # two figures, for a laptop and for a phone
 
 

@@ -88,6 +88,15 @@ class Job(File):
     error: str | None = None
 
 
+class Sweep(File):
+    """A run of a study that tries several settings: system -> dotted key -> value."""
+
+    run: str
+    search: str = "grid"
+    log: list[str] = []
+    tried: dict[str, dict[str, Any]] = {}
+
+
 class StudyFile(File):
     """study.json."""
 
@@ -98,6 +107,7 @@ class StudyFile(File):
     order: list[str] = []
     hidden: list[str] = []
     jobs: list[Job] = []
+    sweeps: list[Sweep] = []
 
 
 class Metric(File):

@@ -15,6 +15,7 @@ from tutelage.reports.numbers import Measure, Value, item_error, measures, short
 from tutelage.reports.official import official_blocks
 from tutelage.reports.own import own_blocks
 from tutelage.reports.paired import paired_table
+from tutelage.reports.sweeps import sweep_blocks
 from tutelage.reports.tables import (
     cost_table,
     differences_table,
@@ -130,6 +131,12 @@ def interaction(collection: Collection) -> Section:
     """Training on the scores of judges and the corrections of tutors; left out where no run did."""
     lead = "The student writes texts, a judge scores them or a tutor corrects them, and the student is trained on that."
     return Section(id="interaction", title="Interaction", lead=lead, blocks=interaction_blocks(collection))
+
+
+def sweeps(collection: Collection) -> Section:
+    """Searches over settings; left out where no study tried several."""
+    lead = "Every combination of settings that a study tried, and how much of the differences each setting explains."
+    return Section(id="sweeps", title="Searches", lead=lead, blocks=sweep_blocks(collection))
 
 
 def samples(collection: Collection) -> Section:
@@ -252,7 +259,7 @@ def _section(id: str, title: str, lead: str, blocks: Sequence[Block | None], emp
 
 
 SECTIONS: list[Callable[[Collection], Section]] = [
-    results, challenge, curves, pairs, own, interaction, samples, recipes, words, cost, events, reproduce,
+    results, sweeps, challenge, curves, pairs, own, interaction, samples, recipes, words, cost, events, reproduce,
 ]  # fmt: skip
 
 

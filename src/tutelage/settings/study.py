@@ -1,10 +1,11 @@
 """Every setting of a study: corpora, runs with seeds and grids, models beside them, evaluations, samples, report."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from tutelage.recipe import Section
 from tutelage.settings.fields import Place, Seed
@@ -12,7 +13,6 @@ from tutelage.settings.limits import AT_ONCE
 
 Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
 
-Grid = Annotated[dict[str, list[Any]], BeforeValidator(lambda v: flattened(v) if isinstance(v, Mapping) else v)]
 OWN = ("run", "seed")
 """Settings of a run that the study sets itself: the folder of a run decides what is left to do."""
 
@@ -21,8 +21,40 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as dotted keys: {"optimizer": {"lr": 1}} -> {"optimizer.lr": 1}."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        inner = isinstance(value, Mapping) and not _is_range(value)
+        flat |= flattened(value, f"{prefix}{key}.") if inner else {prefix + key: value}
     return flat
+
+
+def _is_range(value: Mapping[str, Any]) -> bool:
+    """Whether a table is a range to draw from, and not a table of settings."""
+    return {"low", "high"} <= set(value) and all(isinstance(value[end], int | float) for end in ("low", "high"))
+
+
+class Range(Section):
+    """A range to draw a setting from, both ends included: whole numbers if both ends are, else numbers."""
+
+    low: int | float
+    """The smallest value."""
+    high: int | float
+    """The largest value."""
+    log: bool = False
+    """Uniform in the logarithm: as many draws between 0.001 and 0.01 as between 0.01 and 0.1."""
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> "Range":
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"the range from {self.low} to {self.high} is empty; expected low below high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low is {self.low}, but a range with log = true begins above 0")
+        return self
+
+
+Tried = Annotated[
+    Annotated[list[Any], Tag("values")] | Annotated[Range, Tag("range")],
+    Discriminator(lambda v: "range" if isinstance(v, Mapping | Range) else "values"),
+]
+Grid = Annotated[dict[str, Tried], BeforeValidator(lambda v: flattened(v) if isinstance(v, Mapping) else v)]
 
 
 class Prepare(Section):
@@ -64,7 +96,13 @@ class Run(Section):
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings to change: dotted key = value."""
     grid: Grid = Field(default_factory=dict)
-    """Settings to try: dotted key = values. Every combination is a system of its own."""
+    """Settings to try: dotted key = values, or with `search = "random"` also a range, { low, high, log }."""
+    search: Literal["grid", "random"] = "grid"
+    """grid: every combination is a system of its own. random: as many draws from `grid` as the budget allows."""
+    budget: int = Field(0, ge=0, le=10_000)
+    """Runs of a random search, seeds counted: 20 with two seeds are ten draws. A larger budget adds draws to these."""
+    draws: Seed = 1
+    """The seed of the draws of a random search."""
     shown: bool = True
     """Evaluate it and show it in the report; false for a run that only gives other runs their weights."""
 
@@ -73,6 +111,18 @@ class Run(Section):
         for key in (*self.set, *self.grid):
             if key in OWN:
                 raise ValueError(f"{key} cannot be set: the study decides it, with `seeds` and the names of its runs")
+        return self
+
+    @model_validator(mode="after")
+    def _searches_what_can_be_searched(self) -> "Run":
+        ranges = [key for key, values in self.grid.items() if isinstance(values, Range)]
+        if self.search == "grid" and (ranges or self.budget):
+            what = f"grid.{ranges[0]} is a range" if ranges else f"budget is {self.budget}"
+            raise ValueError(f'{what}, which needs search = "random"')
+        if self.search == "random" and not (self.grid and self.budget):
+            raise ValueError('search = "random" needs a grid to draw from and a budget of runs, as in budget = 20')
+        if empty := [key for key, values in self.grid.items() if values == []]:
+            raise ValueError(f"grid.{empty[0]} has no values")
         return self
 
 

@@ -19,6 +19,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A table [run.NAME] that tries several settings. log: settings of a logarithmic range; tried: system -> values."""
+
+    run: str
+    search: str
+    log: tuple[str, ...]
+    tried: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A study's jobs in an order in which they can be done, and what its report is about."""
 
@@ -29,3 +39,4 @@ class Plan:
     seeds: tuple[int, ...]
     order: tuple[str, ...]
     hidden: tuple[str, ...]
+    sweeps: tuple[Sweep, ...] = ()

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from tutelage.errors import UserError
 from tutelage.recipe import Section, did_you_mean, read, validated
 from tutelage.settings.judge import judge_settings, require_judged
-from tutelage.settings.study import OtherModel, Prepare, Run, Study
-from tutelage.studies.jobs import Job, Plan
+from tutelage.settings.study import OtherModel, Prepare, Range, Run, Study
+from tutelage.studies.jobs import Job, Plan, Sweep
 from tutelage.studies.points import Point, points_of
 
 S = TypeVar("S", bound=Section)
@@ -90,7 +90,16 @@ class _Planner:
             seeds=self.seeds,
             order=tuple(dict.fromkeys([*self.model, *(point.system for point in shown)])),
             hidden=tuple(point.system for point in self.points if point not in shown),
+            sweeps=tuple(self._sweeps(shown)),
         )
+
+    def _sweeps(self, shown: list[Point]) -> Iterator[Sweep]:
+        """The shown runs that try more than one combination of settings."""
+        for name, spec in self.run.items():
+            tried = {point.system: point.tried for point in shown if point.owner == name}
+            log = tuple(key for key, values in spec.grid.items() if isinstance(values, Range) and values.log)
+            if len(tried) > 1:
+                yield Sweep(run=name, search=spec.search, log=log, tried=tried)
 
     def _require_names(self) -> None:
         names = [*self.prepare, *self.run, *self.model]

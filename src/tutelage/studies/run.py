@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tutelage.errors import Interrupted, UserError
@@ -94,6 +94,7 @@ def _record(plan: Plan, command: Command, outcome: Outcome) -> None:
         "seeds": list(plan.seeds),
         "order": list(plan.order),
         "hidden": list(dict.fromkeys(plan.hidden)),
+        "sweeps": [asdict(sweep) for sweep in plan.sweeps],
         "jobs": [{"name": job.name, "kind": job.kind, "error": why.get(job.name, "")} for job in plan.jobs],
     }
     write_json(plan.folder / "study.json", record)
