@@ -152,7 +152,7 @@ def test_a_run_is_replayed_from_its_store_without_the_judge(options, unbroken, t
 def test_another_judge_or_another_setting_is_another_run(options, tmp_path, monkeypatch):
     run = tmp_path / "run"
     monkeypatch.setattr(rounds.InteractionWork, "advance", lambda self: self.life.stop_if_requested())
-    monkeypatch.setattr(rounds.InteractionWork, "finish", lambda self: {"owed": self.provenance})
+    monkeypatch.setattr(rounds.InteractionWork, "finish", lambda self: {})
     interact("ppo_toy", options(run), quiet=True)
     with pytest.raises(UserError, match=r"reward\.kl was 0\.02 and is 0\.5"):
         interact("ppo_toy", options(run, "reward.kl=0.5"), quiet=True)

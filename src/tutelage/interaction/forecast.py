@@ -69,16 +69,16 @@ class Forecast:
         text, pair = prompt + longest, prompt + 2 * longest
         return self._rows() * (text * settings.train.lm_epochs + pair * settings.train.epochs), by_student, by_tutor
 
-    def broken_by_next_round(self, owed: Provenance, ledger: Ledger) -> str:
+    def broken_by_next_round(self, before: Provenance, ledger: Ledger) -> str:
         """Why the next round might exceed the budget of the track; empty if it cannot."""
         track = self.settings.track
         if track == "none":
             return ""
         rules, (shown, by_student, by_tutor) = budget.RULES[track], self._most_words()
-        words = sum(owed.corpora.values())
+        words = sum(before.corpora.values())
         after = {
-            "shown": (owed.shown + ledger.shown + shown, rules.shown),
-            "written by the student": (owed.wrote + ledger.student_wrote + by_student, rules.wrote),
+            "shown": (before.shown + ledger.shown + shown, rules.shown),
+            "written by the student": (before.wrote + ledger.student_wrote + by_student, rules.wrote),
             "of training text, including the tutor's,": (words + ledger.teacher_wrote + by_tutor, rules.corpus),
         }
         broken = [

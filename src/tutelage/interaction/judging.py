@@ -109,7 +109,7 @@ class Judging:
         return {"name": name, "about": annotator.about, "fingerprint": annotator.fingerprint}
 
 
-def owed(recipe: Interaction) -> Provenance:
+def judges_provenance(recipe: Interaction) -> Provenance:
     """Provenance that the student gets from judge and tutor: corpora of models trained here, names of other models.
 
     The held-out judge adds none, because nothing is trained on its scores.

@@ -12,7 +12,7 @@ from tutelage.data.batch import TokenBatch
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.interaction import build, experience, journal, rollouts
 from tutelage.interaction.experience import Experience
-from tutelage.interaction.judging import Judging, owed, require_usable, words_of_verdicts
+from tutelage.interaction.judging import Judging, judges_provenance, require_usable, words_of_verdicts
 from tutelage.interaction.mixed import MixedBatch
 from tutelage.interaction.monitor import Monitor
 from tutelage.interaction.prompts import pool, require_room
@@ -41,7 +41,7 @@ class InteractionWork:
         self.prompts = pool(settings, self.corpus.tokenizer)
         self.state, self.costs = RoundState(), Costs()
         self.judging = Judging(settings, self.path, self.costs)
-        self.provenance = build.provenance(settings, self.corpus).joined(owed(settings))
+        self.provenance = build.provenance(settings, self.corpus).joined(judges_provenance(settings))
         self.forecast = build.forecast(settings, self.prompts)
         budget.require_valid(settings.track, self.provenance, shown=self.provenance.shown)
 
@@ -284,12 +284,12 @@ class InteractionWork:
         """Save the student as the model of the run."""
         self.life.save_model(self.path / "model")
         corpora = {**self.provenance.corpora, "said": self.life.ledger.teacher_wrote}
+        self.provenance = replace(self.provenance, corpora=corpora)
         if parallel.rank() == 0:
             shutil.rmtree(self.path / "rounds", ignore_errors=True)
         return {
             "rounds": self.state.done,
             "costs": self.costs.state_dict(),
-            "owed": replace(self.provenance, corpora=corpora),
         }
 
     def outcome(self) -> str:

@@ -38,7 +38,7 @@ Make = Callable[[Any, "Lifecycle"], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class RunOptions:
     """How a command runs a recipe: quietly, across a change of software, or only saying what it would do."""
 
     quiet: bool = False
@@ -46,7 +46,7 @@ class How:
     dry_run: bool = False
 
 
-def run_recipe(settings: Training | Interaction, recipe: str, make: Make, how: How) -> Path:
+def run_recipe(settings: Training | Interaction, recipe: str, make: Make, options: RunOptions) -> Path:
     """Run a recipe, or go on where an earlier command stopped. Returns the run's directory.
 
     A finished run is left as it is. Raises UserError for anything the user can mend, Interrupted when asked to stop.
@@ -54,13 +54,13 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Make, how: H
     name = Path(recipe).stem
     path = Path(settings.run or f"runs/{name}-s{settings.seed}")
     with parallel.joined(settings.train.device) as device:
-        console = Console(quiet=how.quiet or parallel.rank() > 0, highlight=False, markup=False)
+        console = Console(quiet=options.quiet or parallel.rank() > 0, highlight=False, markup=False)
         life = Lifecycle(settings, name, path, console, device)
-        if how.dry_run:
+        if options.dry_run:
             make(life.settings, life).describe()
             return path
         with deterministic(settings.train.deterministic, device):
-            life.run(make(life.settings, life), how)
+            life.run(make(life.settings, life), options)
     return path
 
 
@@ -92,7 +92,7 @@ class Lifecycle:
 
     # --- before the first step -------------------------------------------------------------------------------------
 
-    def run(self, work: Work, how: How) -> None:
+    def run(self, work: Work, options: RunOptions) -> None:
         """Run from the present position to the end, or to a stop request."""
         self.work = work
         if self.existing and self.existing["status"] == "done":
@@ -106,8 +106,8 @@ class Lifecycle:
             if self.existing and self.existing["status"] == "done":
                 self._leave_finished(self.existing)
                 return
-            seconds = self._begin_or_resume(how.accept_changes)
-            self._open_logs(seconds, quiet=how.quiet)
+            seconds = self._begin_or_resume(options.accept_changes)
+            self._open_logs(seconds, quiet=options.quiet)
             with StopRequest().listening() as self.stop_request, self.progress:
                 self._advance()
             self._finish()
@@ -279,13 +279,13 @@ class Lifecycle:
     def _finish(self) -> None:
         """The run's model takes its place; what was only needed for resuming goes."""
         last = self.work.finish()
-        owed = last.pop("owed")
+        provenance = self.work.provenance
         self.record.write(
             status="done",
             lines=self.record.lines(),
             last_step=self.loop.step,
-            ledger={**self.ledger.state_dict(), "corpus_words": sum(owed.corpora.values())},
-            validity=validity(owed, self.ledger.shown, self.ledger.student_wrote, self.work.tracks),
+            ledger={**self.ledger.state_dict(), "corpus_words": sum(provenance.corpora.values())},
+            validity=validity(provenance, self.ledger.shown, self.ledger.student_wrote, self.work.tracks),
             seconds=round(self.clock.seconds(), 3),
             peak_memory=memory.peak_memory(self.device),
             halvings=self.loop.micro.halvings,

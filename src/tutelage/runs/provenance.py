@@ -29,30 +29,31 @@ def provenance_of(name: str) -> Provenance:
 
 
 def provenance(recipe: Training, manifest: Mapping[str, Any], pairs: PairFile | None = None) -> Provenance:
-    """Everything a run owes its words to: corpus, pairs, tokenizer, starting weights, teachers."""
+    """All that a run learns from: corpus, pairs, tokenizer, starting weights, teachers."""
     tokenizer = manifest["tokenizer"]
     outside = () if tokenizer.get("trained", False) else (f"the tokenizer {Path(tokenizer['name']).name}",)
     words = manifest["splits"]["train"]["words"]
-    owed = Provenance(corpora={manifest["corpus"]["fingerprint"]: words}, external=outside)
+    joined = Provenance(corpora={manifest["corpus"]["fingerprint"]: words}, external=outside)
     if pairs:
-        owed = owed.joined(Provenance(corpora={pairs.fingerprint: pairs.train.words + pairs.held_out.words}))
+        joined = joined.joined(Provenance(corpora={pairs.fingerprint: pairs.train.words + pairs.held_out.words}))
     if recipe.student.weights:
-        owed = provenance_of(recipe.student.weights).joined(owed)
+        joined = provenance_of(recipe.student.weights).joined(joined)
     for name in recipe.teacher.models:
-        owed = owed.joined(provenance_of(name))
-    return owed
+        joined = joined.joined(provenance_of(name))
+    return joined
 
 
-def words_before(track: str, owed: Provenance) -> int:
+def words_before(track: str, before: Provenance) -> int:
     """Words before a run that its milestones count as well.
 
     The milestones of a track are of all that a model was shown; without a track they are of the run's own words.
     """
-    return 0 if track == "none" else owed.shown
+    return 0 if track == "none" else before.shown
 
 
 def validity(
-    owed: Provenance, shown: int, student_wrote: int = 0, tracks: Sequence[str] = ALONE
+    provenance: Provenance, shown: int, student_wrote: int = 0, tracks: Sequence[str] = ALONE
 ) -> dict[str, Sequence[str]]:
     """For each track, why the model would not be a valid entry."""
-    return {track: violations(track, owed, shown=owed.shown + shown, student_wrote=student_wrote) for track in tracks}
+    shown += provenance.shown
+    return {track: violations(track, provenance, shown=shown, student_wrote=student_wrote) for track in tracks}

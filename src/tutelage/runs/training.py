@@ -184,7 +184,7 @@ class TrainingWork:
         else:
             parallel.from_first(lambda: self._promote(best, model))
         accuracy = {} if self.best.accuracy is None else {"accuracy": self.best.accuracy}
-        return {"best": {"step": self.best.step, "loss": self.best.loss, **accuracy}, "owed": self.provenance}
+        return {"best": {"step": self.best.step, "loss": self.best.loss, **accuracy}}
 
     def _promote(self, best: Path, model: Path) -> None:
         if best.exists():

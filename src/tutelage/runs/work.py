@@ -51,7 +51,7 @@ class Work(Protocol):
         ...
 
     def finish(self) -> dict[str, Any]:
-        """Put the run's model in its place; give run.json its last facts, and under `owed` the final provenance."""
+        """Put the run's model in its place; return the last facts for run.json."""
         ...
 
     def outcome(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tutelage.interaction.rounds import InteractionWork
 from tutelage.recipe import read
-from tutelage.runs.lifecycle import How, run_recipe
+from tutelage.runs.lifecycle import RunOptions, run_recipe
 from tutelage.settings.interact import Interaction
 
 
@@ -23,5 +23,5 @@ def interact(
     among it, and Interrupted when asked to stop.
     """
     settings = read(Interaction, recipe, overrides)
-    how = How(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
-    return run_recipe(settings, recipe, InteractionWork, how)
+    options = RunOptions(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
+    return run_recipe(settings, recipe, InteractionWork, options)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.recipe import read
-from tutelage.runs.lifecycle import How, run_recipe
+from tutelage.runs.lifecycle import RunOptions, run_recipe
 from tutelage.runs.training import TrainingWork
 from tutelage.settings.train import Training
 
@@ -22,5 +22,5 @@ def train(
     A finished run is left as it is. Raises UserError for anything the user can mend, Interrupted when asked to stop.
     """
     settings = read(Training, recipe, overrides)
-    how = How(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
-    return run_recipe(settings, recipe, TrainingWork, how)
+    options = RunOptions(quiet=quiet, accept_changes=accept_changes, dry_run=dry_run)
+    return run_recipe(settings, recipe, TrainingWork, options)
