@@ -12,7 +12,19 @@ import pytest
 import tutelage
 
 PACKAGE = Path(tutelage.__file__).parent
-GROUND = {"errors", "printable", "checked", "checksums", "system_errors", "files", "sums", "recipe", "plug_ins", "text"}
+GROUND = {
+    "errors",
+    "printable",
+    "checked",
+    "checksums",
+    "system_errors",
+    "files",
+    "sums",
+    "recipe",
+    "plug_ins",
+    "text",
+    "remote_code",
+}
 PLUG_INS = {"objectives", "teachers", "judges"}
 BELOW_TRAIN = GROUND | {
     "quantised",
@@ -31,6 +43,7 @@ ALLOWED = {
     "errors": set(),
     "printable": set(),
     "text": set(),
+    "remote_code": set(),
     "checked": {"errors"},
     "checksums": set(),
     "system_errors": {"errors", "printable"},

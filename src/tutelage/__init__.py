@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tutelage.objectives.ppo import PPO
     from tutelage.objectives.rloo import RLOO
     from tutelage.objectives.simpo import SimPO
+    from tutelage.remote_code import trust_remote_code
     from tutelage.settings.train import Optimizer
     from tutelage.teachers.cache import Cache
     from tutelage.teachers.live import Live
@@ -60,6 +61,7 @@ _HOMES = {
     "objectives.ppo": ("PPO",),
     "objectives.rloo": ("RLOO",),
     "objectives.simpo": ("SimPO",),
+    "remote_code": ("trust_remote_code",),
     "settings.train": ("Optimizer",),
     "teachers.cache": ("Cache",),
     "teachers.live": ("Live",),

@@ -36,6 +36,14 @@ AllowKey = Annotated[
     ),
 ]
 
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run the Python code that a model's folder or repository brings; read it first, it can do what you can",
+    ),
+]
+
 
 def writes_file(help: str) -> Any:
     """An option that names a file to write, or a folder for it."""
@@ -69,6 +77,14 @@ def allow(names: list[str] | None) -> None:
         from tutelage.judges.common.keys import allow_keys
 
         allow_keys(names)
+
+
+def trust(remote_code: bool) -> None:
+    """Let models run code of their own, for this process."""
+    if remote_code:
+        from tutelage.remote_code import trust_remote_code
+
+        trust_remote_code()
 
 
 def numbers(text: str, option: str) -> list[int]:

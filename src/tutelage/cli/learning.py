@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Overrides, Quiet, Recipe, Seed, allow, app, numbers, writes_folder
+from tutelage.cli._app import (
+    AllowKey,
+    Overrides,
+    Quiet,
+    Recipe,
+    Seed,
+    TrustRemoteCode,
+    allow,
+    app,
+    numbers,
+    trust,
+    writes_folder,
+)
 from tutelage.settings.limits import AT_ONCE, EVER, SIDE_BY_SIDE
 
 
@@ -45,8 +57,10 @@ def prepare(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Prepare a corpus: text in, tokenizer and token stream out; and a teacher's targets for it."""
+    trust(trust_remote_code)
     from tutelage.verbs.prepare import prepare
 
     prepare(
@@ -78,8 +92,10 @@ def train(
         bool, typer.Option("--accept-changes", help="Resume although code or libraries changed; the report shows it")
     ] = False,
     quiet: Quiet = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train a recipe; the same command resumes a stopped run."""
+    trust(trust_remote_code)
     from tutelage.recipe import read
     from tutelage.settings.train import Training
 
@@ -101,9 +117,11 @@ def interact(
     ] = False,
     quiet: Quiet = False,
     allow_key: AllowKey = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Train a student on scores or corrections of its texts; the same command resumes a stopped run."""
     allow(allow_key)
+    trust(trust_remote_code)
     from tutelage.recipe import read
     from tutelage.settings.interact import Interaction
 
@@ -128,9 +146,11 @@ def study(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, run nothing")] = False,
     only: Annotated[str, typer.Option(help="Run this one job of the plan, without the report")] = "",
     allow_key: AllowKey = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Run a study: prepare, train, evaluate, report. What is done is skipped, what broke is resumed."""
     allow(allow_key)
+    trust(trust_remote_code)
     from tutelage.verbs.study import study
 
     page = study(

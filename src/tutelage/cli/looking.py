@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from tutelage.cli._app import AllowKey, Device, Overrides, Quiet, Recipe, Seed, allow, app, numbers, writes_folder
+from tutelage.cli._app import (
+    AllowKey,
+    Device,
+    Overrides,
+    Quiet,
+    Recipe,
+    Seed,
+    TrustRemoteCode,
+    allow,
+    app,
+    numbers,
+    trust,
+    writes_folder,
+)
 from tutelage.errors import UserError
 from tutelage.settings.limits import AT_ONCE
 
@@ -50,9 +63,11 @@ def evaluate(
     out: Annotated[Path | None, writes_folder("Folder for results of models that are not runs")] = None,
     quiet: Quiet = False,
     allow_key: AllowKey = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Evaluate models: perplexity, minimal pairs, the challenge's tasks."""
     allow(allow_key)
+    trust(trust_remote_code)
     from tutelage.recipe import module_path
     from tutelage.settings.judge import judge_among
 
@@ -102,8 +117,10 @@ def sample(
     ] = 0,
     seed: Seed = 1,
     device: Device = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Sample texts from a model."""
+    trust(trust_remote_code)
     from tutelage.verbs.sample import sample
 
     sample(
@@ -140,9 +157,11 @@ def judge(
     out: Annotated[Path, writes_folder("Folder of scores.jsonl, check.json and the verdicts")] = Path("judged"),
     quiet: Quiet = False,
     allow_key: AllowKey = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score texts by a judge; with --check, measure how well it tells real texts from spoiled ones."""
     allow(allow_key)
+    trust(trust_remote_code)
     from tutelage.settings.judge import judge_among
 
     files, chosen = judge_among(texts or [], "judge")

@@ -2,6 +2,8 @@
 
 from transformers import PretrainedConfig
 
+from tutelage.architectures.common.families import FROM_PADDING, LENGTHS
+
 DROPOUTS = (
     "embd_pdrop",
     "attn_pdrop",
@@ -11,7 +13,6 @@ DROPOUTS = (
     "residual_dropout",
     "dropout",
 )
-LENGTHS = ("n_positions", "max_position_embeddings")
 
 
 def with_dropout(config: PretrainedConfig, dropout: float) -> PretrainedConfig:
@@ -24,4 +25,7 @@ def with_dropout(config: PretrainedConfig, dropout: float) -> PretrainedConfig:
 
 def positions(config: PretrainedConfig) -> int | None:
     """The longest text that a model of this configuration can read, in tokens; None if it does not say."""
-    return next((int(getattr(config, field)) for field in LENGTHS if getattr(config, field, None)), None)
+    room = next((int(getattr(config, field)) for field in LENGTHS if getattr(config, field, None)), None)
+    if room is not None and config.model_type in FROM_PADDING:
+        return room - 1 - (config.pad_token_id or 0)
+    return room

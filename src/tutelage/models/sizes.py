@@ -7,10 +7,11 @@ from typing import Any
 import psutil
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import PretrainedConfig
 
 from tutelage.errors import UserError
 from tutelage.files import gigabytes
+from tutelage.models.auto import from_config
 
 MOST_LAYERS = 1024
 MOST = 2**24
@@ -54,7 +55,7 @@ def require_buildable(config: PretrainedConfig, where: str) -> None:
     """Raise UserError where no model can be made of a configuration, or none that fits into this machine's memory."""
     require_sensible(config, where)
     with build_errors(config, where), torch.device("meta"):  # shapes without memory
-        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        model = from_config(config)
     size, there = sum(p.numel() for p in model.parameters()) * 4, psutil.virtual_memory().total
     if size > there:
         raise UserError(

@@ -10,18 +10,21 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.activations import NewGELUActivation
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from tutelage.architectures.common.families import needs_trust
+from tutelage.architectures.common.shapes import register_shipped
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file, read_json
 from tutelage.models.attention import unmasked
+from tutelage.models.auto import from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
+from tutelage.remote_code import trusted
 from tutelage.sums import SUMS, check_sums, write_sums
 
 logging.disable_progress_bar()  # transformers shows bars for loading and saving every checkpoint, which help nobody
@@ -161,7 +164,7 @@ def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pa
     require_buildable(config, "The student")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        model = from_config(config)
     with build_errors(config, "The student"):
         return Student(model.float(), pad_to=pad_to)
 
@@ -174,7 +177,10 @@ def load_student(
 
 
 def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float | None = None) -> PreTrainedModel:
-    """A causal LM in evaluation mode, from a run, a folder or a Hub name. Never pickles, never remote code."""
+    """A causal LM in evaluation mode, from a run, a folder or a Hub name. Never pickles.
+
+    Code of its own runs only where `tutelage.remote_code` allows it; that of shipped architectures is the package's.
+    """
     place = locate(name)
     if Path(place).is_dir() and not list(Path(place).glob("*.safetensors")):
         raise UserError(
@@ -187,8 +193,9 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
     require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
-    model = _from_hub(
-        AutoModelForCausalLM, place, name, config=config, dtype=dtype, use_safetensors=True, attn_implementation="sdpa"
+    options = {"config": config, "dtype": dtype, "use_safetensors": True}
+    model = with_attention(
+        lambda kind: _from_hub(AutoModelForCausalLM, place, name, attn_implementation=kind, **options)
     )
     _fuse_gelu(model)
     return model.eval()
@@ -196,8 +203,7 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
 
 def _require_causal(name: str, config: PretrainedConfig) -> None:
     """Refuse encoders, which the Auto class would load as causal models with an untrained head or none at all."""
-    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    if masked or config.is_encoder_decoder:
+    if is_encoder(config) or config.is_encoder_decoder:
         kind = "an encoder-decoder" if config.is_encoder_decoder else "an encoder"
         raise UserError(
             f"{name} is {kind} ({config.model_type}): it does not predict the next token from those before it",
@@ -236,9 +242,8 @@ def fingerprint_of(name: str) -> str:
     """Identifies a model's weights: the hash of its files, or of a Hub name with the loaded commit."""
     place = Path(locate(name))
     if place.is_dir():
-        return fingerprint(
-            {file.name: hash_file(file) for file in [*place.glob("*.safetensors"), place / "config.json"]}
-        )
+        files = [*place.glob("*.safetensors"), place / "config.json", *place.glob("*.py")]
+        return fingerprint({file.name: hash_file(file) for file in files})
     return fingerprint([name, getattr(_from_hub(AutoConfig, name, name), "_commit_hash", None)])
 
 
@@ -259,9 +264,14 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
         weights = () if kind is AutoModelForCausalLM else (".safetensors",)
         check_sums(Path(place), f"Restore it from a copy. If the change is yours, delete {SUMS}", apart=weights)
     unreachable = "" if local else hub_problem()
+    register_shipped()
     try:
-        return kind.from_pretrained(place, trust_remote_code=False, local_files_only=bool(unreachable), **options)
+        return kind.from_pretrained(place, trust_remote_code=trusted(), local_files_only=bool(unreachable), **options)
     except Exception as error:
+        if "scaled_dot_product_attention" in str(error):
+            raise
+        if "trust_remote_code" in str(error) and not trusted():
+            raise needs_trust(name) from error
         if not isinstance(error, DAMAGED) and type(error) is not Exception:  # tokenizers raises Exception itself
             raise
         reason = first_line(error)

@@ -6,7 +6,16 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 from tutelage.recipe.checked import Named, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
 from tutelage.recipe.functions import load_function, require_function
-from tutelage.recipe.modules import KINDS, did_you_mean, load_class, load_module, module_path, modules, settings_of
+from tutelage.recipe.modules import (
+    KINDS,
+    did_you_mean,
+    find_module,
+    load_class,
+    load_module,
+    module_path,
+    modules,
+    settings_of,
+)
 from tutelage.recipe.overrides import given, read
 from tutelage.recipe.section import Section
 from tutelage.recipe.written import annotated_toml, explained, to_toml
@@ -19,6 +28,7 @@ __all__ = [
     "annotated_toml",
     "did_you_mean",
     "explained",
+    "find_module",
     "find_recipe",
     "given",
     "load_class",

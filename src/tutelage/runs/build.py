@@ -43,6 +43,7 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
             vocab=len(corpus.tokenizer),
             window=corpus.window,
             eos=corpus.tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
+            pad=corpus.tokenizer.pad_token_id,  # pyright: ignore[reportArgumentType]
             changes=dict(settings.config),
         )
         student = new_student(config, seed=recipe.seed, dropout=settings.dropout, pad_to=settings.pad_vocabulary)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import tutelage
+from tutelage.architectures.common.shapes import shape_code, shape_folder
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, hash_file
 from tutelage.models.student import fingerprint_of
@@ -32,11 +33,12 @@ def versions() -> dict[str, str]:
     return {"tutelage": tutelage.__version__, "python": platform.python_version(), **libraries}
 
 
-def code_fingerprint(rooms: Sequence[str]) -> str:
-    """Changes when a file that can change a number does."""
+def code_fingerprint(rooms: Sequence[str], own: Sequence[Path] = ()) -> str:
+    """Changes when a file that can change a number does. own: the files of an architecture outside the package."""
     package = Path(tutelage.__file__).parent
     files = sorted(file for room in rooms for file in (package / room).rglob("*.py"))
-    return fingerprint({str(file.relative_to(package)): hash_file(file) for file in files})
+    named = {str(file.relative_to(package)): hash_file(file) for file in files}
+    return fingerprint(named | {f"own {file.name}": hash_file(file) for file in own})
 
 
 def identity_of(
@@ -56,13 +58,13 @@ def identity_of(
     """
     assert isinstance(recipe, Section)
     settings = {k: v for k, v, _ in explained(recipe) if not k.startswith((*WITHOUT_EFFECT, *without))}
-    weights = recipe.student.weights  # pyright: ignore[reportAttributeAccessIssue]
+    student: Any = recipe.student  # pyright: ignore[reportAttributeAccessIssue]
     return {
         "recipe": json.loads(json.dumps(settings)),
         "corpus": corpus,
-        "start": fingerprint_of(weights) if weights else "random",
+        "start": fingerprint_of(student.weights) if student.weights else _random_in(student.shape),
         "teacher": teacher,
-        "code": code_fingerprint(rooms),
+        "code": code_fingerprint(rooms, shape_code(student.shape) if student.shape else ()),
         "versions": versions(),
         "machine": {
             "device": device.type,
@@ -71,6 +73,12 @@ def identity_of(
             "micro_batch": micro_batch,
         },
     }
+
+
+def _random_in(shape: str) -> str:
+    """Random weights, and of which configuration where that lies in a folder."""
+    folder = shape_folder(shape)
+    return f"random, {fingerprint([hash_file(folder / 'config.json')])}" if folder else "random"
 
 
 def fingerprint_of_run(identity: Mapping[str, Any]) -> str:

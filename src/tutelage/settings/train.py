@@ -56,9 +56,10 @@ class Student(Section):
     bare: ClassVar[str] = "weights"
     voids: ClassVar[dict[str, tuple[str, ...]]] = {"weights": ("shape", "config"), "shape": ("weights",)}
 
-    shape: str | None = None
-    """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; or the
-    dotted path of a module of your own with an architecture."""
+    shape: Place | None = None
+    """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; a model
+    type of transformers, such as mamba or gemma2; a folder with a config.json; or the dotted path of an architecture of
+    your own, a module or a class."""
     weights: Place | None = None
     """Weights to start from: a run, a folder, a GGUF file or a Hub name. `student=PATH` sets it."""
     config: dict[str, int | float | str | bool] = {}

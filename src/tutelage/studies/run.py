@@ -8,6 +8,7 @@ from pathlib import Path
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import write_json
 from tutelage.recipe import did_you_mean
+from tutelage.remote_code import trusted
 from tutelage.studies.job import Verbs, done, run_job
 from tutelage.studies.jobs import Plan
 from tutelage.studies.processes import Lane
@@ -30,6 +31,7 @@ class Command:
         words = ["study", self.name, "--seeds", ",".join(map(str, self.seeds))]
         words += [] if self.out == Path("runs") else ["--out", str(self.out)]
         words += [word for key in self.allow_keys for word in ("--allow-key", key)]
+        words += ["--trust-remote-code"] if trusted() else []
         return [*words, *self.overrides]
 
     def __str__(self) -> str:

@@ -1,0 +1,52 @@
+"""Which Auto class makes a model, and with which attention: the first place where a class's own limits are asked."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import transformers
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from tutelage.architectures.common.own import CAUSAL, MASKED
+from tutelage.architectures.common.shapes import register_shipped
+from tutelage.remote_code import trusted
+
+M = TypeVar("M")
+
+
+def is_encoder(config: PretrainedConfig) -> bool:
+    """Whether models of this configuration fill in masks and predict no next token.
+
+    An encoder that is configured as a decoder (is_decoder) is none. A class of one's own is one if it offers
+    AutoModelForMaskedLM and not AutoModelForCausalLM.
+    """
+    own = getattr(config, "auto_map", None) or {}
+    if CAUSAL in own or MASKED in own:
+        return CAUSAL not in own
+    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return masked and not config.is_encoder_decoder and not getattr(config, "is_decoder", False)
+
+
+def auto_class(config: PretrainedConfig) -> Any:
+    """The Auto class that makes a model of this configuration: for masked models, else for causal ones."""
+    register_shipped()
+    return getattr(transformers, MASKED if is_encoder(config) else CAUSAL)
+
+
+def from_config(config: PretrainedConfig) -> PreTrainedModel:
+    """A model with random weights, of the generator's present state."""
+    make = auto_class(config).from_config
+    return with_attention(lambda kind: make(config, attn_implementation=kind, trust_remote_code=trusted()))
+
+
+def with_attention(make: Callable[[str], M]) -> M:
+    """What `make` returns for torch's fused attention, or, where the class has none, for its own.
+
+    Classes have none where they bias, cap or sort scores in a way that the fused one cannot (GPT-J, BLOOM, Gemma 2).
+    """
+    try:
+        return make("sdpa")
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+    return make("eager")
