@@ -7,6 +7,7 @@ from typing import Any
 import tomli_w
 
 from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
+from tutelage.recipe.section import subsection, subsections
 from tutelage.settings.interact import Interaction
 from tutelage.settings.shown import SCHEMAS
 from tutelage.settings.study import Evaluation, OtherModel, Page, Prepare, Run, Samples, Study
@@ -98,9 +99,11 @@ def _study(name: str) -> str:
 def _tables(schema: type[Section]) -> Iterator[str]:
     """A table of the plain settings, then one for each section."""
     yield _rows(schema)
-    for key, info in schema.model_fields.items():
-        if schema in SCHEMAS.values() and isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-            yield f"### `[{key}]`\n\n{(info.annotation.__doc__ or '').strip()}\n\n{_rows(info.annotation)}"
+    for key in schema.model_fields:
+        several = subsections(schema, key)
+        if schema in SCHEMAS.values() and (table := subsection(schema, key) or several):
+            name = f"{key}.NAME" if several else key
+            yield f"### `[{name}]`\n\n{(table.__doc__ or '').strip()}\n\n{_rows(table)}"
 
 
 def _rows(schema: type[Section]) -> str:
@@ -108,6 +111,8 @@ def _rows(schema: type[Section]) -> str:
     for key, info in schema.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
             continue
+        if schema in SCHEMAS.values() and subsection(schema, key):
+            continue  # it has a table of its own
         default = "needed" if info.is_required() else _shown(info.get_default(call_default_factory=True))
         lines.append(f"| `{key}` | {default} | {_text(info.description)} |")
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *lines, ""]) if lines else ""

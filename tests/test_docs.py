@@ -127,7 +127,7 @@ def test_the_objective_in_the_contributors_page_works_as_it_stands(
     (package / "__init__.py").touch()
     (package / "entropy.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    recipe = read(Training, "student_ce", ["objective=contributed.entropy", "objective.weight=0.2"])
+    recipe = read(Training, "student_ce", ["objective=contributed.entropy", "objective.entropy_weight=0.2"])
     objective = load_class("objectives", "contributed.entropy")(**recipe.objective.settings())
     steps = list(toy_loop(toy_student(), objective, steps=3))
     assert set(steps[0].terms) == {"ce", "entropy"}

@@ -68,6 +68,21 @@ MODULES = {
                 ahead = self.beta * (pairs.means[:, 0] - pairs.means[:, 1])
                 return Loss({"pairwise": pairs.term(-logsigmoid(ahead)), **pairs.logged(pairs.means)})
     ''',
+    "weighs": '''
+        """Its own setting has the name of a summand's."""
+        from tutelage.recipe import Section
+
+
+        class Settings(Section):
+            weight: float = 1.0
+            """Of something else."""
+
+
+        class Weighs:
+            def __init__(self, **settings): ...
+
+            def __call__(self, student, batch): ...
+    ''',
     "rewarded": '''
         """It says that it learns from rewards, and has no `prepared`."""
         from tutelage.objectives.common.base import Traits
@@ -191,6 +206,39 @@ def test_an_objectives_own_layer_is_trained_counted_resumed_bit_for_bit_and_not_
     assert weights(other) != weights(whole)
 
 
+SUM = [
+    "objectives.cross_entropy=0.5",
+    "objectives.mine={name='outside.shifted', weight=0.25}",
+    "objectives.hidden_states={weight=0.1, distance='cosine'}",
+]
+
+
+def test_an_outside_objective_in_a_sum_has_its_layer_trained_saved_and_resumed_bit_for_bit(
+    corpus, teacher_run, tmp_path, monkeypatch
+):
+    def options(run: str) -> list[str]:
+        own = [f"teacher={teacher_run}", "save.every=1", "student.dropout=0.1", "optimizer.ema=0.5"]
+        return [*tiny(corpus, tmp_path / run), *own, *SUM]
+
+    real, asked = lifecycle.StopRequest.made, []
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(lifecycle.StopRequest, "made", lambda self: asked.append(1) or len(asked) > 1 or real(self))
+        train("student_ce", options("broken"), quiet=True)
+    [*_, kept] = sorted((tmp_path / "broken" / "checkpoints").iterdir())
+    own = {key for key in load_file(kept / "tensors.safetensors") if key.startswith("objective.")}
+    mine = "objective.objectives.mine.layer"
+    assert own == {f"{mine}.weight", f"{mine}.bias", "objective.objectives.hidden_states.projections.0.0.weight"}
+    broken, whole = (
+        train("student_ce", options("broken"), quiet=True),
+        train("student_ce", options("whole"), quiet=True),
+    )
+    assert weights(broken) == weights(whole)
+    assert read_json(whole / "run.json")["objective_parameters"] == 16 * 16 + 16 + 16 * 16
+    row = next(row for row in read_rows(whole / "metrics.jsonl") if row["kind"] == "train")
+    assert row["loss"] == pytest.approx(0.5 * row["ce"] + 0.25 * row["mine.ce"] + 0.1 * row["hidden"], rel=1e-5)
+    assert not any("objective" in name for name in load_file(whole / "model" / "model.safetensors"))
+
+
 def test_an_objective_of_pairs_a_judge_and_a_tutor(corpus, teacher_run, tmp_path):
     run = tmp_path / "run"
     own = ["judge={name='outside.short'}", "tutor={name='outside.ending'}", "objective=outside.pairwise"]
@@ -225,6 +273,15 @@ def test_a_task(teacher_run):
         ("interact", ["objective=cross_entropy"], "cross_entropy learns from windows of the corpus.*tutelage train"),
         ("interact", ["objective=distillation"], "distillation learns from a teacher"),
         ("interact", ["objective=outside.rewarded"], "has no method prepared"),
+        (
+            "train",
+            ["objectives={cross_entropy=1, 'own'={name='outside.pairwise'}}"],
+            "learn from windows and from pairs",
+        ),
+        ("train", ["objectives={distillation=1, contrastive=1}"], "distillation . contrastive needs a teacher"),
+        ("kd", ["objectives={hidden_states=1}", "teacher.name=outside.even"], "reads hidden states of the teacher"),
+        ("kd", ["objectives={cross_entropy=1}"], "A teacher is named, and the objective cross_entropy has none"),
+        ("train", ["objectives={weighs={name='outside.weighs'}}"], "outside.weighs has a setting `weight` of its own"),
         ("kd", ["teacher.name=outside.silent"], "teacher outside.silent .Silent. has no method targets"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],

@@ -87,6 +87,7 @@ SHAPE = (
     "layer_norm_epsilon",
 )
 MORE = {f"student.config.{name}": 1 for name in SHAPE} | {"student.weights": "", "teacher.window": 1}
+MORE |= {"objectives.contrastive": 1, "objectives.hidden_states.student_layers": (), "objectives.mine": {}}
 
 
 def overrides(rng: random.Random, keys: dict[str, object]) -> list[str]:

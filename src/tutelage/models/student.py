@@ -50,6 +50,17 @@ class Student(nn.Module):
         with unmasked(self.model.config):
             return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
 
+    def states(self, ids: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B T H"], ...]:
+        """Hidden states of the embeddings and of every layer; the last are those of `backbone`, after the last norm."""
+        with unmasked(self.model.config):
+            found = self.model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        return *found.hidden_states[:-1], found.last_hidden_state
+
+    @property
+    def layer_sizes(self) -> tuple[int, int]:
+        """How many hidden states `states` gives, and the width of each."""
+        return int(self.config.num_hidden_layers) + 1, self.head.shape[1]
+
     def compile_body(self, backend: str = "inductor") -> None:
         """Compile everything but the head and its loss, once for each shape; there are few shapes."""
         self.model.base_model.compile(dynamic=False, backend=backend)

@@ -6,7 +6,7 @@ from typing import Any
 from tutelage.publish.finished import Finished, named
 
 FLOPS = "6 x parameters x tokens read in training, forward and backward; a teacher's forward passes are not counted"
-REST = ("optimizer", "objective", "train", "student")
+REST = ("optimizer", "objective", "objectives", "train", "student")
 ABOVE = ("name", "lr", "schedule", "batch", "epochs", "shape")  # settings that have a field of their own
 
 

@@ -3,7 +3,7 @@
 Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's `Settings` is read from its source.
 """
 
-from tutelage.recipe.checked import Named, validated
+from tutelage.recipe.checked import Named, labelled, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
 from tutelage.recipe.functions import load_function, require_function
 from tutelage.recipe.modules import (
@@ -31,6 +31,7 @@ __all__ = [
     "find_module",
     "find_recipe",
     "given",
+    "labelled",
     "load_class",
     "load_function",
     "load_module",

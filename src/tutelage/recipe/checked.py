@@ -34,6 +34,13 @@ class Named(Section):
         return validated(self.declared(), self.model_extra or {}, where).model_dump()
 
 
+def labelled(tables: Any) -> Any:
+    """Tables of plug-ins by label, each with a `name`: its label where it names no plug-in."""
+    if not isinstance(tables, dict):
+        return tables
+    return {label: {"name": label} | table if isinstance(table, dict) else table for label, table in tables.items()}
+
+
 def validated(schema: type[S], raw: dict[str, Any], where: str) -> S:
     """`raw` as a `schema`. where: begins the message, as in `recipe student_kd`."""
     if problems := list(_impossible(raw)):
@@ -43,11 +50,19 @@ def validated(schema: type[S], raw: dict[str, Any], where: str) -> S:
     except ValidationError as error:
         problems = "; ".join(_problem(schema, e) for e in error.errors())
         raise UserError(f"{where}: {problems}", "", EXPLAINED) from error
-    for field in value.__class__.model_fields:
-        if isinstance(part := getattr(value, field), Named):
-            _require_no_misspelling(part, field, where)
-            part.settings()
+    for field, part in _plug_ins(value):
+        _require_no_misspelling(part, field, where)
+        part.settings()
     return value
+
+
+def _plug_ins(value: Section) -> Iterator[tuple[str, Named]]:
+    """(key, table) of every plug-in that a recipe names."""
+    for field in value.__class__.model_fields:
+        part = getattr(value, field)
+        for key, each in ((f"{field}.{k}", v) for k, v in part.items()) if isinstance(part, dict) else [(field, part)]:
+            if isinstance(each, Named):
+                yield key, each
 
 
 def _require_no_misspelling(part: Named, field: str, where: str) -> None:

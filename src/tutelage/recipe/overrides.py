@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from pydantic import create_model
 
 from tutelage.errors import UserError
-from tutelage.recipe.checked import Named, validated
+from tutelage.recipe.checked import Named, labelled, validated
 from tutelage.recipe.files import find_recipe, laid_over, read_toml, without_removed
 from tutelage.recipe.modules import settings_of
-from tutelage.recipe.section import Section, subsection, wrapped
+from tutelage.recipe.section import Section, subsection, subsections, wrapped
 from tutelage.recipe.text import as_toml, text_of, typed
 
 S = TypeVar("S", bound=Section)
@@ -47,7 +47,8 @@ def _split(schema: type[Section], override: str) -> dict[str, Any]:
     if not separator or not all(names):
         raise UserError(f"The override {override!r} has no key or no value", "key=value, as in optimizer.lr=1e-3", "")
     nested: Any = text_of(value)
-    table = subsection(schema, names[0]) if len(names) == 1 else None
+    table = subsection(schema, names[0]) or subsections(schema, names[0]) if len(names) == 1 else None
+    table = subsections(schema, names[0]) if len(names) == 2 else table
     if table and not nested.quoted and nested.startswith("{"):
         nested = as_toml(nested, nested)  # a whole table: teacher={name="cache", models=["a"]}
     for name in reversed(names[1:]):
@@ -76,6 +77,9 @@ def _typed_field(schema: type[Section] | None, key: str, value: Any) -> Any:
     table = subsection(schema, key)
     if isinstance(value, dict) and table:
         return _typed_table(table, value)
+    if isinstance(value, dict) and (inner := subsections(schema, key)):
+        tables = labelled(value) if issubclass(inner, Named) else value
+        return {k: _typed_table(inner, v) if isinstance(v, dict) else v for k, v in tables.items()}
     info = schema.model_fields.get(key) if schema else None
     if info is None:
         return typed(Any, value)  # an unknown key: the message shows the text

@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from tutelage.recipe.checked import Named
-from tutelage.recipe.section import Section
+from tutelage.recipe.section import Section, subsection
 
 
 def to_toml(value: Section) -> str:
@@ -20,25 +20,38 @@ def _plain(value: Section) -> dict[str, Any]:
     for field in value.__class__.model_fields:
         part = getattr(value, field)
         if isinstance(part, Section):
-            plain[field] = _plain(part) | (part.settings() if isinstance(part, Named) else {})
+            plain[field] = _plain_table(part)
+        elif isinstance(part, dict):
+            plain[field] = {k: _plain_table(v) if isinstance(v, Section) else v for k, v in part.items()}
         elif part is not None:
             plain[field] = list(part) if isinstance(part, tuple) else part
     return {key: part for key, part in plain.items() if part is not None}
+
+
+def _plain_table(part: Section) -> dict[str, Any]:
+    return _plain(part) | (part.settings() if isinstance(part, Named) else {})
 
 
 def explained(value: Section) -> Iterator[tuple[str, Any, str]]:
     """(dotted key, value, explanation) of every setting."""
     for field, info in value.__class__.model_fields.items():
         part = getattr(value, field)
-        if not isinstance(part, Section):
+        if isinstance(part, Section):
+            yield from _explained_table(field, part)
+        elif isinstance(part, dict) and part and all(isinstance(table, Section) for table in part.values()):
+            for label, table in part.items():
+                yield from _explained_table(f"{field}.{label}", table)
+        elif part is not None or not subsection(value.__class__, field):  # a table that is not there has no settings
             yield field, part, info.description or ""
-            continue
-        for key, inner, text in explained(part):
-            yield f"{field}.{key}", inner, text
-        if isinstance(part, Named):
-            declared = part.declared().model_fields
-            for key, inner in part.settings().items():
-                yield f"{field}.{key}", inner, declared[key].description or ""
+
+
+def _explained_table(name: str, part: Section) -> Iterator[tuple[str, Any, str]]:
+    for key, inner, text in explained(part):
+        yield f"{name}.{key}", inner, text
+    if isinstance(part, Named):
+        declared = part.declared().model_fields
+        for key, inner in part.settings().items():
+            yield f"{name}.{key}", inner, declared[key].description or ""
 
 
 def annotated_toml(value: Section) -> Iterator[str]:

@@ -16,6 +16,8 @@ from tutelage.models.head import workspace
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, NeedsReference, Objective, own_module
 from tutelage.objectives.common.load import load_objective
+from tutelage.objectives.common.shared import SharedTeacher
+from tutelage.objectives.common.weighted import WeightedSum, joined
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.plug_ins import load_plug_in
 from tutelage.runs.corpus import Corpus
@@ -56,22 +58,51 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
 
 
 def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Objective:
-    """The recipe's objective, with its teacher where it has one. Its own parameters are a function of the seed."""
-    kind = load_objective(recipe.objective.name)
-    _require_batches(recipe, kind.traits.learns_from)
-    if recipe.teacher.models and not kind.traits.teacher:
+    """The recipe's objective, or the sum of its objectives, with a teacher where they need one.
+
+    Parameters of an objective itself are a function of the seed.
+    """
+    kinds = {label: load_objective(part.name) for label, part in recipe.losses.items()}
+    traits = joined([kind.traits for kind in kinds.values()])
+    _require_batches(recipe, traits.learns_from)
+    if recipe.teacher.models and not traits.teacher:
         raise UserError(
-            f"A teacher is named, and the objective {recipe.objective.name} has none",
+            f"A teacher is named, and the objective {_names(recipe)} has none",
             "An objective with a teacher, such as distillation",
             "Set objective=distillation, or leave the teacher out",
         )
-    teacher = {"teacher": build_teacher(recipe, corpus, student, device)} if kind.traits.teacher else {}
-    return seeded(kind, recipe.seed, **teacher, **recipe.objective.settings())
+    teacher: Any = build_teacher(recipe, corpus, student, device) if traits.teacher else None
+    if teacher and traits.layers:
+        _require_layers(recipe, teacher)
+    if teacher and recipe.objectives:
+        teacher = SharedTeacher(teacher, layers=traits.layers)
+    objectives = {}
+    for label, kind in kinds.items():
+        given = {"teacher": teacher} if kind.traits.teacher else {}
+        given |= {"student": student} if kind.traits.student else {}
+        objectives[label] = seeded(kind, recipe.seed, **given, **recipe.losses[label].settings())
+    if recipe.objective:
+        return objectives[recipe.objective.name]
+    return WeightedSum(objectives, {label: part.weight for label, part in recipe.objectives.items()}, teacher)
+
+
+def _names(recipe: Training) -> str:
+    return " + ".join(part.name for part in recipe.losses.values())
+
+
+def _require_layers(recipe: Training, teacher: Teacher) -> None:
+    if not teacher.layer_sizes():
+        raise UserError(
+            f"The objective {_names(recipe)} reads hidden states of the teacher's layers, and "
+            f"teacher.name={recipe.teacher.name} has none",
+            "A teacher that runs beside the student",
+            "Set teacher.name=live",
+        )
 
 
 def _require_batches(recipe: Training, learns_from: str) -> None:
     """Refuse an objective that learns from something else than the recipe's data."""
-    name = recipe.objective.name
+    name = _names(recipe)
     if learns_from == "pairs" and not recipe.data.pairs:
         raise UserError(
             f"The objective {name} learns from pairs, and none are given",
@@ -123,7 +154,7 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
     """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass."""
     if not recipe.teacher.models:
         raise UserError(
-            f"The objective {recipe.objective.name} needs a teacher, and none is named",
+            f"The objective {_names(recipe)} needs a teacher, and none is named",
             "A run, a folder or a Hub name",
             "Add teacher=PATH",
         )

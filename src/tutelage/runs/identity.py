@@ -15,6 +15,7 @@ from tutelage.errors import UserError
 from tutelage.files import fingerprint, hash_file
 from tutelage.models.student import fingerprint_of
 from tutelage.recipe import Section, explained
+from tutelage.recipe.section import subsection
 from tutelage.training import parallel
 
 # Settings that say what is logged or kept, not what is learnt.
@@ -93,7 +94,7 @@ def defaults_of(recipe: Section, prefix: str = "") -> dict[str, Any]:
         part = getattr(recipe, name)
         if isinstance(part, Section):
             defaults |= defaults_of(part, f"{prefix}{name}.")
-        else:
+        elif part is not None or not subsection(type(recipe), name):
             defaults[prefix + name] = field.get_default(call_default_factory=True)
     return defaults
 

@@ -1,11 +1,12 @@
 """Every setting of a training recipe, with its meaning. `tutelage show RECIPE` prints this page filled in."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tutelage.challenge.budget import ALONE
-from tutelage.recipe import Named, Section, require_function
+from tutelage.recipe import Named, Section, labelled, require_function
 from tutelage.settings.fields import Place, Places, Seed
 from tutelage.settings.limits import AT_ONCE, EVER
 
@@ -96,6 +97,26 @@ class Objective(Named):
 
     name: str = "cross_entropy"
     """cross_entropy, distillation, or the dotted path of your own module."""
+
+
+class Summand(Named):
+    """One of the objectives that are added up."""
+
+    bare: ClassVar[str] = "weight"
+    room: ClassVar[str] = "objectives"
+
+    name: str
+    """The objective, or the dotted path of your own module; by default what the table is called."""
+    weight: float = Field(default=1.0, ge=0)
+    """Factor on its loss; 0: its terms are logged only."""
+
+    @model_validator(mode="after")
+    def _weight_is_the_sums(self) -> "Summand":
+        if "weight" in self.declared().model_fields:
+            raise ValueError(
+                f"{self.name} has a setting `weight` of its own, which a sum of objectives uses; rename it"
+            )
+        return self
 
 
 class OptimizerGroup(Section):
@@ -211,6 +232,8 @@ class Log(Section):
 class Training(Section):
     """A recipe of `tutelage train`."""
 
+    voids: ClassVar[dict[str, tuple[str, ...]]] = {"objectives": ("objective",), "objective": ("objectives",)}
+
     about: str = ""
     """What this system is, in a sentence."""
     verb: Literal["train"] = "train"
@@ -221,15 +244,44 @@ class Training(Section):
     """Where the run is written; empty: runs/<recipe>-s<seed>."""
     track: Literal["none", *ALONE] = "none"  # type: ignore[valid-type]
     """The challenge's track whose rules this run must keep; `none`: the report says which rules it breaks."""
+    objectives: Annotated[dict[str, Summand], BeforeValidator(labelled)] = {}
+    """Objectives that are added up, in place of `objective`: a table [objectives.NAME] for each, with its `weight` and
+    its own settings, or NAME = WEIGHT. They share one forward pass of the student and one of the teacher."""
     data: Data = Data()
     student: Student = Student()
     teacher: Teacher = Teacher()
-    objective: Objective = Objective()
+    objective: Objective | None = Objective()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     valid: Valid = Valid()
     save: Save = Save()
     log: Log = Log()
+
+    @property
+    def losses(self) -> Mapping[str, Named]:
+        """What is minimised, by label: the objective, or those that are added up."""
+        return {self.objective.name: self.objective} if self.objective else self.objectives
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_take_the_place_of_one(cls, raw: Any) -> Any:
+        several = isinstance(raw, dict) and raw.get("objectives") and "objective" not in raw
+        return {**raw, "objective": None} if several else raw
+
+    @model_validator(mode="after")
+    def _objectives_add_up(self) -> "Training":
+        if self.objective and self.objectives:
+            raise ValueError("there is an objective and a table of objectives; one of the two is needed")
+        if not self.objective and not self.objectives:
+            raise ValueError("there is neither an objective nor a table of objectives")
+        if self.objectives and not any(part.weight for part in self.objectives.values()):
+            raise ValueError("no objective has a weight above 0")
+        for label in self.objectives:
+            if not label.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(
+                    f"objectives.{label!r} is not a plain name; [objectives.mine] with name = {label!r} is one"
+                )
+        return self
 
     @model_validator(mode="after")
     def _student_is_given(self) -> "Training":

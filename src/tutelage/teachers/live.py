@@ -1,5 +1,6 @@
 """A teacher that runs in every step: one model, or the mean of the logits of several."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -45,17 +46,23 @@ class Live(Teacher):
         """Parameters of all models."""
         return sum(p.numel() for model in self.models for p in model.parameters())
 
-    @torch.no_grad()
-    def targets(self, batch: TokenBatch) -> Targets:
-        """The teachers' hidden states at every position of `batch`."""
-        return Targets([(self._hidden(model, batch), head) for model, head in zip(self.models, self.heads)])
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """For each model the embeddings and its layers, and their width."""
+        return [model.layer_sizes for model in self.models]
 
-    def _hidden(self, model: Student, batch: TokenBatch) -> Tensor:
+    @torch.no_grad()
+    def targets(self, batch: TokenBatch, *, layers: bool = False) -> Targets:
+        """The teachers' hidden states at every position of `batch`: of the last layer, or of all of them as well."""
+        states = [self._states(model, batch, layers) for model in self.models]
+        heads = [(of_model[-1].flatten(0, 1), head) for of_model, head in zip(states, self.heads, strict=True)]
+        return Targets(heads, layers=states if layers else ())
+
+    def _states(self, model: Student, batch: TokenBatch, layers: bool) -> Sequence[Tensor]:
         # The student's autocast would cast between 16 and 32 bits around every operation on 16-bit weights, with nearly
         # twice the kernels and the memory traffic.
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
-            return model.backbone(batch.ids).flatten(0, 1)
+            return model.states(batch.ids) if layers else (model.backbone(batch.ids),)
 
 
 def _take_vocabulary(model: Student, name: Student | str, vocab: int) -> None:

@@ -17,6 +17,9 @@ from tutelage.data.pairs import PairBatch
 from tutelage.data.rollouts import RolloutBatch
 from tutelage.teachers.common.base import Teacher
 
+NOT_OWN = ("teacher", "student")
+"""Attributes of an objective that are not its own to train."""
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -63,6 +66,9 @@ class Traits:
     reference:   its batches need the log-probs of the reference model: NeedsReference
     siblings:    it compares replies to one prompt, so `sample.n` must be 2 or more
     value_head:  the student must have a value head
+    layers:      it reads hidden states of layers: the student's by `student.states`, a teacher's as
+                 `targets(batch, layers=True).layers`
+    student:     it is constructed with `student=`, to read its sizes
     recordable:  a CUDA graph of one micro-batch can be replayed for all others of its shape: apart from `counts` and
                  `totals`, no value of a batch decides which operations run
     """
@@ -72,6 +78,8 @@ class Traits:
     reference: bool = False
     siblings: bool = False
     value_head: bool = False
+    layers: bool = False
+    student: bool = False
     recordable: bool = False
 
 
@@ -122,13 +130,13 @@ class LearnsFromRewards(Objective, Protocol):
 def own_module(objective: Any) -> nn.Module:
     """The trainable modules and parameters of an objective, under the names of its attributes.
 
-    Included: those in lists and dicts, and those of an inner objective. Excluded: the teacher, and modules without a
-    parameter that requires a gradient. Empty for an objective without parameters.
+    Included: those in lists and dicts, and those of an inner objective. Excluded: the teacher, the student, and modules
+    without a parameter that requires a gradient. Empty for an objective without parameters.
     """
     if not isinstance(objective, nn.Module):
         return _collected(vars(objective))
     children = dict(objective.named_children())
-    if "teacher" in children:
+    if children.keys() & set(NOT_OWN):
         return _collected(children | dict(objective.named_parameters(recurse=False)))
     return objective if _requires_gradient(objective) else nn.Module()
 
@@ -137,7 +145,7 @@ def _collected(attributes: Mapping[str, Any]) -> nn.Module:
     """A module of the trainable ones among some attributes."""
     own = nn.Module()
     for name, value in attributes.items():
-        if name == "teacher":
+        if name in NOT_OWN:
             continue
         name = name.replace(".", "_") + "_" * (name in dir(nn.Module))  # as torch wants the names of attributes
         if isinstance(value, nn.Parameter) and value.requires_grad:

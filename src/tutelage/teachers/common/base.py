@@ -33,10 +33,12 @@ class Targets:
              teachers. The loss computes them for some rows at a time, so that [B*T, V] is never in memory. With a
              weight that is a FrozenHead, the loss need not prepare it at every call.
     sampled: samples, instead of heads
+    layers:  per teacher, its hidden states [B, T, H] from the embeddings to the last layer, where they were asked for
     """
 
     heads: Sequence[tuple[Tensor, Tensor | FrozenHead]] = ()
     sampled: Sampled | None = None
+    layers: Sequence[Sequence[Tensor]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,13 @@ class Teacher(Protocol):
     def targets(self, batch: TokenBatch) -> Targets:
         """The targets at every position of a batch that is on the device."""
         ...
+
+    def layer_sizes(self) -> Sequence[tuple[int, int]]:
+        """For each model, how many hidden states `targets(batch, layers=True).layers` has, and the width of each.
+
+        Empty for a teacher that has none; its `targets` need not take `layers`.
+        """
+        return ()
 
     def expect(self, batch: TokenBatch) -> None:
         """Read ahead, if that helps: the targets of `batch` are needed next, while the device is still busy."""
