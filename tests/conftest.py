@@ -24,7 +24,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tutelage.verbs.prepare import prepare
 
     out = tmp_path_factory.mktemp("data") / "nursery"
-    sources = ["nursery:words=6000,seed=1"]
+    sources = ["nursery:words=6000,seed=1,pairs=8"]
     return prepare(sources, out=out, tokenizer="bpe", vocabulary=300, valid_share=0.1, quiet=True)
 
 

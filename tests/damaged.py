@@ -29,7 +29,7 @@ MINI = """
 verb = "study"
 about = "Every file that a study writes."
 [prepare.nursery]
-sources = ["nursery:words=4000,seed=1"]
+sources = ["nursery:words=4000,seed=1,pairs=20"]
 tokenizer = "bpe"
 vocabulary = 300
 valid_share = 0.1

@@ -33,8 +33,8 @@ ROUNDS = (
     '"sample.n"=2,"sample.max_new"=6,"sample.batch"=4,"train.batch"=4,"train.micro_batch"=4,"data.window"=16'
 )
 TOY = [
-    'prepare.b={sources=["nursery:words=6000,seed=2,part=b"],tokenizer="bpe",vocabulary=300,valid_share=0.1}',
-    'prepare.a.sources=["nursery:words=6000,seed=1,part=a"]',
+    'prepare.b={sources=["nursery:words=6000,seed=2,part=b,pairs=20"],tokenizer="bpe",vocabulary=300,valid_share=0.1}',
+    'prepare.a.sources=["nursery:words=6000,seed=1,part=a,pairs=20"]',
     f'run.pretrained.set={{data="@a",{TINY},{SHAPE}}}',
     f'run.teacher.set={{data="@b",student="@pretrained",{TINY}}}',
     f'run.student_ce.set={{data="@b",{TINY},{SHAPE}}}',

@@ -26,8 +26,8 @@ def home(tmp_path_factory):
     """A folder in which everything is done by commands alone: a corpus, a run, its evaluation."""
     home = tmp_path_factory.mktemp("home")
     tutelage(
-        "prepare", "nursery:words=6000,seed=1", "--tokenizer", "bpe", "--vocabulary", 300, "--valid-share", 0.1,
-        "--out", "data/nursery", cwd=home,
+        "prepare", "nursery:words=6000,seed=1,pairs=20", "--tokenizer", "bpe", "--vocabulary", 300,
+        "--valid-share", 0.1, "--out", "data/nursery", cwd=home,
     )  # fmt: skip
     tutelage("train", "student_ce", *tiny("data/nursery", "runs/ce"), cwd=home)
     return home
@@ -44,8 +44,8 @@ def test_prepare_leaves_a_corpus_and_does_nothing_the_second_time(home):
     assert manifest["splits"]["train"]["words"] > 4000
     before = (home / "data/nursery/train.bin").stat().st_mtime_ns
     tutelage(
-        "prepare", "nursery:words=6000,seed=1", "--tokenizer", "bpe", "--vocabulary", 300, "--valid-share", 0.1,
-        "--out", "data/nursery", cwd=home,
+        "prepare", "nursery:words=6000,seed=1,pairs=20", "--tokenizer", "bpe", "--vocabulary", 300,
+        "--valid-share", 0.1, "--out", "data/nursery", cwd=home,
     )  # fmt: skip
     assert (home / "data/nursery/train.bin").stat().st_mtime_ns == before
 

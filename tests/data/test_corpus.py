@@ -167,6 +167,15 @@ def test_the_nursery_is_a_source():
     assert source.identity() != sources_of(["nursery:words=500,seed=8"])[0].identity()
 
 
+def test_the_nursery_brings_as_many_minimal_pairs_as_are_named_and_its_text_stays():
+    few, usual = sources_of(["nursery:words=500,seed=7,pairs=20", "nursery:words=500,seed=7"])
+    assert (few.pairs, usual.pairs) == (20, 150)
+    assert list(few.passages(ReadOptions(), lambda n: None)) == list(usual.passages(ReadOptions(), lambda n: None))
+    for wrong in ("3", "0", "152"):
+        with pytest.raises(UserError, match="even number from 2 to 150"):
+            sources_of([f"nursery:words=500,pairs={wrong}"])
+
+
 def test_an_archived_corpus_is_fetched_once_and_read_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -21,6 +21,7 @@ from draws.disk import worn
 from draws.world import World, snapshot
 
 from tutelage.cli import app, main
+from tutelage.doctor import compiling
 from tutelage.recipe import explained, read
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
@@ -62,6 +63,7 @@ def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, 
     """Exit code, stdout and stderr of a command, run in this process."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     monkeypatch.setattr(sys, "argv", ["tutelage", *arguments])
+    monkeypatch.setattr(compiling, "COMPILE_SECONDS", 0.2)  # the doctor's trial of a compiler has tests of its own
     with redirect_stdout(out), redirect_stderr(err), limited(SECONDS):
         try:
             main()

@@ -20,7 +20,7 @@ STUDY = """
 about = "A question."
 verb = "study"
 [prepare.nursery]
-sources = ["nursery:words=2000,seed=1"]
+sources = ["nursery:words=2000,seed=1,pairs=20"]
 tokenizer = "bpe"
 vocabulary = 300
 [run.kd]

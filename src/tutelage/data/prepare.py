@@ -28,7 +28,6 @@ from tutelage.files import exists, locked, require_space, write_atomically
 from tutelage.printable import shown
 
 SMALL = 1 << 16  # ids that fit in two bytes
-PAIRS = 150  # minimal pairs per phenomenon that go with a nursery corpus
 
 
 def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
@@ -122,7 +121,7 @@ class _Filling:
         counts = self._write_splits(folder, dtype)
         save_tokenizer(tokenizer, folder / "tokenizer")
         if text := next((s for s in self.splits.sources if isinstance(s, NurseryText)), None):
-            nursery.write_pairs(folder / "pairs", PAIRS, text.seed)
+            nursery.write_pairs(folder / "pairs", text.pairs, text.seed)
         manifest = manifest_of(folder, self.request, self.identity, tokenizer, counts, dtype)
         write_atomically(folder / NAME, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         return manifest
