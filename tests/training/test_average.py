@@ -48,7 +48,7 @@ def test_training_goes_on_from_the_weights_not_from_their_average():
     plain, averaged = toy_student(), toy_student()
     loop = toy_loop(averaged, steps=6, optimizer=Optimizer(lr=1e-2, ema=0.9))
     for _ in loop:
-        with loop.optimizers.averaged():
+        with loop.optimizers.kept_weights():
             assert not torch.equal(next(averaged.parameters()), loop.optimizers.average.mean[0])
     list(toy_loop(plain, steps=6, optimizer=Optimizer(lr=1e-2)))
     for a, b in zip(averaged.parameters(), plain.parameters(), strict=True):
@@ -88,3 +88,27 @@ def _interrupted(corpus, tmp_path, own):
     newest = max((tmp_path / "cut" / "checkpoints").glob("*/tensors.safetensors"))
     assert any(name.startswith("moments.average.") for name in load_file(newest))
     return train("student_ce", run, quiet=True)
+
+
+def test_the_weights_themselves_are_kept_where_the_recipe_says_so_and_the_average_is_saved_beside_them(
+    corpus, tmp_path
+):
+    """Milestones too; both are to the bit what a run that keeps the other has, also after an interruption."""
+    own = ("train.steps=6", "optimizer.ema=0.8", "valid.keep=last", "valid.every=3", "save.milestones=[60]")
+    keeps = (*own, "optimizer.ema_keep=weights")
+    averaged = train("student_ce", [*tiny(corpus, tmp_path / "averaged"), *own], quiet=True)
+    plain = train("student_ce", [*tiny(corpus, tmp_path / "plain"), *own, "optimizer.ema=0"], quiet=True)
+    kept = train("student_ce", [*tiny(corpus, tmp_path / "kept"), *keeps], quiet=True)
+    cut = _interrupted(corpus, tmp_path, keeps)
+
+    def weights(run, name="model"):
+        return (run / name / "model.safetensors").read_bytes()
+
+    assert weights(kept) == weights(plain) == weights(cut)
+    assert weights(kept, "average") == weights(averaged) == weights(cut, "average")
+    assert weights(kept, "chck_60") == weights(plain, "chck_60") != weights(averaged, "chck_60")
+    assert not (averaged / "average").exists()
+    losses = [
+        [row["loss"] for row in read_rows(run / "metrics.jsonl") if row["kind"] == "valid"] for run in (kept, plain)
+    ]
+    assert losses[0] == losses[1]

@@ -247,14 +247,14 @@ class InteractionWork:
         """
         common = {"round": number, "step": self.loop.step, "words": self.life.ledger.shown}
         if self._due(number, self.settings.watch.held_out) != ends:
-            with self.loop.optimizers.averaged():
+            with self.loop.optimizers.kept_weights():
                 row = self.monitor.held_out(self.student, number, self.made_by)
             self.life.log({"kind": "held_out", **common, **row})
             self.life.say(self._described(number, row))
             if alarm := parallel.from_first(self.monitor.alarmed):
                 self._alarm(number, alarm)
         if self._due(number, self.settings.watch.probe) != ends:
-            with self.loop.optimizers.averaged():
+            with self.loop.optimizers.kept_weights():
                 row = self.monitor.probe(self.student, self.loop)
             self.life.log({"kind": "probe", **common, **row})
 

@@ -38,8 +38,10 @@ class Forecast:
     def disk(self, student: Student) -> int:
         """Bytes: checkpoints with their moments (one more while it is written), best models, milestones."""
         model = student.parameters_outside() * 4
-        checkpoint = model * (1 + load_optimizer(self.settings.optimizer.name).traits.moments)
-        return checkpoint * (self.settings.save.keep + 1) + model * (2 + self._milestones_reached())
+        optimizer = self.settings.optimizer
+        checkpoint = model * (1 + load_optimizer(optimizer.name).traits.moments + (optimizer.ema > 0))
+        beside = optimizer.ema > 0 and optimizer.ema_keep == "weights"
+        return checkpoint * (self.settings.save.keep + 1) + model * (2 + beside + self._milestones_reached())
 
     def disk_in_words(self, student: Student) -> str:
         """The same, as a person reads it."""

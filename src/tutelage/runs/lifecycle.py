@@ -25,7 +25,7 @@ from tutelage.runs.precision import AUTO, with_precision
 from tutelage.runs.progress import Progress
 from tutelage.runs.provenance import validity, words_before
 from tutelage.runs.record import Record
-from tutelage.runs.watch import Clock, Sinks, StopRequest, TokenCount
+from tutelage.runs.watch import Clock, Sinks, StopRequest, TokenCount, save_average
 from tutelage.runs.work import Work
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
@@ -242,11 +242,11 @@ class Lifecycle:
         self.sinks.row(row)
 
     def save_model(self, folder: Path) -> None:
-        """The student, its averaged weights where there are some, as a folder that the Auto classes load."""
+        """The student, with its averaged weights where those are kept, as a folder that the Auto classes load."""
         student: Any = self.loop.student
         assert isinstance(student, Student)
         if parallel.rank() == 0:
-            with self.loop.optimizers.averaged():
+            with self.loop.optimizers.kept_weights():
                 student.save(folder, self.work.corpus.tokenizer)
 
     def checkpoint(self) -> None:
@@ -278,6 +278,7 @@ class Lifecycle:
 
     def _finish(self) -> None:
         """The run's model takes its place; what was only needed for resuming goes."""
+        save_average(self.loop, self.path / "average", self.work.corpus.tokenizer)
         last = self.work.finish()
         provenance = self.work.provenance
         self.record.write(

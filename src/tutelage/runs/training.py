@@ -127,7 +127,7 @@ class TrainingWork:
 
     def _validate(self, step: Step) -> bool:
         """Measure, log, and keep the model if it is the best so far."""
-        with self.loop.optimizers.averaged():
+        with self.loop.optimizers.kept_weights():
             loss = validation_loss(self.loop, self.corpus)
             held_out = of_held_out_pairs(self.loop, self.corpus.pairs.held_out) if self.corpus.pairs else {}
         row = {

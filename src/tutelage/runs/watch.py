@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tutelage.checked import restore
 from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.files import delete_written
+from tutelage.models.student import Student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.corpus import Corpus
 from tutelage.sums import SUMS
@@ -116,6 +118,15 @@ def of_held_out_pairs(loop: Loop, pairs: PairSet) -> dict[str, float]:
             "",
         )
     return {"accuracy": means["won"], "pair_loss": sum(weights[name][1] * mean for name, mean in means.items())}
+
+
+def save_average(loop: Loop, folder: Path, tokenizer: Tokenizer) -> None:
+    """The averaged weights as a folder beside the model, where the weights themselves are the model."""
+    average, student = loop.optimizers.average, loop.student
+    if average and loop.optimizers.keep == "weights" and parallel.rank() == 0:
+        assert isinstance(student, Student)
+        with average.in_place():
+            student.save(folder, tokenizer)
 
 
 def best_folder(run: Path, step: int) -> Path:

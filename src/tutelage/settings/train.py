@@ -147,8 +147,11 @@ class Optimizer(Named):
     groups: tuple[OptimizerGroup, ...] = ()
     """Settings for groups of parameters, by patterns of names; the first matching pattern decides."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of an exponential moving average (EMA) of the weights; 0: no average. The average is validated and
-    saved as the run's model and milestones. In early steps the decay is smaller: (1 + n) / (10 + n)."""
+    """Decay per step of an exponential moving average (EMA) of the weights; 0: no average. In early steps the decay is
+    smaller: (1 + n) / (10 + n)."""
+    ema_keep: Literal["average", "weights"] = "average"
+    """With ema, which are validated, and saved as the run's model and milestones: the average; or the weights, and then
+    the average of the last step is saved beside the model, in average/."""
     schedule: Annotated[str, AfterValidator(_known_schedule)] = "cosine"
     """Decay to final_lr after the warm-up: cosine; linear; constant, none; trapezoid, constant and then linear; or the
     dotted path of a function of (settings, step, steps) that returns the learning rate as a share of the highest."""

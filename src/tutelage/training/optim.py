@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,16 @@ class Optimizers:
 
     Each group remembers the highest learning rate it may have; `set_lr` gives all of them the same share of it.
     average: of the weights, updated with each step
+    keep:    which of the two are validated and kept
     """
 
-    def __init__(self, members: list[torch.optim.Optimizer], average: Average | None = None) -> None:
-        self.members, self.average = members, average
+    def __init__(
+        self,
+        members: list[torch.optim.Optimizer],
+        average: Average | None = None,
+        keep: Literal["average", "weights"] = "average",
+    ) -> None:
+        self.members, self.average, self.keep = members, average, keep
         for group in self._groups():
             group["highest_lr"] = group["lr"]
         self._initial = moments.names_of_groups(members)
@@ -56,9 +62,9 @@ class Optimizers:
         if self.average:
             self.average.update()
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """The weights that are validated and kept, while the block runs: their average, where there is one."""
-        return self.average.in_place() if self.average else nullcontext()
+    def kept_weights(self) -> AbstractContextManager[None]:
+        """The student has the weights that are validated and kept, while the block runs."""
+        return self.average.in_place() if self.average and self.keep == "average" else nullcontext()
 
     def zero_grad(self) -> None:
         """Drop the gradients."""
@@ -97,7 +103,7 @@ def build_optimizers(student: nn.Module, settings: Settings, own: nn.Module | No
     optimizer: Any = load_optimizer(settings.name)(settings, **settings.settings())  # type: ignore[call-arg]
     members = optimizer.over(Parameters(all=parameters, maps=maps))
     split_groups(members, _named(student, own), settings.groups)
-    return Optimizers(members, Average(student, settings.ema) if settings.ema else None)
+    return Optimizers(members, Average(student, settings.ema) if settings.ema else None, settings.ema_keep)
 
 
 def _named(student: nn.Module, own: nn.Module | None) -> dict[str, nn.Parameter]:
