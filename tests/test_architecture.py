@@ -35,6 +35,7 @@ BELOW_TRAIN = GROUND | {
     "architectures",
     "models",
     "optimizers",
+    "orders",
 }
 BELOW_RUNS = BELOW_TRAIN | PLUG_INS | {"training"}
 # Who may import whom, a room's own modules apart. A room's types (`common/base.py`) may be named from any room above
@@ -59,6 +60,7 @@ ALLOWED = {
     "data": GROUND | {"quantised", "settings", "nursery"},
     "architectures": GROUND | {"settings"},
     "optimizers": GROUND | {"settings"},
+    "orders": GROUND | {"settings", "data"},
     "models": GROUND | {"quantised", "settings", "data", "architectures"},
     **{room: BELOW_TRAIN for room in PLUG_INS},
     "training": BELOW_TRAIN,
@@ -78,7 +80,8 @@ TYPES = {f"{room}.common.base" for room in PLUG_INS} | {"evaluation.base"}
 KNOW_TYPES = PLUG_INS | {"training", "evaluation"}
 # Each folder of plug-ins, and what makes a module one: a public function of this name, or one public class.
 FOLDERS = {
-    "objectives": "", "teachers": "", "judges": "", "optimizers": "", "architectures": "", "evaluation/tasks": "task"
+    "objectives": "", "teachers": "", "judges": "", "optimizers": "", "orders": "", "architectures": "",
+    "evaluation/tasks": "task",
 }  # fmt: skip
 TORCH_FREE = ("reports", "challenge", "settings", "recipe", "studies", "nursery", "errors", "files")
 LONGEST, WIDEST = 300, 8

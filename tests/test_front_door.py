@@ -9,7 +9,19 @@ import pytest
 
 import tutelage
 
-VERBS = ["prepare", "train", "interact", "evaluate", "sample", "judge", "study", "report", "export", "submission"]
+VERBS = [
+    "prepare",
+    "train",
+    "interact",
+    "evaluate",
+    "sample",
+    "score",
+    "judge",
+    "study",
+    "report",
+    "export",
+    "submission",
+]
 HEAVY = ("torch", "transformers", "numpy", "pydantic", "typer", "rich")
 IMPORTS = "[importlib.import_module(f'tutelage.{home}') for home in tutelage._HOMES]"
 

@@ -349,6 +349,26 @@ PARTS = {
                     num_attention_heads=2, max_position_embeddings=window, bos_token_id=eos, eos_token_id=eos,
                 )
     ''',
+    "backwards": '''
+        """The corpus from its end."""
+        import numpy as np
+        from pydantic import Field
+
+        from tutelage.recipe import Section
+
+
+        class Settings(Section):
+            stride: int = Field(default=1, ge=1)
+            """Every which window is read."""
+
+
+        class Backwards:
+            def __init__(self, reading, **settings):
+                self.settings = Settings(**settings)
+
+            def read(self, number, begun, windows):
+                return np.arange(len(windows))[:: -self.settings.stride]
+    ''',
     "nothing": '''
         """Neither an optimizer nor an architecture."""
         class Nothing:
@@ -383,9 +403,21 @@ def test_an_optimizer_and_an_architecture_with_settings_of_their_own_resume_bit_
     assert read_json(train("student_ce", own_width, quiet=True) / "model" / "config.json")["hidden_size"] == 8
 
 
+def test_an_order_decides_which_windows_are_read(corpus, tmp_path):
+    from tutelage.recipe import read
+    from tutelage.runs.corpus import open_corpus
+    from tutelage.settings.train import Training
+
+    options = [*tiny(corpus, tmp_path), "order=outside.backwards", "order.stride=2", "data.offsets=none"]
+    order = open_corpus(read(Training, "student_ce", options)).order
+    last = (order.windows - 1) * 16
+    assert order.at(0).tolist() == [last, last - 32, last - 64, last - 96]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["order=outside.nothing"], "outside.nothing .Nothing. has no method read"),
         (["optimizer=outside.nothing"], "outside.nothing .Nothing. has no method over"),
         (["optimizer.momentum=2"], "optimizer outside.sgd: momentum is 2"),
         (["optimizer.momentun=0"], r"unknown key momentun .did you mean 'momentum'"),

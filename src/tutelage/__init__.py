@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tutelage.verbs.prepare import prepare
     from tutelage.verbs.report import report
     from tutelage.verbs.sample import sample
+    from tutelage.verbs.score import score
     from tutelage.verbs.study import study
     from tutelage.verbs.submission import submission
     from tutelage.verbs.train import train
@@ -76,6 +77,7 @@ _HOMES = {
     "verbs.prepare": ("prepare",),
     "verbs.report": ("report",),
     "verbs.sample": ("sample",),
+    "verbs.score": ("score",),
     "verbs.study": ("study",),
     "verbs.submission": ("submission",),
     "verbs.train": ("train",),

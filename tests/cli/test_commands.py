@@ -35,7 +35,7 @@ def home(tmp_path_factory):
 
 def test_help_lists_every_verb():
     out, _ = tutelage("--help")
-    verbs = ("prepare", "train", "evaluate", "sample", "judge", "study", "report", "list", "show", "doctor")
+    verbs = ("prepare", "train", "evaluate", "sample", "score", "judge", "study", "report", "list", "show", "doctor")
     assert all(f"\n  {verb} " in out for verb in verbs)
 
 

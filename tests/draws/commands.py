@@ -113,6 +113,15 @@ def sample(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     return Draw(["sample", model, "--max-new=4", "--prompt=Once", *more], [world.run / "samples.jsonl"])
 
 
+def score(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
+    """The documents of a corpus by models and functions, some of which are none."""
+    by = some(rng, f"--model={world.run}", f"--model={world.run / 'model'}", "--function=math.isnan", "--function=x.y")
+    place = some(rng, world.corpus, world.corpus, rng.choice(world.places))
+    fits = {"window": ["2", "16", "9999"], "name": ["loss", "a/b", "../x", ""]}
+    more = options(rng, "score", world.places, fits, ("corpus", "name", "model", "function"))
+    return Draw(["score", place, f"--name={rng.choice(['loss', 'a.b', *ODD])}", by, *more], [world.corpus / "scores"])
+
+
 def judge(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     """Texts of every kind by judges without a model, and by names and settings of none; some checked."""
     out, changed = out_of(world, rng, world.place / "judged")
@@ -191,5 +200,20 @@ def doctor(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     return Draw(["doctor", *([rng.choice([*BOOLEANS, "--quiet", *ODD])] if rng.random() < 0.3 else [])], [])
 
 
-MADE = (prepare, train, interact, evaluate, sample, judge, study, report, export, submission, show, list_, doctor)
+MADE = (
+    prepare,
+    train,
+    interact,
+    evaluate,
+    sample,
+    score,
+    judge,
+    study,
+    report,
+    export,
+    submission,
+    show,
+    list_,
+    doctor,
+)
 VERBS: dict[str, Callable[[World, random.Random, dict[str, object]], Draw]] = {made.__name__: made for made in MADE}

@@ -7,6 +7,7 @@ import typer
 
 from tutelage.cli._app import (
     AllowKey,
+    Device,
     Overrides,
     Quiet,
     Recipe,
@@ -18,6 +19,7 @@ from tutelage.cli._app import (
     trust,
     writes_folder,
 )
+from tutelage.errors import UserError
 from tutelage.settings.limits import AT_ONCE, EVER, SIDE_BY_SIDE
 
 
@@ -79,6 +81,32 @@ def prepare(
         force=force,
         quiet=quiet,
     )
+
+
+@app.command()
+def score(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus; the scores are stored in it")],
+    name: Annotated[str, typer.Option(help="What the scores are called: order=score order.by=NAME reads them")],
+    model: Annotated[
+        str, typer.Option(help="Score by the loss of a model: a run, a folder, a GGUF file or a Hub name")
+    ] = "",
+    function: Annotated[
+        str, typer.Option(help="Score by a function of your own, MODULE.FUNCTION, of a document's text")
+    ] = "",
+    window: Annotated[
+        int, typer.Option(min=2, max=AT_ONCE, help="Longest piece of a document that a model reads")
+    ] = 128,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Score every document of a corpus, for an order from easy to hard."""
+    trust(trust_remote_code)
+    if bool(model) == bool(function):
+        raise UserError("Both or none of --model and --function are given", "One of them")
+    from tutelage.verbs.score import score
+
+    score(corpus, name=name, model=model, function=function, window=window, device=device, quiet=quiet)
 
 
 @app.command()

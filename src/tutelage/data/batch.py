@@ -11,7 +11,7 @@ from torch import Tensor
 
 IGNORED = -100  # the target of a position from which nothing is to be learnt: torch's own convention
 
-_HOST = ("positions", "words", "learnt", "replies")  # tensors that stay on the host
+_HOST = ("positions", "words", "learnt", "replies", "places")  # tensors that stay on the host
 
 
 def queued(tensor: Tensor, device: torch.device) -> Tensor:
@@ -95,6 +95,8 @@ class TokenBatch(Batch):
     positions: [B]    where each window starts in its stream: the key of stored targets, and of dropout
     words:     [B]    words that start in each window
     learnt:    [B]    tokens to be learnt in each window; counted from the targets where it is not given
+    places:    [B, T] the place of each token in its document, where documents are kept apart: 0 where one begins. It
+                      stays on the host
     counts:    tokens to be learnt, sequences
     """
 
@@ -103,6 +105,7 @@ class TokenBatch(Batch):
     positions: Int[Tensor, " B"]
     words: Int[Tensor, " B"]
     learnt: Int[Tensor, " B"] = field(default=None)  # pyright: ignore[reportAssignmentType]
+    places: Int[Tensor, "B T"] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from jaxtyping import Int64
 
 from tutelage.data.documents import BLOCK, Join, Passage
 from tutelage.data.encoders import Fast, Ids, Plain, Starts
@@ -32,6 +33,8 @@ class Encoded:
     source: str
     documents: int
     bytes: int
+    begins: Int64[np.ndarray, " D"] | None = None
+    """The first token of each document that begins in it; None where documents are joined by nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +44,9 @@ class _Pending:
     texts: list[str | None] = field(default_factory=list)
     """None is an end-of-text token."""
     size: int = 0
-    documents: int = 0
+    words: int = 0
+    before: list[int] = field(default_factory=list)
+    """For each document that begins, the words before it."""
 
 
 def encode(passages: Iterable[Passage], encoder: Fast | Plain, join: Join) -> Iterator[Encoded]:
@@ -49,7 +54,7 @@ def encode(passages: Iterable[Passage], encoder: Fast | Plain, join: Join) -> It
     source, pending, first = "", _Pending(), True
     for passage in passages:
         if pending.size >= BLOCK or (pending.texts and passage.source != source):
-            yield _encoded(encoder, pending, source)
+            yield _encoded(encoder, pending, source, join)
             pending = _Pending()
         source = passage.source
         if passage.begins and not first and join == "eot":
@@ -57,18 +62,27 @@ def encode(passages: Iterable[Passage], encoder: Fast | Plain, join: Join) -> It
         spaced = passage.begins and not first and join == "space"
         pending.texts.append(" " + passage.text if spaced else passage.text)
         pending.size += len(passage.text)
-        pending.documents += passage.begins
+        pending.before += [pending.words] if passage.begins else []
+        pending.words += len(passage.text.split())
         first = False
     if pending.texts:
         if join == "eot":
             pending.texts.append(None)
-        yield _encoded(encoder, pending, source)
+        yield _encoded(encoder, pending, source, join)
 
 
-def _encoded(encoder: Fast | Plain, pending: _Pending, source: str) -> Encoded:
+def _encoded(encoder: Fast | Plain, pending: _Pending, source: str, join: Join) -> Encoded:
     ids, starts = encoder(pending.texts)
+    begins = None if join == "none" else _begins(starts, np.array(pending.before, dtype=np.int64), pending.texts[0])
     size = sum(len(text) if text.isascii() else len(text.encode()) for text in pending.texts if text)
-    return Encoded(ids=ids, starts=starts, source=source, documents=pending.documents, bytes=size)
+    return Encoded(ids=ids, starts=starts, source=source, documents=len(pending.before), bytes=size, begins=begins)
+
+
+def _begins(starts: Starts, before: Int64[np.ndarray, " D"], first: str | None) -> Int64[np.ndarray, " D"]:
+    """The token in which the first word of each document starts. before: the words before each document."""
+    found = np.searchsorted(np.cumsum(starts, dtype=np.int64), before, side="right")
+    # A token at the head that is nothing but a space belongs to the first document; an end of text to the one before.
+    return np.where(before == 0, int(first is None), found)
 
 
 def encoder_for(tokenizer: "PreTrainedTokenizerFast", sample: str = "") -> Fast | Plain:

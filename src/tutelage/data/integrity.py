@@ -21,9 +21,10 @@ from tutelage.printable import shown
 FORMAT = 1
 NAME = "manifest.json"
 AGAIN = "Prepare it again with --force"
-# What versions before the list of files wrote.
+# What is a corpus's own where its manifest lists no files, or cannot be read.
 EARLIER = (
-    "train.bin", "train.starts", "valid.bin", "valid.starts", "tokenizer/tokenizer.json",
+    "train.bin", "train.starts", "train.documents", "valid.bin", "valid.starts", "valid.documents",
+    "tokenizer/tokenizer.json",
     "tokenizer/tokenizer_config.json", "tokenizer/special_tokens_map.json", "tokenizer/vocab.json",
     "tokenizer/merges.txt", "tokenizer/added_tokens.json",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
+from tutelage.data.document_index import entries_of
 from tutelage.data.integrity import check_split, read_manifest
 from tutelage.errors import UserError
 
@@ -80,24 +81,35 @@ def _mapped(path: Path, dtype: str) -> np.ndarray:
 
 
 class Stretch(Protocol):
-    """What is written to a stream: ids, and the words that start in each."""
+    """What is written to a stream: ids, the words that start in each, where documents begin, and of which source."""
 
     @property
     def ids(self) -> np.ndarray: ...
     @property
     def starts(self) -> np.ndarray: ...
+    @property
+    def begins(self) -> np.ndarray | None: ...
+    @property
+    def source(self) -> str: ...
 
 
 S = TypeVar("S", bound=Stretch)
 
 
 def write_split(folder: Path, split: str, stretches: Iterable[S], dtype: str) -> Iterator[S]:
-    """Write stretches as they come, and hand each one on."""
+    """Write stretches as they come, and hand each one on. Documents are listed where it is known that they begin."""
+    tokens, sources, entries = 0, dict[str, int](), list[np.ndarray]()
     with (folder / f"{split}.bin").open("wb") as ids, (folder / f"{split}.starts").open("wb") as starts:
         for stretch in stretches:
             ids.write(stretch.ids.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
             starts.write(stretch.starts.astype(np.uint8).tobytes())
+            source = sources.setdefault(stretch.source, len(sources))
+            if stretch.begins is not None:
+                entries.append(entries_of(stretch.begins + tokens, source))
+            tokens += len(stretch.ids)
             yield stretch
+    if entries:
+        np.concatenate(entries).tofile(folder / f"{split}.documents")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +168,11 @@ class Order:
             windows = _permutation(self.windows, self.seed, int(epoch))[within[here]]
             starts[here] = windows * self.length + self._offset(int(epoch), windows)
         return starts
+
+    def starts(self, epoch: int) -> Int64[np.ndarray, " windows"]:
+        """Where all windows of an epoch start, in the order of the stream."""
+        windows = np.arange(self.windows, dtype=np.int64)
+        return windows * self.length + self._offset(epoch, windows)
 
     def _offset(self, epoch: int, windows: np.ndarray) -> np.ndarray | int:
         if self.offsets == "none":

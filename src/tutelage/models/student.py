@@ -17,6 +17,7 @@ from tutelage.architectures.common.shapes import register_shipped
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file, read_json
+from tutelage.models.apart import places_of, read_apart
 from tutelage.models.attention import unmasked
 from tutelage.models.auto import from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
@@ -46,7 +47,9 @@ class Student(nn.Module):
         self.value_head: ValueHead | None = None
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
-        """Hidden states after the last norm, to which the head is applied."""
+        """Hidden states after the last norm, to which the head is applied; see `models.apart` for documents apart."""
+        if places := places_of(ids):
+            return read_apart(self.model, ids, places)
         with unmasked(self.model.config):
             return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
 

@@ -14,6 +14,7 @@ from tutelage.recipe.source import section_in
 
 KINDS = {
     "objectives": "objective",
+    "orders": "order",
     "teachers": "teacher",
     "judges": "judge",
     "optimizers": "optimizer",

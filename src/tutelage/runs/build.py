@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
+from tutelage.models.apart import require_apart
 from tutelage.models.compatible import require_compatible, require_positions
 from tutelage.models.head import workspace
 from tutelage.models.student import Student, load_student, new_student
@@ -54,6 +56,8 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
         require_compatible(settings.weights, recipe.data.path, corpus.tokenizer)
         student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
     require_positions(settings.weights or "the student", student.config, corpus.window, "data.window")
+    if corpus.apart:
+        require_apart(student.model, torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64)))
     return student
 
 
@@ -159,6 +163,12 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
             "Add teacher=PATH",
         )
     kind: Any = load_plug_in("teachers", recipe.teacher.name, Teacher)
+    if kind.traits.by_position and corpus.apart:
+        raise UserError(
+            f"The teacher {recipe.teacher.name} has targets for places of the corpus, and data.documents is apart",
+            "A teacher that runs in every step, which reads documents apart as the student does",
+            "Set teacher.name=live, or data.documents=joined",
+        )
     window = None if kind.traits.by_position else corpus.window  # by position, the teacher has windows of its own
     for name in recipe.teacher.models:
         require_compatible(name, recipe.data.path, corpus.tokenizer, window=window, setting="data.window")
@@ -203,6 +213,12 @@ def build_loop(
             "Raise train.batch or start fewer processes",
         )
     teacher = teacher_of(objective)
+    if recipe.train.compile and corpus.apart:
+        raise UserError(
+            "train.compile is set, and documents are kept apart: their number changes from batch to batch",
+            "A model that is not compiled, or data.documents=joined",
+            "Set train.compile=false",
+        )
     if recipe.train.compile:
         student.compile_body()
         if teacher:
@@ -237,6 +253,7 @@ def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, 
         f"the device is {device.type}": device.type != "cuda",
         f"{parallel.processes()} processes train together": parallel.processes() > 1,
         "fp16's loss scale changes from step to step": settings.precision == "fp16",
+        "documents are kept apart": recipe.data.documents == "apart",
     }
     found = [text for text, there in obstacles.items() if there]
     if settings.cuda_graph == "on" and found:

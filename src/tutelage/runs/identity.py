@@ -22,7 +22,7 @@ from tutelage.training import parallel
 WITHOUT_EFFECT = ("about", "run", "log.", "save.keep", "save.every", "train.device", "train.cuda_graph")
 WITHOUT_EFFECT += ("teacher.resident", "store", "replay", "data.path")
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "teachers", "training")
+NUMERIC_ROOMS = ("architectures", "data", "models", "objectives", "optimizers", "orders", "teachers", "training")
 # Settings that name models, and the part of the identity that says which models they are: another path is not a change.
 BY_CONTENT = {"teacher.models": "teacher", "student.weights": "start"}
 OF_RUN = ("recipe", "corpus", "start", "teacher")  # what makes it this run and no other

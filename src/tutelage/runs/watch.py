@@ -20,6 +20,7 @@ from tutelage.checked import restore
 from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.files import delete_written
+from tutelage.models.apart import documents_apart
 from tutelage.models.student import Student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.corpus import Corpus
@@ -89,8 +90,8 @@ def validation_loss(loop: Loop, corpus: Corpus) -> float:
         count += batch.counts["tokens"]
         mine = batch.share(parallel.rank(), parallel.processes())
         if len(mine):
-            with loop.autocast():
-                sums.append(CrossEntropy()(loop.student, mine.to(loop.device)).terms["ce"].sum)
+            with loop.autocast(), documents_apart(on_device := mine.to(loop.device)):
+                sums.append(CrossEntropy()(loop.student, on_device).terms["ce"].sum)
     total = torch.stack(sums).cpu().double().sum()  # read once; not every device has float64
     return float(parallel.sum_over_all(total)) / count
 

@@ -233,6 +233,8 @@ class Interaction(Section):
     def _student_is_given(self) -> "Interaction":
         if bool(self.student.shape) == bool(self.student.weights):
             raise ValueError("student needs either a shape (random weights) or weights (a run, folder or Hub name)")
+        if self.data.documents == "apart":
+            raise ValueError('data.documents = "apart" is for `tutelage train`')
         if not self.judge.name:
             raise ValueError("judge.name is empty; a run with a tutor needs a judge too: its scores are the evaluation")
         return self

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tutelage.challenge.budget import ALONE
 from tutelage.recipe import Named, Section, labelled, require_function
+from tutelage.settings.data import Data, Order
 from tutelage.settings.fields import Place, Places, Seed
 from tutelage.settings.limits import AT_ONCE, EVER
 
@@ -18,37 +19,6 @@ def _known_schedule(name: str) -> str:
     if name not in SCHEDULES:
         require_function(name, SCHEDULES)
     return name
-
-
-class Data(Section):
-    """The corpus, and the windows that are cut from it."""
-
-    bare: ClassVar[str] = "path"
-
-    path: Place = "data/babylm"
-    """A folder made by `tutelage prepare`. `data=PATH` sets it."""
-    window: int = Field(default=128, ge=2, le=AT_ONCE)
-    """Tokens in a window. Training windows start at random offsets, validation windows at fixed ones."""
-    targets: Literal["all", "inside"] = "all"
-    """`all`: every token of a window is a target, and one token more is read; `inside`: window - 1 are targets."""
-    offsets: Literal["none", "epoch", "window"] = "window"
-    """Where training windows start: none, at fixed places; epoch, shifted by one random offset in each epoch; window,
-    each shifted by its own."""
-    pairs: Place = ""
-    """A .jsonl file with rows of prompt, chosen and rejected, which an objective that learns from pairs is trained on
-    in place of windows. The corpus gives the tokenizer and the validation loss; train.batch counts pairs."""
-    pairs_held_out: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts of that file on which accuracy is measured."""
-    phases: int = Field(default=0, ge=0, le=AT_ONCE)
-    """K > 0: only the K offsets that are multiples of window / K, for targets stored by phase. 0: every offset."""
-
-    @model_validator(mode="after")
-    def _phases_divide_the_window(self) -> "Data":
-        if self.phases and self.window % self.phases:
-            raise ValueError(f"data.phases is {self.phases}, which does not divide data.window = {self.window}")
-        if self.phases > 1 and self.offsets == "none":
-            raise ValueError(f'data.phases is {self.phases}, and data.offsets = "none" has one phase only')
-        return self
 
 
 class Student(Section):
@@ -251,6 +221,7 @@ class Training(Section):
     """Objectives that are added up, in place of `objective`: a table [objectives.NAME] for each, with its `weight` and
     its own settings, or NAME = WEIGHT. They share one forward pass of the student and one of the teacher."""
     data: Data = Data()
+    order: Order = Order()
     student: Student = Student()
     teacher: Teacher = Teacher()
     objective: Objective | None = Objective()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tutelage.errors import Interrupted, UserError
+from tutelage.models.apart import documents_apart
 from tutelage.models.devices import AUTO, best_device, choose
 from tutelage.objectives.common.base import own_module
 
@@ -143,7 +144,8 @@ class Together(nn.Module):
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """The sums of the objective's terms, by name, and their weights as plain values."""
-        loss = self._objective[0](self.student, batch)
+        with documents_apart(batch):
+            loss = self._objective[0](self.student, batch)
         self.terms = {name: (term.unit, term.weight) for name, term in loss.terms.items()}
         return {name: term.sum for name, term in loss.terms.items()}
 

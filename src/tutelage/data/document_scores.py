@@ -1,0 +1,50 @@
+"""A number for each document of a corpus, such as a model's loss: stored beside the corpus, read by an order."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from tutelage.data.stream import TokenStream
+from tutelage.errors import UserError
+from tutelage.files import read_json, write_atomically
+from tutelage.printable import shown
+
+FOLDER = "scores"
+
+
+def place_of(corpus: Path, name: str) -> Path:
+    """The file of the scores `name`."""
+    return Path(corpus) / FOLDER / f"{name}.json"
+
+
+def stored_scores(corpus: Path) -> list[str]:
+    """Names of the scores that lie beside a corpus."""
+    return sorted(path.stem for path in (Path(corpus) / FOLDER).glob("*.json"))
+
+
+def write_scores(corpus: Path, name: str, stream: TokenStream, values: Float64[np.ndarray, " D"], by: Any) -> Path:
+    """Store a number for each document. by: what they are, for people."""
+    path = place_of(corpus, name)
+    path.parent.mkdir(exist_ok=True)
+    content = {"corpus": stream.fingerprint, "by": by, "scores": values.tolist()}
+    write_atomically(path, json.dumps(content) + "\n")
+    return path
+
+
+def read_scores(corpus: Path, name: str, stream: TokenStream, documents: int) -> Float64[np.ndarray, " D"]:
+    """Read them back. Raises UserError where they belong to another corpus or are damaged."""
+    path = place_of(corpus, name)
+    content = read_json(path)
+    again = f"Make them again: tutelage score {shown(corpus)} --name {name}, with --model or --function"
+    if not isinstance(content, dict) or content.get("corpus") != stream.fingerprint:
+        raise UserError(f"{shown(path)} has the scores of another corpus", "Scores of this corpus", again)
+    try:
+        values = np.array(content["scores"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (documents,) or not np.isfinite(values).all():
+        raise UserError(f"{shown(path)} is damaged", f"A finite number for each of {documents:,} documents", again)
+    return values
