@@ -23,7 +23,7 @@ from transformers.integrations.sdpa_attention import repeat_kv
 
 from tutelage.data.batch import queued
 from tutelage.errors import UserError
-from tutelage.models.attention import CAUSAL_ALONE, SHORT
+from tutelage.models.attention import CAUSAL_ALONE, SHORT, unmasked
 
 APART = "tutelage_apart"
 
@@ -73,7 +73,7 @@ def documents_apart(batch: Any) -> Iterator[None]:
         _PLACES.reset(token)
 
 
-def places_of(ids: Int[Tensor, "B T"]) -> Places | None:
+def _places_of(ids: Int[Tensor, "B T"]) -> Places | None:
     """Where the documents of these ids begin; None where windows are read whole."""
     places = _PLACES.get()
     if places is not None and places.host.shape != ids.shape:
@@ -87,7 +87,7 @@ def places_of(ids: Int[Tensor, "B T"]) -> Places | None:
 
 
 @contextmanager
-def apart_attention(config: PretrainedConfig) -> Iterator[None]:
+def _apart_attention(config: PretrainedConfig) -> Iterator[None]:
     """Inside this block a model with plain causal attention attends within documents."""
     before = config._attn_implementation
     if config.model_type in CAUSAL_ALONE:
@@ -165,7 +165,7 @@ def require_apart(model: PreTrainedModel, ids: Int[Tensor, " N"]) -> None:
     def hidden(row: Tensor, places: Tensor) -> Tensor:
         batch = _Row(row[None].to(model.device), places[None])
         with documents_apart(batch):
-            return read_apart(model, batch.ids, Places(batch.places, batch.ids.device))[0]
+            return body_output(model, batch.ids).last_hidden_state[0]
 
     was_training = model.training
     model.eval()
@@ -188,11 +188,14 @@ class _Row:
     places: Tensor
 
 
-def read_apart(model: PreTrainedModel, ids: Int[Tensor, "B T"], places: Places) -> Float[Tensor, "B T H"]:
-    """Hidden states after the last norm, with documents apart."""
+def body_output(model: PreTrainedModel, ids: Int[Tensor, "B T"], **options: Any) -> Any:
+    """What a model without its head gives for full windows, with documents apart where `documents_apart` says so."""
     body: Any = model.base_model
-    with apart_attention(model.config):
-        return body(input_ids=ids, position_ids=places.positions, use_cache=False).last_hidden_state
+    if places := _places_of(ids):
+        with _apart_attention(model.config):
+            return body(input_ids=ids, position_ids=places.positions, use_cache=False, **options)
+    with unmasked(model.config):
+        return body(input_ids=ids, use_cache=False, **options)
 
 
 AttentionInterface.register(APART, _attention)

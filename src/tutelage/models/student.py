@@ -17,8 +17,7 @@ from tutelage.architectures.common.shapes import register_shipped
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file, read_json
-from tutelage.models.apart import places_of, read_apart
-from tutelage.models.attention import unmasked
+from tutelage.models.apart import body_output
 from tutelage.models.auto import from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
 from tutelage.models.portable import portable_config
@@ -48,15 +47,11 @@ class Student(nn.Module):
 
     def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
         """Hidden states after the last norm, to which the head is applied; see `models.apart` for documents apart."""
-        if places := places_of(ids):
-            return read_apart(self.model, ids, places)
-        with unmasked(self.model.config):
-            return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return body_output(self.model, ids).last_hidden_state
 
     def states(self, ids: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B T H"], ...]:
         """Hidden states of the embeddings and of every layer; the last are those of `backbone`, after the last norm."""
-        with unmasked(self.model.config):
-            found = self.model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        found = body_output(self.model, ids, output_hidden_states=True)
         return *found.hidden_states[:-1], found.last_hidden_state
 
     @property
