@@ -45,7 +45,7 @@ ALLOWED = {
     "printable": set(),
     "text": set(),
     "remote_code": set(),
-    "checked": {"errors"},
+    "checked": {"errors", "printable", "files"},
     "checksums": set(),
     "system_errors": {"errors", "printable"},
     "files": {"errors", "printable", "checksums", "system_errors"},

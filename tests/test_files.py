@@ -41,6 +41,16 @@ def test_a_folder_that_could_not_be_filled_leaves_the_old_one(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
 
 
+def test_a_folder_that_takes_the_place_of_another_keeps_files_that_it_did_not_write(tmp_path):
+    (tmp_path / "f" / "mine").mkdir(parents=True)
+    for name in ("notes.txt", "mine/more.txt", "x", "x.old"):
+        (tmp_path / "f" / name).write_text("before")
+    with run.folder_atomically(tmp_path / "f", ["*.old"]) as fresh:
+        (fresh / "x").write_text("new")
+    held = {str(p.relative_to(tmp_path)): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    assert held == {"f/x": "new", "f/notes.txt": "before", "f/mine/more.txt": "before"}
+
+
 def test_a_full_disk_is_one_message_and_the_old_file_stays(tmp_path, monkeypatch):
     run.write_atomically(tmp_path / "a.txt", "old")
 

@@ -47,10 +47,13 @@ def _beside(path: Path) -> Path:
 
 
 @contextmanager
-def folder_atomically(path: Path) -> Iterator[Path]:
+def folder_atomically(path: Path, written: Iterable[str] = ()) -> Iterator[Path]:
     """A folder to fill; it takes the place of `path` when the block ends without an error.
 
-    A folder that was there before stays until the new one is whole.
+    A folder that was there before stays until the new one is whole. Its files whose names are neither in the new one
+    nor in `written` are not tutelage's: they stay.
+
+    written: patterns of the file names that are written there, though perhaps not this time
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +65,22 @@ def folder_atomically(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rename(old)
         fresh.rename(path)
+        _keep_foreign(old, path, written)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _as_user_error(error, path) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _keep_foreign(old: Path, path: Path, written: Iterable[str]) -> None:
+    """Move from a replaced folder what its successor `path` has not."""
+    if old.is_symlink() or not old.is_dir():
+        return
+    ours = {name for pattern in written for name in old.glob(pattern)}
+    for entry in sorted(old.iterdir()):
+        if entry not in ours and not (path / entry.name).exists():
+            entry.rename(path / entry.name)
 
 
 def delete_written(folder: Path, patterns: Iterable[str]) -> None:

@@ -76,8 +76,16 @@ def test_text_with_a_byte_order_mark_is_read_without_it(tmp_path: Path, encoding
     ("data", "says"),
     [
         ("plain".encode("utf-16-le") * 9, "UTF-16 without its byte order mark"),
+        ("plain".encode("utf-16-be") * 9, "iconv -f utf-16be"),
         (b"PAR1\x15\x04", "is a parquet file"),
-        (b"PK\x03\x04rest", "is a zip archive"),
+        (b"PK\x03\x04rest", r"is a zip archive \(or an office document\)\. Text\. Unpack it"),
+        (b"a.txt".ljust(257, b"\0") + b"ustar\x0000", r"is a tar archive\. Text\. Unpack it"),
+        (b"7z\xbc\xaf\x27\x1crest", "is a 7z archive"),
+        (b"ARROW1\0\0\xff", "is an Arrow file.*parquet"),
+        (b"\x93NUMPY\x01", "is an array of numpy"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><p>words</p>", "is markup"),
+        (b'<?xml version="1.0"?><a>words</a>', "is markup"),
+        (b'{"text": "words"}\n{"text": "more"}\n', r"has JSON objects in its lines.*Rename it to \.jsonl"),
         (gzip.compress(b"words"), "is packed with gzip"),
         (bz2.compress(b"words"), "is packed with bzip2"),
         (lzma.compress(b"words"), "is packed with xz"),
@@ -89,14 +97,15 @@ def test_what_is_no_text_is_called_by_its_kind(tmp_path: Path, data: bytes, says
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(UserError, match=says):
         words(tmp_path / "a.txt")
-    (tmp_path / "b.txt").write_text("BZh is no archive")
-    assert len(words(tmp_path / "b.txt")) == 4
+    for text in ("BZh is no archive", "< html is words", '{"a": 1} is four words'):
+        (tmp_path / "b.txt").write_text(text)
+        assert words(tmp_path / "b.txt") == text.split()
 
 
 ROWS = [{"id": 1, "text": 'one, "two"\nthree'}, {"id": 2, "text": "four"}]
 
 
-@pytest.mark.parametrize("kind", ["list", "lines", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("kind", ["list", "lines", "ndjson", "jsonlines", "csv", "tsv", "parquet"])
 def test_tables_and_json_are_read_by_their_text_field(tmp_path: Path, kind: str):
     name = {"list": "a.json", "lines": "b.json"}.get(kind, f"a.{kind}")
     path, rows = tmp_path / name, ROWS

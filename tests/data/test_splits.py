@@ -92,7 +92,9 @@ def test_rows_that_are_skipped_are_counted(tmp_path: Path):
     text = printed(tmp_path / "out", sources=[str(tmp_path / "a.jsonl")], valid_share=0)[1]
     assert "Skipped: 1 × rows with null in the field 'text' in a." in text
     (tmp_path / "a.jsonl").write_text('{"text": null}\n')
-    with pytest.raises(UserError, match=r"There is no text in a \(1 × rows with null in the field 'text' in a\)"):
+    with pytest.raises(
+        UserError, match=r"There is no text in a \(left out: 1 × rows with null in the field 'text' in a\)"
+    ):
         printed(tmp_path / "none", sources=[str(tmp_path / "a.jsonl")], valid_share=0)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.evaluation.pinned import pinned_warnings
+from tutelage.evaluation.pinned import gives_token_types, pinned_warnings
 
 NAMES = ["input_ids", "attention_mask"]
 
@@ -27,6 +27,13 @@ def test_a_tokenizer_class_that_only_transformers_5_knows_is_warned_of(
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     assert ["4.51.3" in warning for warning in pinned_warnings(str(tmp_path))] == [True] * warned
+
+
+def test_a_model_of_the_hub_is_looked_up_in_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "TokenizersBackend"}))
+    held = {("someone/model", "tokenizer_config.json"): str(tmp_path / "tokenizer_config.json")}
+    monkeypatch.setattr("tutelage.evaluation.pinned.try_to_load_from_cache", lambda *asked: held.get(asked))
+    assert gives_token_types("someone/model") and not gives_token_types("someone/other")
 
 
 def test_what_this_tool_saves_is_not_warned_of(teacher_run: Path) -> None:

@@ -136,6 +136,29 @@ def test_where_the_official_tokens_are_not_those_of_the_text_a_warning_and_a_cor
     assert only.endswith("rows; the official table has 1,726")
 
 
+def test_a_model_that_the_challenge_gives_token_types_has_the_figures_that_it_would_compute(tmp_path):
+    tok, model, folder = made("space"), gpt2(), table(tmp_path)
+
+    class Typed(torch.nn.Module):
+        """What 4.51.3 does: model(**inputs) with token types of 0."""
+
+        def forward(self, input_ids):
+            return model(input_ids=input_ids, token_type_ids=torch.zeros_like(input_ids))
+
+    tools = Tools(tokenizer=tok, scorer=Scorer(model, tok), token_types=True)
+    outcome = task(Request(official=folder)).run(model, tools)
+    plain = run(folder, model, tok)
+    for (item, word, *_), found, before in zip(official_words(folder), outcome.predictions, plain.predictions):
+        assert found["pred_as_scored"] == pytest.approx(slow(Typed(), tok, item, word), abs=1e-4)
+        assert found["pred"] == before["pred"] and "pred_as_scored" not in before
+    rows = {row.metric for row in outcome.rows if row.group == "overall"}
+    assert {"reading_as_scored", "eye_tracking_as_scored", "self_paced_as_scored"} <= rows
+    other = llama()  # has no token types
+    scorer = Scorer(other, tok)
+    rows = task(Request(official=folder)).run(other, Tools(tokenizer=tok, scorer=scorer, token_types=True)).rows
+    assert not any(row.metric.endswith("_as_scored") for row in rows)
+
+
 def test_common_prefixes_of_contexts_are_computed_once(tmp_path):
     model, tok = gpt2(), made("space")
     scorer, read_tokens = Scorer(model, tok), []

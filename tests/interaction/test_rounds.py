@@ -179,6 +179,8 @@ def test_a_score_under_a_criterion_counts_as_a_word_and_a_rule_as_none():
         ("p.jsonl", b'{"prompt": "Once"}\n["Once"]\n', "line 2, is not a prompt"),
         ("p.jsonl", b"null\n", "line 1, is not a prompt: null"),
         ("p.jsonl", b'{"prompt": null}\n', "is not a prompt"),
+        ("p.jsonl", b'{"prompt": "a \\ud83d b"}\n', "line 1, holds half of a surrogate pair"),
+        ("p.jsonl", b"[" * 100_000 + b"\n", "line 1, is not a prompt"),
     ],
 )
 def test_a_file_of_prompts_that_cannot_be_read_is_one_message(corpus, tmp_path, name, content, said):

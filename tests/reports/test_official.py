@@ -61,7 +61,7 @@ def test_a_correct_figure_that_differs_is_shown_below_the_official_one(tmp_path:
     figures = {
         "blimp": {"accuracy": 1.0, "accuracy_ties_shared": 0.5},
         "ewok": {"accuracy": 0.52, "accuracy_ties_shared": 0.52},
-        "reading": {"reading": 0.001, "reading_correct": 0.06},
+        "reading": {"reading": 0.001, "reading_correct": 0.06, "reading_as_scored": 0.02},
         "glue": {"score": 0.577, "score_last_token": 0.634},
         "aoa": {"aoa": 0.0, "aoa_ungated": 0.07},
     }
@@ -71,7 +71,7 @@ def test_a_correct_figure_that_differs_is_shown_below_the_official_one(tmp_path:
     assert notes == {
         "BLiMP": "50.00 with ties shared",
         "EWoK": "",
-        "Reading": "6.00 with words as in the text",
+        "Reading": "6.00 with words as in the text; 2.00 with the token types of 4.51.3",
         "GLUE": "63.40 with last token",
         "AoA": "7.00 with no gate on p",
     }

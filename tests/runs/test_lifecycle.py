@@ -193,6 +193,9 @@ def test_a_broken_line_of_metrics_loses_only_that_line_and_gives_a_warning(verb,
         ("ledger", {"shown": "many", "student_wrote": 0, "teacher_wrote": 0}),
         ("tokens", {"count": None}),
         ("ledger", []),
+        ("ledger", {"shown": -(10**9), "student_wrote": 0, "teacher_wrote": 0}),
+        ("micro_batch", {"size": 0, "halvings": []}),
+        ("loss_scale", {"value": 1.0}),
     ],
 )
 def test_a_state_of_another_type_is_refused(verb, tmp_path, monkeypatch, part, value):
@@ -203,7 +206,7 @@ def test_a_state_of_another_type_is_refused(verb, tmp_path, monkeypatch, part, v
         (path / checkpoint.VALUES).write_text(json.dumps(values))
         hashes = {name: checkpoint.hash_file(path / name) for name in (checkpoint.TENSORS, checkpoint.VALUES)}
         (path / checkpoint.MANIFEST).write_text(json.dumps(hashes))
-    with pytest.raises(UserError, match=r"(in|of) a checkpoint is not as tutelage writes it"):
+    with pytest.raises(UserError, match=r"(a checkpoint|state\.json) is not as tutelage writes it"):
         verb(run)
 
 

@@ -6,15 +6,19 @@ import torch
 from tutelage.training import checkpoint
 
 
+def values_of(step):
+    return {"step": step, "moments": {}, "parts": {}}
+
+
 def write(folder, step, keep=3):
-    return checkpoint.write(folder, step, {"w": torch.full((3,), float(step))}, {"step": step}, keep=keep)
+    return checkpoint.write(folder, step, {"w": torch.full((3,), float(step))}, values_of(step), keep=keep)
 
 
 def test_the_newest_checkpoint_comes_back_as_it_was_written(tmp_path):
     for step in (5, 10):
         write(tmp_path, step)
     found = checkpoint.newest(tmp_path)
-    assert found and found.values == {"step": 10} and found.damaged == ()
+    assert found and found.values == values_of(10) and found.damaged == ()
     assert torch.equal(found.tensors["w"], torch.full((3,), 10.0))
 
 
@@ -47,7 +51,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(tmp_pat
         case "missing tensors":
             tensors.unlink()
     found = checkpoint.newest(tmp_path)
-    assert found and found.values == {"step": 5}
+    assert found and found.values == values_of(5)
     assert len(found.damaged) == 1 and found.damaged[0].startswith("step-00000010 (")
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from tutelage.checked import restore
+from tutelage.checked import Count, restore
 from tutelage.errors import UserError
 
 M = 1_000_000
@@ -46,9 +46,9 @@ ALONE = ("strict-small", "strict")  # where nobody from outside is asked
 class Ledger:
     """Words so far: shown to the student (repeats counted), written by the student, written by the teacher."""
 
-    shown: int = 0
-    student_wrote: int = 0
-    teacher_wrote: int = 0
+    shown: Count = 0
+    student_wrote: Count = 0
+    teacher_wrote: Count = 0
 
     def state_dict(self) -> dict[str, int]:
         """The three counts, to be saved."""

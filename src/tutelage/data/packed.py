@@ -15,20 +15,30 @@ from tutelage.errors import UserError
 from tutelage.printable import shown
 
 PACKED = (".gz", ".zst", ".xz", ".bz2")
+HEAD = 512  # bytes that say what a file is
 CHUNK = 1 << 13  # packed bytes at a time: what they unpack to is in memory
 # UTF-32's mark begins with that of UTF-16.
 MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
          (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+RENAME, UNPACK, CONVERT = "Rename it", "Unpack it, and name the files in it or their folder", "Convert it to text"
+# How a file begins, what it is then, and what to do.
 MAGIC = (
-    (b"PAR1", "a parquet file"),
-    (b"PK\x03\x04", "a zip archive (or an office document)"),
-    (b"%PDF-", "a PDF"),
-    (b"\x1f\x8b", "packed with gzip"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstandard"),
-    (b"\xfd7zXZ\x00", "packed with xz"),
-    (b"BZh", "packed with bzip2"),
-    (b"SQLite format 3", "a database"),
+    (b"PAR1", "a parquet file, which its name does not say", RENAME),
+    (b"PK\x03\x04", "a zip archive (or an office document)", UNPACK),
+    (b"%PDF-", "a PDF", CONVERT),
+    (b"{\\rtf", "a document in RTF", CONVERT),
+    (b"\x1f\x8b", "packed with gzip, which its name does not say", RENAME),
+    (b"\x28\xb5\x2f\xfd", "packed with zstandard, which its name does not say", RENAME),
+    (b"\xfd7zXZ\x00", "packed with xz, which its name does not say", RENAME),
+    (b"BZh", "packed with bzip2, which its name does not say", RENAME),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (b"Rar!", "a rar archive", UNPACK),
+    (b"SQLite format 3", "a database", "Export its text as .jsonl or .csv"),
+    (b"ARROW1", "an Arrow file", "Convert it to parquet: pyarrow.parquet.write_table(pyarrow.feather.read_table(...))"),
+    (b"\x93NUMPY", "an array of numpy", CONVERT),
 )
+TAR = slice(257, 262)  # where a tar archive has the word "ustar"
+MARKUP = (b"<!doctype html", b"<html", b"<?xml")
 
 
 @contextmanager
@@ -38,8 +48,8 @@ def opened(path: Path, tick: Tick, newline: str | None = None) -> Iterator[io.Te
     try:
         with path.open("rb") as raw:
             plain = io.BufferedReader(_unpacked(_Counted(raw, tick), path), BLOCK)
-            head = plain.peek(16)[:16]
-            _refuse_binary(head, name)
+            head = plain.peek(HEAD)[:HEAD]
+            _refuse_other(head, name)
             encoding = next((encoding for mark, encoding in MARKS if head.startswith(mark)), "utf-8-sig")
             yield io.TextIOWrapper(plain, encoding=encoding, newline=newline)
     except UnicodeError as error:
@@ -48,15 +58,20 @@ def opened(path: Path, tick: Tick, newline: str | None = None) -> Iterator[io.Te
         raise UserError(f"{name} cannot be read ({error.strerror or error})", "A file that you may read") from error
 
 
-def _refuse_binary(head: bytes, name: str) -> None:
-    kind = next((kind for magic, kind in MAGIC if head.startswith(magic)), None)
+def _refuse_other(head: bytes, name: str) -> None:
+    """Refuse what begins like something that is not text. head: the first bytes"""
+    kind, do = next(((kind, do) for magic, kind, do in MAGIC if head.startswith(magic)), ("", ""))
     # "BZh" may be the first letters of a text; the byte behind it is a digit and the next ones are fixed.
-    if kind and not (head.startswith(b"BZh") and head[4:10] != b"1AY&SY"):
-        raise UserError(
-            f"{name} is {kind}, which its name does not say",
-            f"Text, or a name with the ending of its compression ({', '.join(PACKED)}), or .parquet",
-            "Rename it, or convert it to text",
-        )
+    if head.startswith(b"BZh") and head[4:10] != b"1AY&SY":
+        kind = ""
+    if head[TAR] == b"ustar":
+        kind, do = "a tar archive", UNPACK
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(MARKUP):
+        kind, do = "markup (HTML or XML), whose tags would be read as words", CONVERT
+    if kind:
+        endings = ", ".join(PACKED)
+        expected = f"Text, or a name with the ending of its compression ({endings}), or .parquet"
+        raise UserError(f"{name} is {kind}", expected if do == RENAME else "Text", do)
 
 
 def _not_text(error: UnicodeError, name: str) -> UserError:
@@ -74,10 +89,12 @@ def blocks(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
     """The content of a text file in blocks; a file that holds zero bytes is refused."""
     while block := file.read(BLOCK):
         if "\0" in block:
+            # In UTF-16, every other byte of Latin text is zero: the second ones where the lower byte comes first.
+            order = "be" if block[::2].count("\0") > block[1::2].count("\0") else "le"
             raise UserError(
                 f"{shown(path)} is a binary file (it holds zero bytes), or UTF-16 without its byte order mark",
                 "Text in UTF-8",
-                "Leave it out, or if it is UTF-16: iconv -f utf-16le -t utf-8",
+                f"Leave it out, or if it is UTF-16: iconv -f utf-16{order} -t utf-8",
             )
         yield block
 

@@ -161,15 +161,16 @@ class _Filling:
                 f"The tokenizer {self.request.tokenizer} has no tokens for the text of {names} ({self.encoder.lost})",
                 "A tokenizer for this text, or one that falls back to bytes (gpt2, bpe, unigram)",
             )
+        skipped = "; ".join(summary.skipped(source) for source in sources if source.skipped)
+        left_out = f" (left out: {skipped})" if skipped else ""
         if not self.splits.share:
-            skipped = "; ".join(summary.skipped(source) for source in sources if source.skipped)
             raise UserError(
-                f"There is no text in {names}" + (f" ({skipped})" if skipped else ""),
+                f"There is no text in {names}{left_out}",
                 "At least a few words",
                 "Check the files",
             )
         raise UserError(
-            f"Holding out {self.splits.share:g} of the documents of {names} leaves the {split} split empty",
+            f"Holding out {self.splits.share:g} of the documents of {names} leaves the {split} split empty{left_out}",
             "Enough documents for both splits",
             f"Cut finer (documents is {self.splits.options.documents!r}; try 'blank-line' or 'line'), hold out another "
             "share, or name validation texts with valid",

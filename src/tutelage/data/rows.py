@@ -21,9 +21,14 @@ def text_of(row: Any, field: str, where: str) -> str | None:
             "Name the right field with text_field",
         )
     text = row[field].replace("\r\n", "\n").replace("\r", "\n")
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_unicode(text):
         raise UserError(f"{where} holds half of a surrogate pair, which is not text", "Text that UTF-8 can write")
     return text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can write a text: JSON can spell half of a surrogate pair, which is no character."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _kind(value: Any) -> str:

@@ -17,7 +17,7 @@ from tutelage.files import hash_file
 from tutelage.printable import shown
 
 TEXT = (".txt", ".train", ".dev", ".test")
-ROWS = (".jsonl",)
+ROWS = (".jsonl", ".ndjson", ".jsonlines")
 NAMED_ONLY = (".json", ".csv", ".tsv", ".parquet", ".md")
 """Read where a file is named itself. In a folder of texts they are as likely notes or settings."""
 
@@ -25,7 +25,8 @@ NAMED_ONLY = (".json", ".csv", ".tsv", ".parquet", ".md")
 def of_file(path: Path) -> Source:
     """One file as a source; a file whose ending is not known is read as text."""
     kinds = endings(path)
-    for ending, kind in {".jsonl": JsonLines, ".json": Json, ".csv": Table, ".tsv": Table, ".parquet": Parquet}.items():
+    others = {".json": Json, ".csv": Table, ".tsv": Table, ".parquet": Parquet}
+    for ending, kind in {**dict.fromkeys(ROWS, JsonLines), **others}.items():
         if ending in kinds:
             return kind(path=path)
     return TextFile(path=path)
@@ -88,7 +89,18 @@ class TextFile(_File):
     def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
         """The documents of the file."""
         with opened(self.path, tick) as file:
-            yield from as_documents(blocks(file, self.path), self.name, options)
+            yield from as_documents(self._checked(blocks(file, self.path)), self.name, options)
+
+    def _checked(self, read: Iterator[str]) -> Iterator[str]:
+        """The blocks, refused where the first line is a JSON object: its braces and keys would be read as words."""
+        for i, block in enumerate(read):
+            if not i and _is_row(block.lstrip().partition("\n")[0]):
+                raise UserError(
+                    f"{shown(self.path)} has JSON objects in its lines, which its name does not say",
+                    "Plain text, or a name that ends in .jsonl",
+                    "Rename it to .jsonl",
+                )
+            yield block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

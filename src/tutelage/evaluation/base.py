@@ -60,6 +60,7 @@ class Tools:
               to these weights and to the settings passed, which must be all that decides the parts.
     finetune: the training loop
     judge:    the judge of the request
+    token_types: the challenge's pinned transformers gives this model token types, which this one does not
     """
 
     tokenizer: Tokenizer
@@ -68,6 +69,7 @@ class Tools:
     scratch: Callable[[Mapping[str, Any]], Path] | None = None
     finetune: Finetune | None = None
     judge: Judge | None = None
+    token_types: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

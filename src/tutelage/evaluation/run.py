@@ -15,7 +15,7 @@ from tutelage.evaluation.judge import JudgeAt, judge_beside
 from tutelage.evaluation.loading import Loader, data_of_run, fast_tokenizer
 from tutelage.evaluation.official import require_folder, set_name
 from tutelage.evaluation.options import Evaluation
-from tutelage.evaluation.pinned import pinned_warnings
+from tutelage.evaluation.pinned import gives_token_types, pinned_warnings
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.results import home_of, keep, keep_missing, kept, milestones_of, place_of
 from tutelage.evaluation.scoreboard import Measured, show
@@ -109,6 +109,7 @@ def _require_own_names(tasks: Sequence[str]) -> None:
 def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
     """Every task on one model. The model is loaded once, and only if some task has no result yet."""
     weights = [fingerprint_of(job.model), tokenizer_fingerprint(fast_tokenizer(job.model))]
+    weights += ["token types"] if gives_token_types(job.model) else []
     loaded: list[Any] = []
     for module in job.tasks:
         short = module.rpartition(".")[2]
@@ -183,7 +184,8 @@ def _tools(tools: Tools, job: Job, short: str, weights: Sequence[str]) -> Tools:
     def scratch(settings: Mapping[str, Any]) -> Path:
         return job.home / "parts" / f"{short}-{_key(short, settings, weights)}"
 
-    return replace(tools, scratch=scratch, judge=job.request.judge)
+    types = gives_token_types(job.model)
+    return replace(tools, scratch=scratch, judge=job.request.judge, token_types=types)
 
 
 def _key(task: str, settings: Mapping[str, Any], weights: Sequence[str]) -> str:

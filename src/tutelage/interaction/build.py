@@ -1,11 +1,8 @@
 """Builds the objects of a run from a recipe: corpus, student, reference model, objective, loop, experience maker."""
 
 import copy
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -34,7 +31,6 @@ from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
 from tutelage.runs.provenance import provenance as training_provenance
 from tutelage.settings import train as settings
 from tutelage.settings.interact import Interaction
-from tutelage.training import checkpoint
 from tutelage.training.loop import Loop, Step
 from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
@@ -212,16 +208,3 @@ def require_first_ratio(step: Step) -> None:
     """Check that the policy of the first update on new rollouts is the one that sampled them."""
     if "ratio" in step.terms:
         require_agreement(lambda: check_ratio(float(step.terms["ratio"])))
-
-
-def forget_rounds(run: Path) -> None:
-    """Delete texts and experience of rounds that no checkpoint needs."""
-    needed = []
-    for path in checkpoint.steps(run / "checkpoints"):
-        try:
-            needed.append(json.loads((path / checkpoint.VALUES).read_text())["parts"]["where"]["done"] + 1)
-        except (OSError, ValueError, KeyError):
-            continue  # a damaged checkpoint needs nothing
-    for folder in (run / "rounds").glob("[0-9]*"):
-        if needed and int(folder.name) < min(needed):
-            shutil.rmtree(folder)

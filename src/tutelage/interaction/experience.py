@@ -4,16 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
+from tutelage.checked import Count, Finite, as_type, read_object
 from tutelage.data.batch import Batch, TokenBatch
 from tutelage.data.pairs import PairBatch
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.files import folder_atomically, read_json
+from tutelage.errors import UserError
+from tutelage.files import folder_atomically
 from tutelage.interaction.rollouts import Completion
 from tutelage.judges.common.base import Correction, Verdict
 from tutelage.printable import shown
@@ -66,6 +69,18 @@ def passes(kind: str, rows: int, *, size: int, epochs: int, seed: Sequence[int])
 KIND_SEEDS = {"texts": 11, "pairs": 12, "rollouts": 13}
 
 
+class _Figures(TypedDict, extra_items=Any):
+    kl: Finite
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """plan.json. figures: the metrics, of which the KL decides how the run goes on"""
+
+    plan: list[tuple[Literal["pairs", "rollouts", "texts"], list[Count]]]
+    figures: _Figures
+
+
 def save(folder: Path, experience: Experience) -> None:
     """Write the experience atomically."""
     tensors = {
@@ -84,15 +99,24 @@ def load(folder: Path) -> Experience | None:
     """The saved experience of a round, or None if there is none."""
     if not folder.exists():
         return None
-    check_sums(folder, f"Restore it from a copy, or delete {shown(folder.parent.parent)} and its run and begin again")
-    tensors, rest = load_file(folder / "batches.safetensors"), read_json(folder / "plan.json")
+    do = f"Restore it from a copy, or delete {shown(folder.parent.parent)} and its run and begin again"
+    check_sums(folder, do)
+    tensors = load_file(folder / "batches.safetensors")
+    saved = as_type(_Saved, read_object(folder / "plan.json", do), shown(folder / "plan.json"), do)
+    rows: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        kind, count = name.partition(".")[0], len(tensor) if tensor.dim() else 0
+        if rows.setdefault(kind, count) != count:
+            raise UserError(f"{shown(folder)} has {count} and {rows[kind]} rows of {kind}", "As many of each field", do)
+    if wrong := [kind for kind, chosen in saved.plan if max(chosen, default=-1) >= rows.get(kind, 0)]:
+        raise UserError(f"The plan in {shown(folder)} names rows of {wrong[0]} that are not there", "Rows of it", do)
     batches = {}
     for kind, made in KINDS.items():
         names = {each.name for each in fields(made)}
         held = {name: tensors[f"{kind}.{name}"] for name in names if f"{kind}.{name}" in tensors}
         if held:
             batches[kind] = made(**held)
-    return Experience(batches=batches, plan=[(kind, rows) for kind, rows in rest["plan"]], metrics=rest["figures"])
+    return Experience(batches=batches, plan=saved.plan, metrics=saved.figures)
 
 
 def _tensors(batch: Any) -> dict[str, Tensor]:

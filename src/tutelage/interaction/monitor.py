@@ -14,6 +14,7 @@ from tutelage.interaction.journal import write_stories
 from tutelage.interaction.judging import Judging
 from tutelage.interaction.prompts import Pool
 from tutelage.interaction.rollouts import Completion, unpadded
+from tutelage.interaction.round_folders import beginning_of
 from tutelage.runs.corpus import Corpus
 from tutelage.runs.watch import validation_loss
 from tutelage.training import parallel
@@ -41,7 +42,7 @@ class Monitor:
 
     def _reference_texts(self, student: Any, made_by: str) -> list[Completion]:
         """The reference model's completions of the held-out prompts, kept until the run ends."""
-        folder, prompts = self.run / "rounds" / "beginning", self.prompts.held_out
+        folder, prompts = beginning_of(self.run), self.prompts.held_out
         texts = parallel.from_first(lambda: rollouts.load(folder, prompts, made_by, self.corpus.tokenizer))
         if texts is None:
             texts = self._sample_held_out(student)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.rows import is_unicode
 from tutelage.data.seam import beginning
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
@@ -128,13 +129,17 @@ def _from_file(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list
 def _of_row(line: str, number: int, path: Path) -> str:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
         raise UserError(
             f"{path}, line {number:,}, is not a prompt: {line[:60]}",
             'A row such as {"prompt": "Once"} in each line',
             "",
+        )
+    if not is_unicode(row["prompt"]):
+        raise UserError(
+            f"{path}, line {number:,}, holds half of a surrogate pair, which is not text", "Text that UTF-8 can write"
         )
     return row["prompt"]
 

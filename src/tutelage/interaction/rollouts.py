@@ -1,7 +1,7 @@
 """Rollouts of a round: sampled by all processes, and saved before they are judged."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +160,32 @@ def load(folder: Path, prompts: Sequence[Prompt], made_by: str, tokenizer: Token
             f"Delete {folder} or choose another folder with run=PATH",
         )
     tensors = load_file(folder / "ids.safetensors")
+    if problem := _problem(tensors, len(prompts), len(cast(Any, tokenizer))):
+        raise UserError(
+            f"{shown(folder)} is not as tutelage writes it: {problem}",
+            "The texts of a round",
+            f"Delete {shown(folder)} and run the same command again: these texts are sampled anew",
+        )
     parts = tensors["ids"].split(tensors["lengths"].tolist())
     return [
         _completion(index, prompts[index], ids.tolist(), ended, tokenizer)
         for index, ids, ended in zip(tensors["places"].tolist(), parts, tensors["ended"].tolist(), strict=True)
     ]
+
+
+def _problem(tensors: Mapping[str, torch.Tensor], prompts: int, vocab: int) -> str:
+    """What makes saved tensors no completions of so many prompts; empty where nothing does."""
+    try:
+        ids, lengths, places, ended = (tensors[name] for name in ("ids", "lengths", "places", "ended"))
+    except KeyError as error:
+        return f"it lacks {error}"
+    rows = (lengths, places, ended)
+    if any(tensor.dim() != 1 for tensor in (ids, *rows)) or len({len(tensor) for tensor in rows}) > 1:
+        return "its tensors are not one row a text"
+    if any(tensor.is_floating_point() for tensor in (ids, lengths, places)):
+        return "its ids and lengths are no whole numbers"
+    if bool((lengths < 0).any()) or int(lengths.sum()) != len(ids):
+        return f"the lengths of its texts do not add up to its {len(ids):,} ids"
+    if bool((places < 0).any()) or bool((places >= prompts).any()):
+        return f"it answers prompts that are not among the {prompts:,} of its round"
+    return f"ids beyond the vocabulary of {vocab:,}" if bool(((ids < 0) | (ids >= vocab)).any()) else ""

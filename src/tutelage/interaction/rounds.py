@@ -1,22 +1,21 @@
 """The rounds of `tutelage interact`: sample texts, judge or correct them, update the student."""
 
 import copy
-import shutil
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tutelage.challenge import budget
 from tutelage.data.batch import TokenBatch
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.interaction import build, experience, journal, rollouts
+from tutelage.interaction import build, experience, journal, rollouts, round_folders
 from tutelage.interaction.experience import Experience
 from tutelage.interaction.judging import Judging, judges_provenance, require_usable, words_of_verdicts
 from tutelage.interaction.mixed import MixedBatch
 from tutelage.interaction.monitor import Monitor
 from tutelage.interaction.prompts import pool, require_room
 from tutelage.interaction.rollouts import Completion
+from tutelage.interaction.round_folders import EXPERIENCE, TEXTS, folder_of
 from tutelage.interaction.state import Costs, RoundState
 from tutelage.models.shapes import positions
 from tutelage.models.student import Student
@@ -161,12 +160,9 @@ class InteractionWork:
 
     # --- parts of a round ------------------------------------------------------------------------------------------
 
-    def _folder(self, number: int) -> Path:
-        return self.path / "rounds" / f"{number:05d}"
-
     def _sample(self, number: int) -> list[Completion]:
         """The round's texts: saved ones, or new ones, which are saved before they are judged."""
-        prompts, folder = self.prompts.of_round(number), self._folder(number) / "texts"
+        prompts, folder = self.prompts.of_round(number), folder_of(self.path, number) / TEXTS
         tokenizer = self.corpus.tokenizer
         saved = parallel.from_first(lambda: rollouts.load(folder, prompts, self.made_by, tokenizer))
         if saved is not None:
@@ -188,7 +184,7 @@ class InteractionWork:
 
         It contains log-probs under the policy that sampled the texts, which cannot be computed after an update.
         """
-        folder, begun = self._folder(number) / "lesson", time.perf_counter()
+        folder, begun = folder_of(self.path, number) / EXPERIENCE, time.perf_counter()
         made = parallel.from_first(lambda: experience.load(folder))
         if made is None:
             made = self.experience_maker.make(number, completions, verdicts, corrections, first=self.loop.step == 0)
@@ -278,7 +274,7 @@ class InteractionWork:
 
     def prune(self) -> None:
         """Delete texts and experience of rounds that no checkpoint needs."""
-        build.forget_rounds(self.path)
+        round_folders.forget_rounds(self.path)
 
     def finish(self) -> dict[str, Any]:
         """Save the student as the model of the run."""
@@ -286,7 +282,7 @@ class InteractionWork:
         corpora = {**self.provenance.corpora, "said": self.life.ledger.teacher_wrote}
         self.provenance = replace(self.provenance, corpora=corpora)
         if parallel.rank() == 0:
-            shutil.rmtree(self.path / "rounds", ignore_errors=True)
+            round_folders.forget_all(self.path)
         return {
             "rounds": self.state.done,
             "costs": self.costs.state_dict(),

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from tutelage.checked import restore
+from pydantic import Field
+
+from tutelage.checked import Count, restore
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(slots=True)
@@ -15,9 +19,9 @@ class RoundState:
     stop_reason: why no further round follows; empty if one does
     """
 
-    done: int = -1
-    first: int | None = None
-    last: int = 0
+    done: Annotated[int, Field(ge=-1, lt=2**31)] = -1
+    first: Count | None = None
+    last: Count = 0
     stop_reason: str = ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -33,12 +37,12 @@ class RoundState:
 class Costs:
     """Seconds by stage, and requests to judges and tutors: those sent, and those answered from the store."""
 
-    sample: float = 0.0
-    judge: float = 0.0
-    update: float = 0.0
-    evaluate: float = 0.0
-    judge_calls: int = 0
-    from_store: int = 0
+    sample: Seconds = 0.0
+    judge: Seconds = 0.0
+    update: Seconds = 0.0
+    evaluate: Seconds = 0.0
+    judge_calls: Count = 0
+    from_store: Count = 0
 
     def state_dict(self) -> dict[str, Any]:
         """All costs."""

@@ -1,8 +1,15 @@
-"""config.json of a saved model, with the same meaning in every release of transformers from 4.51.3 to 5.x."""
+"""The files of a saved model; its config.json means the same in every release of transformers from 4.51.3 to 5.x."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+from tutelage.sums import SUMS
+
+# What a model's folder holds, by the names that save_pretrained gives.
+MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
+MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
+MODEL_FILES += (SUMS,)
 
 
 def portable_config(folder: Path) -> str:

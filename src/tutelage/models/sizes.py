@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
 
@@ -19,11 +20,14 @@ MOST = 2**24
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
 # What transformers and its libraries raise where a configuration or a file of a model is not what it should be.
 DAMAGED = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, SafetensorError)
+DAMAGED += (StrictDataclassError,)
 
 
 def first_line(error: Exception) -> str:
     """An error in one line: transformers writes pages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # huggingface_hub names the field in the first line and what is wrong with it in the second.
+    return " ".join(line.strip() for line in lines[:2]) if isinstance(error, StrictDataclassError) else lines[0]
 
 
 def require_sensible(config: Any, where: str) -> None:

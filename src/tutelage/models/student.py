@@ -14,13 +14,14 @@ from transformers.utils import logging
 
 from tutelage.architectures.common.families import needs_trust
 from tutelage.architectures.common.shapes import register_shipped
+from tutelage.checked import read_object
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
-from tutelage.files import fingerprint, folder_atomically, hash_file, read_json
+from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.apart import body_output
 from tutelage.models.auto import from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
-from tutelage.models.portable import portable_config
+from tutelage.models.portable import MODEL_FILES, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
@@ -94,7 +95,7 @@ class Student(nn.Module):
 
     def save(self, folder: Path, tokenizer: Tokenizer) -> None:
         """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer can load."""
-        with folder_atomically(folder) as fresh:
+        with folder_atomically(folder, MODEL_FILES) as fresh:
             self.model.save_pretrained(fresh, state_dict=self._outside())
             save_tokenizer(tokenizer, fresh)
             (fresh / "config.json").write_text(portable_config(fresh), encoding="utf-8")
@@ -259,8 +260,7 @@ def fingerprint_of(name: str) -> str:
 def _model_of_run(run: Path) -> str:
     if (run / "model" / "config.json").exists():
         return str(run / "model")
-    facts = read_json(run / "run.json")
-    status = facts.get("status") if isinstance(facts, dict) else "broken"
+    status = read_object(run / "run.json").get("status", "broken")
     raise UserError(
         f"The run {run} has no model yet: it is {status}", "A finished run", "Run its command again; it goes on"
     )

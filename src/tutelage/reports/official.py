@@ -3,7 +3,7 @@
 The leaderboard counts what is missing as zero; here an average is not shown where a part of it is missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
 from tutelage.challenge.tasks import PROFILES, TASKS, averages_of, tasks_of
@@ -88,19 +88,18 @@ def _cell(system: System, task: str, data: str) -> Cell:
     value = mean([percent(score.value) for score in scores])
     error = value.spread if value.n > 1 else None if scores[0].error is None else percent(scores[0].error)
     notes = [f"{value.n} of {len(system.models)} seeds"] if value.n < len(system.models) else []
-    correct = _correct(system, task, data)
-    if correct is not None and f"{correct[0]:.2f}" != f"{value.mean:.2f}":
-        notes.append(f"{correct[0]:.2f} with {correct[1]}")
+    for other, why in _others(system, task, data):
+        if f"{other:.2f}" != f"{value.mean:.2f}":
+            notes.append(f"{other:.2f} with {why}")
     return Cell(text=f"{value.mean:.2f}", spread="" if error is None else f"±\u2009{error:.2f}", note="; ".join(notes))
 
 
-def _correct(system: System, task: str, data: str) -> tuple[float, str] | None:
-    """The mean of the figures that stand beside the official ones, and what they do."""
+def _others(system: System, task: str, data: str) -> Iterator[tuple[float, str]]:
+    """The means of the figures that stand beside the official one, and what they do."""
     for metric, why in TASKS[task].correct:
         values = [s.value for model in system.models if (s := _score(model, task, data, metric)) is not None]
         if values:
-            return percent(fmean(values)), why
-    return None
+            yield percent(fmean(values)), why
 
 
 def _average(system: System, groups: Groups, data: str) -> Cell:

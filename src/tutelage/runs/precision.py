@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import torch
 
+from tutelage.errors import UserError
 from tutelage.models.precision import best_precision
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
@@ -23,5 +24,11 @@ def with_precision(
     if existing is None:
         chosen = parallel.from_first(lambda: best_precision(device, among))
     else:
-        chosen = existing["parts"]["recipe"]["train.precision"]
+        chosen = existing["parts"]["recipe"].get("train.precision")
+        if chosen not in among:
+            raise UserError(
+                f"The run was begun with train.precision = {chosen!r}, by its run.json",
+                f"One of {', '.join(among)}",
+                "Restore run.json from a copy, or name the precision in train.precision",
+            )
     return settings.model_copy(update={"train": settings.train.model_copy(update={"precision": chosen})})

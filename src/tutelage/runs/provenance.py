@@ -1,14 +1,36 @@
 """Whose words a model owes anything to, and which tracks of the challenge it would be a valid entry of."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tutelage.challenge.budget import ALONE, Provenance, violations
+from tutelage.challenge.budget import ALONE, Ledger, Provenance, violations
+from tutelage.checked import Count, as_type, read_object
 from tutelage.data.pair_file import PairFile
-from tutelage.files import read_json
+from tutelage.files import RESTORE
+from tutelage.printable import shown
 from tutelage.quantised.cached import called
 from tutelage.settings.train import Training
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """`provenance` in run.json."""
+
+    corpora: dict[str, Count] = field(default_factory=dict)
+    external: list[str] = field(default_factory=list)
+    shown: Count = 0
+    wrote: Count = 0
+    asked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What run.json says of the words that its model owes something to."""
+
+    provenance: _Owed = field(default_factory=_Owed)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 def provenance_of(name: str) -> Provenance:
@@ -17,14 +39,14 @@ def provenance_of(name: str) -> Provenance:
     file = next((p / "run.json" for p in (folder, folder.parent) if (p / "run.json").exists()), None)
     if file is None:
         return Provenance(external=(called(name),))
-    facts = read_json(file)
-    before, ledger = facts.get("provenance", {}), facts.get("ledger", {})
+    run = as_type(_Run, read_object(file), shown(file), RESTORE)
+    owed, ledger = run.provenance, run.ledger
     return Provenance(
-        corpora=before.get("corpora", {}),
-        external=tuple(before.get("external", ())),
-        shown=before.get("shown", 0) + ledger.get("shown", 0),
-        wrote=before.get("wrote", 0) + ledger.get("student_wrote", 0),
-        asked=tuple(before.get("asked", ())),
+        corpora=owed.corpora,
+        external=tuple(owed.external),
+        shown=owed.shown + ledger.shown,
+        wrote=owed.wrote + ledger.student_wrote,
+        asked=tuple(owed.asked),
     )
 
 

@@ -5,9 +5,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from tutelage.checked import as_type
+from pydantic import Field
+
+from tutelage.checked import Count, as_type
 from tutelage.errors import UserError
 from tutelage.files import append_row, line_of, read_json, rows_and_broken, write_atomically, write_json
 from tutelage.recipe import to_toml
@@ -20,7 +22,12 @@ from tutelage.training import parallel
 # layout. The oldest runs have no number.
 FORMAT = 1
 STORE = "verdicts.sqlite"  # opened before run.json is written, so a kill may leave it alone
-KEYS = {"metrics.jsonl": {"step", "kind"}, "stories.jsonl": {"round"}, "events.jsonl": {"step", "kind"}}
+# Of each log, the fields by which a resumed run decides which rows it keeps.
+KEYS: dict[str, dict[str, type]] = {
+    "metrics.jsonl": {"step": int, "kind": str},
+    "stories.jsonl": {"round": int},
+    "events.jsonl": {"step": int, "kind": str},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +35,9 @@ class Machine:
     """The part of a run's identity that changes its numbers by rounding only."""
 
     device: str
-    processes: int
-    threads: int
-    micro_batch: int
+    processes: Count
+    threads: Count
+    micro_batch: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +57,10 @@ class Identity:
 class Facts:
     """The fields of run.json that a resuming command reads."""
 
-    status: str
+    status: Literal["running", "stopped", "paused", "done"]
     parts: Identity
     accepted_changes: list[str]
+    steps: Count = 0
     format: int = 0
 
 
@@ -73,7 +81,7 @@ class Record:
             facts = read_json(file)
             known = as_type(Facts, facts, str(file), "Name another place with run=PATH, or delete the old run")
             _require_format(known, self.path)
-            return facts
+            return facts | {"steps": known.steps}
         if self.path.exists() and any(not f.name.startswith((".", STORE)) for f in self.path.iterdir()):
             raise UserError(
                 f"{self.path} has files in it and no run.json: it is not a run",
@@ -164,8 +172,16 @@ def _keeps(step: float, rounds: float) -> dict[str, Callable[[dict[str, Any]], b
 def _rows(file: Path) -> tuple[list[dict[str, Any]], int]:
     """The sound rows of a log, and how many of its lines are damaged."""
     rows, broken = rows_and_broken(file)
-    sound = [row for row in rows if KEYS[file.name] <= row.keys()]
+    sound = [row for row in rows if _is_sound(row, KEYS[file.name])]
     return sound, len(broken) + len(rows) - len(sound)
+
+
+def _is_sound(row: Mapping[str, Any], kinds: Mapping[str, type]) -> bool:
+    """Whether the fields that decide are there with their types, and the optional ones have theirs."""
+    needed = all(type(row.get(key)) is kind for key, kind in kinds.items())
+    seconds = row.get("seconds", 0.0)
+    timed = type(seconds) in (int, float) and 0 <= seconds < math.inf
+    return needed and timed and type(row.get("round", 0)) is int
 
 
 def _require_format(facts: Facts, path: Path) -> None:

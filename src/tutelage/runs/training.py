@@ -189,6 +189,12 @@ class TrainingWork:
     def _promote(self, best: Path, model: Path) -> None:
         if best.exists():
             check_sums(best, f"Restore it from a copy, or delete {self.path} and train the run again")
+            if model.exists():
+                raise UserError(
+                    f"{model} is there already, and the run is not finished",
+                    "A free place for the run's model",
+                    "Move that folder away and run the same command again",
+                )
             best.rename(model)
         elif not model.exists():  # killed between this rename and run.json: the model is there already
             raise UserError(

@@ -16,22 +16,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from tutelage.checked import restore
+from tutelage.checked import Count, Finite, restore
 from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.models.apart import documents_apart
+from tutelage.models.portable import MODEL_FILES
 from tutelage.models.student import Student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.corpus import Corpus
-from tutelage.sums import SUMS
 from tutelage.training import checkpoint, parallel
 from tutelage.training.loop import Loop
-
-# What a model's folder holds, by the names that save_pretrained gives.
-MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
-MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
-MODEL_FILES += (SUMS,)
 
 
 @dataclass(slots=True)
@@ -42,9 +37,9 @@ class Best:
     """
 
     loss: float = math.inf
-    step: int = 0
-    stale: int = 0
-    accuracy: float | None = None
+    step: Count = 0
+    stale: Count = 0
+    accuracy: Finite | None = None
 
     def see(self, loss: float, step: int, accuracy: float | None = None) -> bool:
         """Whether this is the best so far."""
@@ -61,15 +56,16 @@ class Best:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state."""
-        restore(self, {**state, "loss": state["loss"] or 0.0}, "The best model's record in a checkpoint")
-        self.loss = math.inf if state["loss"] is None else self.loss
+        loss = state.get("loss", "")  # without one it is refused
+        restore(self, {**state, "loss": 0.0 if loss is None else loss}, "The best model's record in a checkpoint")
+        self.loss = math.inf if loss is None else self.loss
 
 
 @dataclass(slots=True)
 class TokenCount:
     """Tokens learnt from since the run was begun, over all processes."""
 
-    count: int = 0
+    count: Count = 0
 
     def state_dict(self) -> dict[str, int]:
         """The count."""

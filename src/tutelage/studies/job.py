@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tutelage.checked import read_object
 from tutelage.errors import Interrupted
-from tutelage.files import fingerprint, line_of, read_json, write_atomically, write_json
+from tutelage.files import fingerprint, line_of, write_atomically, write_json
 from tutelage.quantised.cached import quantised
 from tutelage.recipe import verb_of
 from tutelage.studies.jobs import Job
@@ -84,13 +85,13 @@ def _describe(job: Job) -> None:
         trained = _run_of(job)
         facts |= {"parameters": trained["parameters"]} if trained.get("parameters") else {}
         path = job.folder / "model.json"
-        old = read_json(path) if path.exists() else {}
+        old = read_object(path) if path.exists() else {}
         write_json(path, old | facts)
 
 
 def _run_of(job: Job) -> dict[str, Any]:
     path = Path(job.arguments["model"]) / "run.json"
-    return read_json(path) if path.exists() else {}
+    return read_object(path) if path.exists() else {}
 
 
 def _samples_key(job: Job) -> str:
@@ -112,4 +113,4 @@ def _results(job: Job) -> Path:
 
 def _status(folder: Path) -> str:
     path = folder / "run.json"
-    return str(read_json(path).get("status", "")) if path.exists() else ""
+    return str(read_object(path).get("status", "")) if path.exists() else ""

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tutelage.checked import Count, as_type
+from tutelage.training.put_back import put_back
 
 
 class Average:
@@ -49,9 +53,7 @@ class Average:
         """The mean by the names of the parameters."""
         return dict(zip(self.names, self.mean, strict=True))
 
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor], updates: int) -> None:
+    def load(self, tensors: Mapping[str, Tensor], updates: Any) -> None:
         """Take up the mean of a checkpoint."""
-        for name, mean in self.tensors().items():
-            mean.copy_(tensors[name])
-        self.updates = updates
+        put_back(self.tensors(), tensors)
+        self.updates = as_type(dict[str, Count], {"updates": updates}, "The average in a checkpoint")["updates"]

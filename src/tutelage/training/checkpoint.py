@@ -3,19 +3,30 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tutelage.checked import Count, as_type
 from tutelage.errors import UserError
 from tutelage.files import delete_written, folder_atomically, hash_file
 
 TENSORS, VALUES, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 FILES = (TENSORS, VALUES, MANIFEST)
 NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """What state.json holds. The parts of a run check their own."""
+
+    step: Count
+    moments: dict[str, Any]
+    parts: dict[str, dict[str, Any]]
+    lines: dict[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +42,7 @@ class Checkpoint:
 def write(folder: Path, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any], *, keep: int) -> Path:
     """Write the state of a step, then delete all but the newest `keep`."""
     place = folder / f"step-{step:08d}"
-    with folder_atomically(place) as fresh:
+    with folder_atomically(place, FILES) as fresh:
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, fresh / TENSORS)
         (fresh / VALUES).write_text(json.dumps(values))
         # The manifest goes last: if it is there and agrees, the checkpoint is whole.
@@ -86,9 +97,15 @@ def delete_all(folder: Path) -> None:
 
 
 def _damage(path: Path) -> str:
+    """Why a checkpoint cannot be used; empty where it can."""
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         wrong = [name for name in (TENSORS, VALUES) if hash_file(path / name) != manifest[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = as_type(Values, json.loads((path / VALUES).read_text()), VALUES)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
+    except UserError as error:
+        return error.found
+    if f"step-{values.step:08d}" != path.name:
+        return f"{VALUES} is of step {values.step}"
     return f"{', '.join(wrong)} is not what was written" if wrong else ""

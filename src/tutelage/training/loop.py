@@ -23,6 +23,7 @@ from tutelage.training.graph import Graphed, Sums
 from tutelage.training.optim import Optimizers
 from tutelage.training.own import Own
 from tutelage.training.parallel import Together
+from tutelage.training.put_back import put_back
 from tutelage.training.scaling import LossScale, MicroBatch
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -289,12 +290,10 @@ class Loop:
 
     def load_state_dict(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Take up a state that `state_dict` gave."""
-        with torch.no_grad():
-            for name, parameter in self.student.named_parameters():
-                parameter.copy_(tensors[f"weights.{name}"])
-        self.own.load(tensors)
+        put_back({f"weights.{name}": p for name, p in self.student.named_parameters()}, tensors)
+        put_back(self.own.tensors(), tensors)
         moments = {key.removeprefix("moments."): t for key, t in tensors.items() if key.startswith("moments.")}
         self.optimizers.load_state(moments, values["moments"])
         for name, part in self.parts.items():
-            part.load_state_dict(values["parts"][name])
+            part.load_state_dict(values["parts"].get(name, {}))
         self.step = values["step"]

@@ -5,14 +5,18 @@ null for each tensor, which has the key 'member.parameter.name.place'. What a gr
 was made, a count of steps for instance, has the key 'member.g.group.name'.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tutelage.errors import UserError
+
 Members = Sequence[torch.optim.Optimizer]
 GROUP = "g"
+KEY = re.compile(rf"(\d+)\.(?:(\d+)|{GROUP}\.(\d+))\.(.+)")
 
 
 def names_of_groups(members: Members) -> list[list[set[str]]]:
@@ -46,6 +50,7 @@ def _put(key: str, value: Any, tensors: dict[str, Tensor], values: dict[str, Any
 
 def load(members: Members, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Give the members the state that `flat` made."""
+    _require_known(members, [*tensors, *values])
     states: list[dict[int, dict[str, Any]]] = [{} for _ in members]
     for key, value in values.items():
         m, p, name = key.split(".", 2)
@@ -61,6 +66,21 @@ def load(members: Members, tensors: Mapping[str, Tensor], values: Mapping[str, A
             states[int(m)].setdefault(int(p), {})[name] = tensor
     for member, state in zip(members, states, strict=True):
         member.load_state_dict({"state": state, "param_groups": member.state_dict()["param_groups"]})
+
+
+def _require_known(members: Members, keys: Sequence[str]) -> None:
+    """Refuse keys of optimizers, parameters or groups that these members do not have."""
+    for key in keys:
+        match = KEY.fullmatch(key)
+        member = members[int(match[1])] if match and int(match[1]) < len(members) else None
+        groups = member.param_groups if member else []
+        last = len(groups) if match and match[2] is None else sum(len(group["params"]) for group in groups)
+        if match is None or int(match[2] or match[3]) >= last:
+            raise UserError(
+                f"A checkpoint of this run has a state {key!r} of an optimizer, and no optimizer of this run has one",
+                "The states that tutelage wrote",
+                "Delete that checkpoint; the same command uses the one before it",
+            )
 
 
 def _is_list(value: Any) -> bool:

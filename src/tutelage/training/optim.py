@@ -83,7 +83,7 @@ class Optimizers:
         """Take up what `state` gave."""
         if self.average:
             means = {key.removeprefix(AVERAGE): tensor for key, tensor in tensors.items() if key.startswith(AVERAGE)}
-            self.average.load(means, values[AVERAGE + "updates"])
+            self.average.load(means, values.get(AVERAGE + "updates"))
         own = {key: tensor for key, tensor in tensors.items() if not key.startswith(AVERAGE)}
         moments.load(self.members, own, {k: value for k, value in values.items() if not k.startswith(AVERAGE)})
 

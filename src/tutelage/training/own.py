@@ -1,8 +1,5 @@
 """The parameters of an objective itself: trained with the student's, saved in checkpoints, never in the model."""
 
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UserError
@@ -35,9 +32,3 @@ class Own:
         kept = self.module.state_dict()
         tensors = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         return {PREFIX + name: tensor.detach() for name, tensor in tensors.items() if name in kept}
-
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take them from a checkpoint."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(tensors[name])

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from tutelage.checked import Count, restore
 from tutelage.errors import UserError
 
 GROWTH_INTERVAL = 2000  # finite steps before the scale is doubled
@@ -17,9 +20,9 @@ class LossScale:
     """
 
     on: bool
-    value: float = 2.0**16
-    finite_steps: int = 0
-    skipped: int = 0
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0**16
+    finite_steps: Count = 0
+    skipped: Count = 0
 
     def __post_init__(self) -> None:
         if not self.on:
@@ -42,15 +45,15 @@ class LossScale:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved scale."""
-        self.value, self.finite_steps, self.skipped = state["value"], state["finite_steps"], state["skipped"]
+        restore(self, {**state, "on": self.on}, "The loss scale of a checkpoint")
 
 
 @dataclass(slots=True)
 class MicroBatch:
     """Windows that go through the student at once. halvings: (step, new size) of each time memory ran out."""
 
-    size: int
-    halvings: list[tuple[int, int]] = field(default_factory=list)
+    size: Annotated[int, Field(ge=1, lt=2**31)]
+    halvings: list[tuple[Count, Count]] = field(default_factory=list)
 
     def halve(self, step: int, processes: int) -> str:
         """Try again with half; the sentence for the log."""
@@ -77,4 +80,4 @@ class MicroBatch:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a saved size."""
-        self.size, self.halvings = state["size"], [(step, size) for step, size in state["halvings"]]
+        restore(self, state, "The micro-batch of a checkpoint")

@@ -3,6 +3,8 @@
 The official procedure tokenizes a word by itself, without the space before it. It scores the word's first token after
 the context. Each later token is decoded, appended to the text, and the text is tokenized again. The official figures
 here follow that procedure; the figures named `_correct` use the word's tokens in its text. Both years are the same.
+Figures named `_as_scored` are those of the official procedure with the token types that the challenge's pinned
+transformers gives to some models (see pinned.py).
 """
 
 import csv
@@ -19,6 +21,7 @@ from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
 from tutelage.evaluation.base import Outcome, Row, Tools
 from tutelage.evaluation.official import file, set_name
+from tutelage.evaluation.pinned import ADDS, with_token_types
 from tutelage.evaluation.regression import CONTROLS, EYES, REPLICATES, SELF_PACED, Explained, explained
 from tutelage.evaluation.request import Request
 from tutelage.files import hash_file
@@ -53,11 +56,15 @@ class Reading:
         cut = Queries(tools.tokenizer)
         ways = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
         logp = log_probs(tools, [query for words in ways.values() for word in words for query in word])
+        surprisals = {suffix: _summed(logp, unique, queries) for suffix, queries in ways.items()}
+        if tools.token_types and model.config.model_type in ADDS:
+            with with_token_types(model):
+                typed = log_probs(tools, [query for word in ways[""] for query in word])
+            surprisals["_as_scored"] = _summed(typed, unique, ways[""])
         numbers = {name: np.array(table[name]) for name in NUMBERS}
         rows: list[Row] = []
         predictions: list[dict[str, Any]] = [{"id": number} for number in range(len(words))]
-        for suffix, queries in ways.items():
-            surprisal = {word: -sum(logp[query] for query in own) for word, own in zip(unique, queries)}
+        for suffix, surprisal in surprisals.items():
             columns = {
                 "pred": np.array([surprisal[word] for word in words]),
                 "prev_pred": np.array([surprisal[word] if word else np.nan for word in before]),
@@ -81,6 +88,11 @@ def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
     sequences = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
     names = ["a word and its context"] * len(sequences)
     return dict(zip(unique, tools.scorer.of_tokens(sequences, "reading", names).tolist()))
+
+
+def _summed(logp: dict[Query, float], words: Sequence[Word], queries: Sequence[list[Query]]) -> dict[Word, float]:
+    """The surprisal of each word, nats: the sum over its queries."""
+    return {word: -sum(logp[query] for query in own) for word, own in zip(words, queries)}
 
 
 class Queries:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tutelage.checked import Finite, restore
 from tutelage.objectives.common.base import LogProbs
 
 LARGEST_KL_OF_THE_SAME = 1e-6
@@ -33,7 +34,7 @@ class KLWeight:
     Ziegler et al. 2019, https://arxiv.org/abs/1909.08593, eq. 4 and 5; `horizon` in rollouts.
     """
 
-    value: float
+    value: Finite
     target: float | None = None
     horizon: int = 10_000
 
@@ -49,7 +50,8 @@ class KLWeight:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a saved weight."""
-        self.value = state["value"]
+        rest = {"target": self.target, "horizon": self.horizon}
+        restore(self, {**state, **rest}, "The weight of the KL in a checkpoint")
 
 
 def require_same(student: LogProbs, reference: LogProbs) -> None:
