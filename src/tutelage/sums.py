@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from glob import escape
 from pathlib import Path
 
 from tutelage.checksums import ALTERED
@@ -26,6 +27,14 @@ def write_sums(folder: Path) -> None:
     """List every file of a folder in its SHA256SUMS."""
     files = {file.name: file for file in folder.iterdir() if file.is_file() and file.name != SUMS}
     (folder / SUMS).write_text(sums_of(files), encoding="utf-8")
+
+
+def listed(folder: Path) -> list[str]:
+    """The files that SHA256SUMS of a folder lists, as patterns; none where there is no such file."""
+    listing = Path(folder) / SUMS
+    lines = listing.read_bytes().decode("utf-8", "replace").splitlines() if listing.is_file() else []
+    names = [match[2] for line in lines if (match := _LINE.fullmatch(line))]
+    return [escape(name) for name in names if Path(name).name == name]
 
 
 def check_sums(folder: Path, do: str = "", *, apart: Iterable[str] = ()) -> None:

@@ -4,12 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tutelage.sums import SUMS
+from tutelage.sums import SUMS, listed
 
 # What a model's folder holds, by the names that save_pretrained gives.
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
 MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
 MODEL_FILES += (SUMS,)
+
+
+def files_of_model(folder: Path) -> list[str]:
+    """Patterns of what the folder of a model holds that tutelage saved: the code of an architecture too."""
+    return [*MODEL_FILES, *listed(folder)]
 
 
 def portable_config(folder: Path) -> str:

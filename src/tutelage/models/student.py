@@ -21,7 +21,7 @@ from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.apart import body_output
 from tutelage.models.auto import from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
-from tutelage.models.portable import MODEL_FILES, portable_config
+from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.quantised.cached import dequantised, is_gguf
@@ -95,7 +95,7 @@ class Student(nn.Module):
 
     def save(self, folder: Path, tokenizer: Tokenizer) -> None:
         """Write model and tokenizer as a folder that AutoModelForCausalLM and AutoTokenizer can load."""
-        with folder_atomically(folder, MODEL_FILES) as fresh:
+        with folder_atomically(folder, files_of_model(folder)) as fresh:
             self.model.save_pretrained(fresh, state_dict=self._outside())
             save_tokenizer(tokenizer, fresh)
             (fresh / "config.json").write_text(portable_config(fresh), encoding="utf-8")

@@ -15,7 +15,7 @@ from tutelage.settings.train import Training
 
 
 @dataclass(frozen=True, slots=True)
-class _Owed:
+class _Words:
     """`provenance` in run.json."""
 
     corpora: dict[str, Count] = field(default_factory=dict)
@@ -27,9 +27,9 @@ class _Owed:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What run.json says of the words that its model owes something to."""
+    """What run.json says of the words that its model was trained on."""
 
-    provenance: _Owed = field(default_factory=_Owed)
+    provenance: _Words = field(default_factory=_Words)
     ledger: Ledger = field(default_factory=Ledger)
 
 
@@ -40,13 +40,13 @@ def provenance_of(name: str) -> Provenance:
     if file is None:
         return Provenance(external=(called(name),))
     run = as_type(_Run, read_object(file), shown(file), RESTORE)
-    owed, ledger = run.provenance, run.ledger
+    before, ledger = run.provenance, run.ledger
     return Provenance(
-        corpora=owed.corpora,
-        external=tuple(owed.external),
-        shown=owed.shown + ledger.shown,
-        wrote=owed.wrote + ledger.student_wrote,
-        asked=tuple(owed.asked),
+        corpora=before.corpora,
+        external=tuple(before.external),
+        shown=before.shown + ledger.shown,
+        wrote=before.wrote + ledger.student_wrote,
+        asked=tuple(before.asked),
     )
 
 

@@ -21,7 +21,7 @@ from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.files import delete_written
 from tutelage.models.apart import documents_apart
-from tutelage.models.portable import MODEL_FILES
+from tutelage.models.portable import files_of_model
 from tutelage.models.student import Student
 from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.runs.corpus import Corpus
@@ -142,7 +142,7 @@ def prune_best(run: Path, best: Best) -> None:
     for folder in run.glob("best-*"):
         name = re.fullmatch(r"best-(\d+)", folder.name)
         if name and int(name[1]) not in wanted:
-            delete_written(folder, MODEL_FILES)
+            delete_written(folder, files_of_model(folder))
 
 
 class StopRequest:
