@@ -1,8 +1,11 @@
 """What a model writes reaches terminal, page and card without control, escape and bidi characters."""
 
-import pytest
+import tomllib
 
-from tutelage.printable import all_printable, printable
+import pytest
+import tomli_w
+
+from tutelage.printable import all_printable, escaped, printable
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,13 @@ from tutelage.printable import all_printable, printable
 )
 def test_unsafe_characters_leave_a_mark(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_what_is_unsafe_in_a_recipe_is_shown_as_toml_that_means_the_same() -> None:
+    value = "run\u202e\x85\U000e0041\u200f, na\u00efve"
+    shown = escaped(tomli_w.dumps({"about": value}))
+    assert shown == 'about = "run\\u202E\\u0085\\U000E0041\\u200F, na\u00efve"\n'
+    assert tomllib.loads(shown) == {"about": value}
 
 
 def test_all_strings_of_a_json_value_become_printable() -> None:

@@ -32,6 +32,19 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(REPLACED, _BREAKS.sub("\n", text))
 
 
+def escaped(text: str) -> str:
+    r"""The text with every unsafe character written as `\uXXXX`, which TOML and JSON read as that character.
+
+    >>> print(escaped("b\u202e"))
+    b\u202E
+    """
+
+    def written(match: re.Match[str]) -> str:
+        return f"\\u{ord(match[0]):04X}" if match[0] <= "\uffff" else f"\\U{ord(match[0]):08X}"
+
+    return re.sub(_CONTROLS, written, text)
+
+
 def all_printable(value: Any) -> Any:
     """A JSON value with every string in it printable, keys included."""
     if isinstance(value, str):

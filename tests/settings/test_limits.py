@@ -52,3 +52,9 @@ def test_a_number_above_it_is_shown_with_what_is_allowed() -> None:
         UserError, match=r"train\.batch is 1000000000, but: Input should be less than or equal to 1048576"
     ):
         read(Training, "student_ce", ["train.batch=1000000000"])
+
+
+@pytest.mark.parametrize("words", ["-5", "0", "10,-20"])
+def test_a_milestone_has_at_least_one_word(words: str) -> None:
+    with pytest.raises(UserError, match=r"save\.milestones"):
+        read(Training, "student_ce", [f"save.milestones={words}"])

@@ -186,7 +186,7 @@ class Save(Section):
     """Steps between checkpoints; 0: one at each validation."""
     keep: int = Field(default=2, ge=1, le=EVER)
     """Checkpoints kept; older ones are deleted."""
-    milestones: Literal["none", "challenge"] | tuple[int, ...] = "none"
+    milestones: Literal["none", "challenge"] | tuple[Annotated[int, Field(ge=1, le=EVER)], ...] = "none"
     """Models saved by words of training: `challenge` is chck_1M, chck_2M ... as BabyLM asks; or a list of words.
     With a track, words that the model was shown in runs before this one count."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from tutelage.printable import escaped
 from tutelage.settings.shown import shown
 
 
@@ -11,4 +12,4 @@ def show(name: str, overrides: Sequence[str] = ()) -> None:
     """Print the resolved recipe as TOML that can be saved and run, with an explanation of each setting."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for block in shown(name, overrides):
-        console.print(block)
+        console.print(escaped(block))  # a stranger's recipe may hold what turns the writing
