@@ -169,7 +169,14 @@ def damage(file: Path, rng: random.Random) -> str:
 
 
 CLOCK = ("seconds", "tokens_per_second")
-VARIES = ("run.json", "events.jsonl", "verdicts.sqlite", "recipe.toml")  # clocks, and what says what happened
+VARIES = (
+    "run.json",
+    "events.jsonl",
+    "verdicts.sqlite",
+    "verdicts.sqlite-shm",
+    "verdicts.sqlite-wal",
+    "recipe.toml",
+)  # clocks, and what says what happened
 
 
 def come_to(world: Path, kind: Kind, said: str) -> dict[str, Any]:

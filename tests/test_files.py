@@ -51,6 +51,27 @@ def test_a_folder_that_takes_the_place_of_another_keeps_files_that_it_did_not_wr
     assert held == {"f/x": "new", "f/notes.txt": "before", "f/mine/more.txt": "before"}
 
 
+def test_what_a_killed_command_left_of_a_folder_is_deleted_and_no_file_of_others(tmp_path):
+    left = tmp_path / ".f.0123456789ab.tmp"
+    left.mkdir()
+    (left / "x").write_text("half")
+    with run.folder_atomically(tmp_path / "f") as fresh:
+        (fresh / "x").write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    left.mkdir()
+    (left / "mine").write_text("mine")
+    with run.folder_atomically(tmp_path / "f") as fresh:
+        (fresh / "x").write_text("new")
+    assert (left / "mine").read_text() == "mine"
+
+
+def test_a_file_where_a_folder_is_needed_is_one_message(tmp_path):
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(UserError, match="a is a file"):
+        run.write_atomically(tmp_path / "a" / "b.txt", "new")
+    assert (tmp_path / "a").read_text() == "mine"
+
+
 def test_a_full_disk_is_one_message_and_the_old_file_stays(tmp_path, monkeypatch):
     run.write_atomically(tmp_path / "a.txt", "old")
 

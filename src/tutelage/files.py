@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     fresh = _beside(path)
+    if path.parent.is_file():
+        raise UserError(f"{shown(path.parent)} is a file", "A folder to write into", "Choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("xb") as file:
@@ -67,6 +70,8 @@ def folder_atomically(path: Path, written: Iterable[str] = ()) -> Iterator[Path]
         fresh.rename(path)
         _keep_foreign(old, path, written)
         shutil.rmtree(old, ignore_errors=True)
+        for left in path.parent.glob(f".{escape(path.name)}.{RANDOM}.tmp"):  # by a command that was killed
+            delete_written(left, [*(escape(file.name) for file in path.iterdir()), *written])
     except OSError as error:
         raise _as_user_error(error, path) from error
     finally:
