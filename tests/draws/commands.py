@@ -43,7 +43,8 @@ def prepare(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
         "join": ["space", "none", "eot"], "documents": ["file", "line", "title", "blank-line"],
         "text_field": ["text", "other"], "max_words": ["1", "100", "1000000"],
         "valid": [str(world.texts / "plain.txt"), str(world.texts), str(one)],
-        "tokenizer": ["unigram", "bpe", str(world.corpus), str(world.run)],
+        "tokenizer": ["unigram", "bpe", "wordpiece", str(world.corpus), str(world.run)],
+        "special_tokens": ["none", "mask", "cls", "cls-sep"],
     }  # fmt: skip
     return Draw(
         ["prepare", *sources, f"--out={out}", *flags, *options(rng, "prepare", world.places, fits, ("out",))], changed

@@ -17,7 +17,12 @@ from tutelage.files import read_json, read_rows
 from tutelage.recipe import RECIPES, read_toml, recipes
 from tutelage.verbs.train import train
 
-TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
+HIDE_TOKENS = ("gpt_bert", "masked_diffusion", "deberta_lamb")  # tests/runs/test_masked.py trains them
+TRAINING = [
+    name
+    for name in recipes()
+    if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train" and not name.startswith(HIDE_TOKENS)
+]
 
 PAIR = '{"prompt": "%s %s", "chosen": " is", "rejected": " are"}\n'
 

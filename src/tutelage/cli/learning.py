@@ -34,11 +34,15 @@ def prepare(
         ),
     ] = None,
     tokenizer: Annotated[
-        str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram: trained on the corpus")
+        str, typer.Option(help="gpt2, a folder, a Hub name, a prepared corpus; or bpe, unigram, wordpiece: trained")
     ] = "gpt2",
     vocabulary: Annotated[
         int | None, typer.Option(min=1, max=AT_ONCE, help="Size of a tokenizer that is trained")
     ] = None,
+    special_tokens: Annotated[
+        str,
+        typer.Option(help="For masked models: mask; cls, also before every text; cls-sep, also behind it; or none"),
+    ] = "none",
     valid: Annotated[list[str] | None, typer.Option(help="Validation files or folders")] = None,
     valid_share: Annotated[
         float | None,
@@ -70,6 +74,7 @@ def prepare(
         out=out,
         tokenizer=tokenizer,
         vocabulary=vocabulary,
+        special_tokens=special_tokens,  # pyright: ignore[reportArgumentType]
         valid=valid or [],
         valid_share=valid_share,
         seed=seed,

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 IGNORED = -100  # the target of a position from which nothing is to be learnt: torch's own convention
@@ -97,7 +97,11 @@ class TokenBatch(Batch):
     learnt:    [B]    tokens to be learnt in each window; counted from the targets where it is not given
     places:    [B, T] the place of each token in its document, where documents are kept apart: 0 where one begins. It
                       stays on the host
-    counts:    tokens to be learnt, sequences
+    bidirectional: [B] whether the student sees the tokens on both sides of a place, or only those before it; None where
+               it is all the same: an encoder always sees both, a causal model never
+    weights:   [B] of each row's tokens in the loss, for objectives that weigh rows
+    counts:    tokens to be learnt, sequences; where rows may be bidirectional also `masked` and `causal`, the tokens to
+               be learnt in rows of either kind, `masked_rows`, and `places`, all tokens
     """
 
     ids: Int[Tensor, "B T"]
@@ -106,13 +110,30 @@ class TokenBatch(Batch):
     words: Int[Tensor, " B"]
     learnt: Int[Tensor, " B"] = field(default=None)  # pyright: ignore[reportAssignmentType]
     places: Int[Tensor, "B T"] | None = None
+    bidirectional: Bool[Tensor, " B"] | None = None
+    weights: Float[Tensor, " B"] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.learnt is None:
             object.__setattr__(self, "learnt", learnt_in(self.targets))
-        self._count(lambda: {"tokens": int(self.learnt.sum()), "sequences": len(self.ids)})
+        self._count(self._counted)
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What a model must be told of the tokens that each row sees; nothing where it is all the same."""
+        return {} if self.bidirectional is None else {"bidirectional": self.bidirectional}
+
+    def _counted(self) -> Mapping[str, int]:
+        tokens = int(self.learnt.sum())
+        counts = {"tokens": tokens, "sequences": len(self.ids)}
+        if self.bidirectional is None:
+            return counts
+        both_B = self.bidirectional.cpu()
+        masked, rows = int(self.learnt[both_B].sum()), int(both_B.sum())
+        more = {"masked": masked, "causal": tokens - masked, "masked_rows": rows, "places": self.ids.numel()}
+        return counts | more
 
 
 def learnt_in(targets: Int[Tensor, "B T"]) -> Int[Tensor, " B"]:

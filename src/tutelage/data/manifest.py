@@ -58,10 +58,12 @@ class Counts:
 def identity_of(request: Request, splits: Splits, tokenizer: "PreTrainedTokenizerFast | None") -> dict[str, Any]:
     """Everything that decides what comes out. tokenizer: None where one is to be trained."""
     trained = {"trained": request.tokenizer, "vocabulary": request.vocabulary}
+    # Versions before this one had no such tokens.
+    special = {} if request.special_tokens == "none" else {"special_tokens": request.special_tokens}
     return {
         "sources": [source.identity() for source in splits.sources],
         "valid": [source.identity() for source in splits.valid],
-        "tokenizer": trained if tokenizer is None else {"fingerprint": fingerprint(tokenizer)},
+        "tokenizer": {**(trained if tokenizer is None else {"fingerprint": fingerprint(tokenizer)}), **special},
         "valid_share": splits.share,
         "seed": splits.seed if splits.share else None,
         "join": request.join,

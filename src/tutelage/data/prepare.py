@@ -20,9 +20,10 @@ from tutelage.data.manifest import Counts, check_whole, differences, identity_of
 from tutelage.data.nursery_text import NurseryText
 from tutelage.data.replace import replacing
 from tutelage.data.request import TRAINED, Request
+from tutelage.data.special_tokens import missing_tokens, with_special_tokens
 from tutelage.data.splits import Split, Splits
 from tutelage.data.stream import write_split
-from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram
+from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram, train_wordpiece
 from tutelage.errors import UserError
 from tutelage.files import exists, locked, require_space, write_atomically
 from tutelage.printable import shown
@@ -36,7 +37,7 @@ def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
     place = _place(out)
     splits = Splits.of(request)
     _refuse_foreign(place, out)
-    ready = None if request.tokenizer in TRAINED else load_tokenizer(request.tokenizer)
+    ready = None if request.tokenizer in TRAINED else _loaded(request)
     identity = identity_of(request, splits, ready)
     if _is_ready(place, out, identity, request, console):
         return out
@@ -54,6 +55,10 @@ def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
         summary.print_corpus(console, shown(out), manifest, time.perf_counter() - began)
         summary.print_losses(console, filling.splits, filling.encoder.lost, request.tokenizer)
     return out
+
+
+def _loaded(request: Request) -> Any:
+    return with_special_tokens(load_tokenizer(request.tokenizer), request.special_tokens)
 
 
 def _place(out: Path) -> Path:
@@ -129,9 +134,16 @@ class _Filling:
     def _trained(self) -> Any:
         assert self.request.vocabulary is not None
         texts = (passage.text for passage in self.splits.text("train", self.tick))
-        if self.request.tokenizer == "bpe":
-            return train_bpe(texts, self.request.vocabulary)
-        return train_unigram(texts, self.request.vocabulary, newlines=self.request.newlines == "keep")
+        # Special tokens count as tokens of the vocabulary.
+        size = self.request.vocabulary - len(missing_tokens(None, self.request.special_tokens))
+        match self.request.tokenizer:
+            case "bpe":
+                tokenizer = train_bpe(texts, size)
+            case "wordpiece":
+                tokenizer = train_wordpiece(texts, size)
+            case _:
+                tokenizer = train_unigram(texts, size, newlines=self.request.newlines == "keep")
+        return with_special_tokens(tokenizer, self.request.special_tokens)
 
     def _write_splits(self, folder: Path, dtype: str) -> dict[Split, Counts]:
         counts: dict[Split, Counts] = {split: Counts() for split in self.splits.names}

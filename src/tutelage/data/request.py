@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TypedDict, get_args
 
 from tutelage.data.documents import Documents, Join, Newlines
+from tutelage.data.special_tokens import SpecialTokens
 from tutelage.errors import UserError
 from tutelage.files import exists
 
-TRAINED = ("bpe", "unigram")
+TRAINED = ("bpe", "unigram", "wordpiece")
 SHARE = 0.05  # of the documents, held out where there is no validation text
 LARGEST_VOCABULARY = 1 << 20
 
@@ -20,6 +21,7 @@ class Options(TypedDict, total=False):
 
     tokenizer: str
     vocabulary: int | None
+    special_tokens: SpecialTokens
     valid: Sequence[str]
     valid_share: float | None
     seed: int
@@ -40,9 +42,14 @@ class Request:
     """Files and folders, OWNER/NAME of a Hub data set (with @revision, #configuration, :split),
     babylm-2026-strict-small and its like, nursery:words=N."""
     tokenizer: str = "gpt2"
-    """gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram: trained on the training split."""
+    """gpt2, a folder, a name on the Hub, another prepared folder; or bpe, unigram, wordpiece: trained on the training
+    split."""
     vocabulary: int | None = None
     """The largest number of tokens of a trained tokenizer."""
+    special_tokens: SpecialTokens = "none"
+    """Tokens of masked models that the tokenizer gets where it lacks them. mask: a mask and padding. cls: also one that
+    is put before every text. cls-sep: also one behind it. Windows that objectives with hidden tokens read begin, and
+    end, with them."""
     valid: Sequence[str] = ()
     """Sources of the validation split."""
     valid_share: float | None = None
@@ -71,6 +78,7 @@ class Request:
             ("documents", self.documents or "file", get_args(Documents)),
             ("newlines", self.newlines, get_args(Newlines)),
             ("join", self.join, get_args(Join)),
+            ("special_tokens", self.special_tokens, get_args(SpecialTokens)),
         ):
             if value not in allowed:
                 raise UserError(f"{name} is {value!r}", f"One of {', '.join(allowed)}")
@@ -91,7 +99,7 @@ class Request:
             raise UserError(
                 f"The tokenizer {self.tokenizer} was requested {'without' if self.vocabulary is None else 'with'} "
                 "a vocabulary size",
-                "A size where a tokenizer is trained (bpe, unigram), and only there",
+                "A size where a tokenizer is trained (bpe, unigram, wordpiece), and only there",
                 "--tokenizer bpe --vocabulary 16384" if self.vocabulary is None else "Leave --vocabulary out",
             )
         if self.vocabulary is not None and self.vocabulary > LARGEST_VOCABULARY:

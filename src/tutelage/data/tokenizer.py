@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
+UNKNOWN = "[UNK]"
 ALIASES = {"gpt2": "openai-community/gpt2"}
 BYTES = 256
 # Every character that str.split() splits at; a SentencePiece tokenizer reads them all as a space, so that its words are
@@ -98,6 +99,27 @@ def train_bpe(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast
         tokenizer_object=tokenizer, eos_token=END, bos_token=END, clean_up_tokenization_spaces=False,
         add_prefix_space=True,
     )  # fmt: skip
+
+
+def train_wordpiece(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
+    """WordPiece as BERT's cased one: words and punctuation are split first, whitespace is not kept, and a character
+    that no text of the corpus has is [UNK].
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    _require_vocabulary(vocabulary, BYTES)
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))  # pyright: ignore[reportCallIssue]
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=[END, UNKNOWN], show_progress=False, min_frequency=1
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, unk_token=UNKNOWN, clean_up_tokenization_spaces=False
+    )
 
 
 def train_unigram(texts: Iterable[str], vocabulary: int, *, newlines: bool = False) -> "PreTrainedTokenizerFast":

@@ -18,6 +18,7 @@ from tutelage.interaction.mixed import Mixed, MixedBatch
 from tutelage.interaction.pair_experience import PairExperienceMaker
 from tutelage.interaction.prompts import Pool
 from tutelage.interaction.rollout_experience import RolloutExperienceMaker
+from tutelage.models.output import require_directions
 from tutelage.models.student import Student
 from tutelage.objectives.common.base import LearnsFromRewards, Loss, Objective, own_module
 from tutelage.objectives.common.kl import KLWeight
@@ -104,6 +105,7 @@ def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Models:
         changed = {"student": training.student.model_copy(update={"dropout": PUBLISHED_DROPOUT})}
         training = training.model_copy(update=changed)
     student = assemble.build_student(training, corpus).to(device)
+    require_directions(student, *kind.traits.directions, purpose=f"the objective {recipe.objective.name}")
     reference = copy.deepcopy(student).requires_grad_(False)
     if kind.traits.value_head:
         student.add_value_head()

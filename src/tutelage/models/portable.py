@@ -9,7 +9,7 @@ from tutelage.sums import SUMS, listed
 # What a model's folder holds, by the names that save_pretrained gives.
 MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*")
 MODEL_FILES += ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "*.model", "chat_template*")
-MODEL_FILES += (SUMS,)
+MODEL_FILES += (SUMS, "*.py")
 
 
 def files_of_model(folder: Path) -> list[str]:

@@ -10,6 +10,10 @@ DROPOUTS = (
     "resid_pdrop",
     "attention_dropout",
     "hidden_dropout",
+    "attention_probs_dropout_prob",
+    "hidden_dropout_prob",
+    "embedding_dropout",
+    "mlp_dropout",
     "residual_dropout",
     "dropout",
 )

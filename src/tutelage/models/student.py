@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -19,11 +19,20 @@ from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.apart import body_output
-from tutelage.models.auto import from_config, is_encoder, with_attention
+from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
+from tutelage.models.output import (
+    before_output,
+    directions,
+    has_layers_before_output,
+    pad_vocabulary,
+    widened_hidden,
+    widened_output,
+)
 from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
+from tutelage.models.value_head import ValueHead
 from tutelage.quantised.cached import dequantised, is_gguf
 from tutelage.remote_code import trusted
 from tutelage.sums import SUMS, check_sums, write_sums
@@ -32,33 +41,57 @@ logging.disable_progress_bar()  # transformers shows bars for loading and saving
 
 
 class Student(nn.Module):
-    """Any causal LM with logits = hidden @ head.T. Its vocabulary is padded internally for speed.
+    """Any causal or masked LM with logits = hidden @ head.T. Its vocabulary is padded internally for speed.
 
     vocab: number of ids of the tokenizer. Further rows of the head are padding: no probability, no gradient, not saved.
+    directions: which tokens a place sees
     """
 
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
-        _require_plain_head(model)
+        self.directions = directions(model)
+        self._has_layers = has_layers_before_output(model)
         _fuse_gelu(model)
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
-        _resize(model, -(-self.vocab // pad_to) * pad_to)
+        if self._bias is None:
+            pad_vocabulary(model, -(-self.vocab // pad_to) * pad_to)
         self.value_head: ValueHead | None = None
 
-    def backbone(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T H"]:
-        """Hidden states after the last norm, to which the head is applied; see `models.apart` for documents apart."""
-        return body_output(self.model, ids).last_hidden_state
+    def backbone(
+        self, ids: Int[Tensor, "B T"], *, bidirectional: Bool[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B T H"]:
+        """Hidden states after the last norm, to which the head is applied.
 
-    def states(self, ids: Int[Tensor, "B T"]) -> tuple[Float[Tensor, "B T H"], ...]:
-        """Hidden states of the embeddings and of every layer; the last are those of `backbone`, after the last norm."""
-        found = body_output(self.model, ids, output_hidden_states=True)
-        return *found.hidden_states[:-1], found.last_hidden_state
+        bidirectional: which rows see the tokens on both sides of a place. None: as the model does it by itself.
+        """
+        return self.for_head(self._read(ids, bidirectional)[0])
+
+    def for_head(self, hidden: Float[Tensor, "B T H"]) -> Float[Tensor, "B T W"]:
+        """The last of `states` as `head` takes them: with a column of ones where a bias is a column of the head."""
+        return hidden if self._bias is None else widened_hidden(hidden)
+
+    def states(
+        self, ids: Int[Tensor, "B T"], *, bidirectional: Bool[Tensor, " B"] | None = None
+    ) -> tuple[Float[Tensor, "B T H"], ...]:
+        """Hidden states of the embeddings and of every layer; the last are those that the head is applied to."""
+        hidden, layers = self._read(ids, bidirectional, output_hidden_states=True)
+        return *layers[:-1], hidden
+
+    def _read(self, ids: Tensor, bidirectional: Tensor | None, **more: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the output matrix is applied to, and the hidden states of all layers where `more` asks for them."""
+        if bidirectional is not None and self.directions == "either":
+            more["bidirectional"] = bidirectional
+        if self._has_layers:
+            found = before_output(self.model, ids, **more)
+            return found.logits, found.hidden_states
+        found = body_output(self.model, ids, **more)
+        return found.last_hidden_state, found.hidden_states
 
     @property
     def layer_sizes(self) -> tuple[int, int]:
         """How many hidden states `states` gives, and the width of each."""
-        return int(self.config.num_hidden_layers) + 1, self.head.shape[1]
+        return int(self.config.num_hidden_layers) + 1, self.model.get_output_embeddings().weight.shape[1]
 
     def compile_body(self, backend: str = "inductor") -> None:
         """Compile everything but the head and its loss, once for each shape; there are few shapes."""
@@ -66,8 +99,13 @@ class Student(nn.Module):
 
     @property
     def head(self) -> Float[Tensor, "V_padded H"]:
-        """The output matrix with its padding; the embedding itself if the two are tied."""
-        return self.model.get_output_embeddings().weight
+        """The output matrix with its padding; the embedding itself if the two are tied. A bias is a column of it."""
+        weight = self.model.get_output_embeddings().weight
+        return weight if self._bias is None else widened_output(weight, self._bias)
+
+    @property
+    def _bias(self) -> Tensor | None:
+        return getattr(self.model.get_output_embeddings(), "bias", None)
 
     def logits(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N V"]:
         """Logits of the true vocabulary."""
@@ -112,60 +150,12 @@ class Student(nn.Module):
         return kept
 
 
-class ValueHead(nn.Module):
-    """A number for each hidden state, in the precision of the weights: bfloat16 is too coarse for returns of 0 to 1.
-
-    The weight is a vector and not a [1, H] matrix: it gets no weight decay, and no optimizer treats it as a matrix.
-    """
-
-    def __init__(self, width: int, expected: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width))
-        self.bias = nn.Parameter(torch.full((1,), expected))
-
-    def forward(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N"]:
-        """hidden · weight + bias."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            return (hidden.to(self.weight.dtype) * self.weight).sum(-1) + self.bias
-
-
-def _require_plain_head(model: Any) -> None:
-    """Refuse architectures with logits that are not a plain matrix product: losses are fused with the head."""
-    head = model.get_output_embeddings()
-    with torch.no_grad():
-        ids = torch.tensor([[1, 2]], device=model.device)  # not 0: for some it is padding, with an embedding of zeros
-        was_training = model.training
-        model.eval()
-        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        logits = model(input_ids=ids, use_cache=False).logits
-        plain = head is not None and bool((logits - hidden @ head.weight.T).norm() <= 1e-2 * logits.norm())
-        model.train(was_training)
-    if not plain:
-        raise UserError(
-            f"The logits of {type(model).__name__} are not its last hidden states times its output matrix",
-            "A causal LM with a plain head, such as GPT-2, Llama, OPT, Qwen or Mistral",
-            "",
-        )
-
-
 def _fuse_gelu(model: nn.Module) -> None:
     """Replace GPT-2's activation by one operation of torch; transformers uses eight, each a pass over memory."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation):
                 setattr(module, name, nn.GELU(approximate="tanh"))
-
-
-def _resize(model: Any, rows: int) -> None:
-    """Pad the embedding and the head with rows of zeros."""
-    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    for module in [model.get_input_embeddings(), *([] if tied else [model.get_output_embeddings()])]:
-        old = module.weight
-        if rows > old.shape[0]:
-            padding = old.new_zeros(rows - old.shape[0], old.shape[1])
-            module.weight = nn.Parameter(torch.cat([old.detach(), padding]))
-    if tied:
-        model.get_output_embeddings().weight = model.get_input_embeddings().weight
 
 
 def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pad_to: int = 1) -> Student:
@@ -182,14 +172,22 @@ def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pa
 def load_student(
     name: str, *, dropout: float | None = None, pad_to: int = 1, dtype: torch.dtype = torch.float32
 ) -> Student:
-    """The model of a run, a folder or a Hub name as a student, to be trained further or to teach."""
-    return Student(load_model(name, dtype=dtype, dropout=dropout), pad_to=pad_to)
+    """The model of a run, a folder or a Hub name as a student, to be trained further or to teach.
+
+    An encoder is loaded as a masked LM. Whether an objective can use it is the question of `directions`.
+    """
+    config = load_config(name)
+    auto = auto_class(config) if is_encoder(config) else AutoModelForCausalLM
+    return Student(load_model(name, dtype=dtype, dropout=dropout, auto=auto), pad_to=pad_to)
 
 
-def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float | None = None) -> PreTrainedModel:
-    """A causal LM in evaluation mode, from a run, a folder or a Hub name. Never pickles.
+def load_model(
+    name: str, *, dtype: torch.dtype = torch.float32, dropout: float | None = None, auto: Any = AutoModelForCausalLM
+) -> PreTrainedModel:
+    """A model in evaluation mode, from a run, a folder or a Hub name. Never pickles.
 
     Code of its own runs only where `tutelage.remote_code` allows it; that of shipped architectures is the package's.
+    auto: the Auto class that loads it; a causal LM by default
     """
     place = locate(name)
     if Path(place).is_dir() and not list(Path(place).glob("*.safetensors")):
@@ -199,14 +197,13 @@ def load_model(name: str, *, dtype: torch.dtype = torch.float32, dropout: float 
             "Save it again with save_pretrained, or name another folder",
         )
     config = _from_hub(AutoConfig, place, name)
-    _require_causal(name, config)
+    if auto is AutoModelForCausalLM:
+        _require_causal(name, config)
     require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
     options = {"config": config, "dtype": dtype, "use_safetensors": True}
-    model = with_attention(
-        lambda kind: _from_hub(AutoModelForCausalLM, place, name, attn_implementation=kind, **options)
-    )
+    model = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
     _fuse_gelu(model)
     return model.eval()
 
@@ -270,7 +267,7 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for errors of the Hub and of damaged files."""
     local = Path(place).is_dir()
     if local:
-        weights = () if kind is AutoModelForCausalLM else (".safetensors",)
+        weights = (".safetensors",) if kind in (AutoConfig, AutoTokenizer) else ()
         check_sums(Path(place), f"Restore it from a copy. If the change is yours, delete {SUMS}", apart=weights)
     unreachable = "" if local else hub_problem()
     register_shipped()

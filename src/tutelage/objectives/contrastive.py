@@ -26,13 +26,13 @@ class Contrastive(Objective):
     Positions without a target do not count.
     """
 
-    traits = Traits(recordable=True)
+    traits = Traits(causal=False, recordable=True)
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
-        hidden_BTH = student.backbone(batch.ids)
+        hidden_BTH = student.backbone(batch.ids, **batch.seen)
         counted_BT = batch.targets != IGNORED
         unit_BTH = normalize(hidden_BTH.to(torch.promote_types(hidden_BTH.dtype, torch.float32)), dim=-1)
         cosine_BTT = unit_BTH @ unit_BTH.transpose(1, 2)

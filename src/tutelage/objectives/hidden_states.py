@@ -40,7 +40,7 @@ class HiddenStates(HasTeacher):
     4, with the other positions of the same window as negatives. Positions without a target do not count.
     """
 
-    traits = Traits(teacher=True, layers=True, student=True, recordable=True)
+    traits = Traits(teacher=True, layers=True, student=True, causal=False, recordable=True)
 
     def __init__(self, *, teacher: Teacher, student: Any, **settings: Any) -> None:
         self.teacher, self.settings = teacher, Settings(**settings)
@@ -54,7 +54,7 @@ class HiddenStates(HasTeacher):
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
         of_teachers = self.teacher.targets(batch, layers=True).layers  # pyright: ignore[reportCallIssue]
-        states, counted_BT = student.states(batch.ids), batch.targets != IGNORED
+        states, counted_BT = student.states(batch.ids, **batch.seen), batch.targets != IGNORED
         distances = [
             self._distance(projection(states[ours]), of_teacher[theirs], counted_BT)
             for of_teacher, projections in zip(of_teachers, self.projections, strict=True)

@@ -29,7 +29,8 @@ def _plain(value: Section) -> dict[str, Any]:
 
 
 def _plain_table(part: Section) -> dict[str, Any]:
-    return _plain(part) | (part.settings() if isinstance(part, Named) else {})
+    own = part.settings() if isinstance(part, Named) else {}
+    return _plain(part) | {key: value for key, value in own.items() if value is not None}
 
 
 def explained(value: Section) -> Iterator[tuple[str, Any, str]]:

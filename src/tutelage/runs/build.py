@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from tutelage.architectures.common.shapes import shape_config
+from tutelage.data.batch import Batch
 from tutelage.data.pair_file import PairSet
 from tutelage.errors import UserError
 from tutelage.models.apart import require_apart
 from tutelage.models.compatible import require_compatible, require_positions
 from tutelage.models.head import workspace
+from tutelage.models.output import require_directions
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, NeedsReference, Objective, own_module
 from tutelage.objectives.common.load import load_objective
@@ -23,6 +25,7 @@ from tutelage.objectives.common.weighted import WeightedSum, joined
 from tutelage.optimizers.common.load import load_optimizer
 from tutelage.plug_ins import load_plug_in
 from tutelage.runs.corpus import Corpus
+from tutelage.runs.masked import with_hidden_tokens
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
@@ -56,6 +59,12 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
         require_compatible(settings.weights, recipe.data.path, corpus.tokenizer)
         student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
     require_positions(settings.weights or "the student", student.config, corpus.window, "data.window")
+    if corpus.apart and student.directions != "causal":
+        raise UserError(
+            f"data.documents is apart, and a {type(student.model).__name__} may see both sides of a place",
+            "A causal model",
+            "Set data.documents=joined",
+        )
     if corpus.apart:
         require_apart(student.model, torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64)))
     return student
@@ -76,6 +85,9 @@ def build_objective(recipe: Training, corpus: Corpus, student: Student, device: 
             "Set objective=distillation, or leave the teacher out",
         )
     teacher: Any = build_teacher(recipe, corpus, student, device) if traits.teacher else None
+    require_directions(student, *traits.directions, purpose=f"the objective {_names(recipe)}")
+    for model in [each for each in getattr(teacher, "models", ()) if isinstance(each, Student)]:
+        require_directions(model, *traits.directions, purpose=f"the objective {_names(recipe)}", what="The teacher")
     if teacher and traits.layers:
         _require_layers(recipe, teacher)
     if teacher and recipe.objectives:
@@ -231,7 +243,7 @@ def build_loop(
     return Loop(
         student=student,
         objective=objective,
-        batch_at=corpus.on(device).batch_at,
+        batch_at=batches(recipe, corpus, objective, device, steps),
         optimizers=build_optimizers(student, recipe.optimizer, own_module(objective)),
         lr_factor=factor,
         steps=steps,
@@ -244,6 +256,21 @@ def build_loop(
         fetch=fetch,
         expect=teacher.expect if teacher and teacher.traits.by_position and device.type == "cuda" else None,
     )
+
+
+def batches(
+    recipe: Training, corpus: Corpus, objective: Objective, device: torch.device, steps: int
+) -> Callable[[int], Batch]:
+    """The batch of each step. Tokens are hidden on the host, where the number of those that are chosen is known."""
+    if objective.traits.masks:
+        if corpus.apart:
+            raise UserError(
+                "The objective hides tokens, and data.documents is apart",
+                "Windows that are read whole: masked models see across documents",
+                "Set data.documents=joined",
+            )
+        return with_hidden_tokens(objective, corpus, corpus.batch_at, seed=recipe.seed, steps=steps)
+    return corpus.on(device).batch_at
 
 
 def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, micro: int) -> bool:

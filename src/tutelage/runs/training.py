@@ -12,6 +12,7 @@ from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.runs.forecast import Forecast
 from tutelage.runs.identity import identity_of
 from tutelage.runs.lifecycle import Lifecycle
+from tutelage.runs.masked import masked_validation_loss, pseudo_perplexity
 from tutelage.runs.provenance import provenance, words_before
 from tutelage.runs.watch import Best, best_folder, of_held_out_pairs, prune_best, validation_loss
 from tutelage.settings.train import Training
@@ -128,13 +129,14 @@ class TrainingWork:
     def _validate(self, step: Step) -> bool:
         """Measure, log, and keep the model if it is the best so far."""
         with self.loop.optimizers.kept_weights():
-            loss = validation_loss(self.loop, self.corpus)
+            loss, more = self._validation()
             held_out = of_held_out_pairs(self.loop, self.corpus.pairs.held_out) if self.corpus.pairs else {}
         row = {
             "step": step.index,
             "kind": "valid",
             "loss": loss,
             "perplexity": math.exp(min(loss, 700)),
+            **more,
             **held_out,
             "words": self.life.ledger.shown,
             "seconds": round(self.life.clock.seconds(), 3),
@@ -146,6 +148,13 @@ class TrainingWork:
         if better and self.settings.valid.keep == "best":
             self.life.save_model(best_folder(self.path, step.index))
         return better
+
+    def _validation(self) -> tuple[float, dict[str, float]]:
+        """The validation loss, and what is measured beside it."""
+        if not self.loop.objective.traits.masks:
+            return validation_loss(self.loop, self.corpus), {}
+        loss, windows = masked_validation_loss(self.loop, self.corpus), self.settings.valid.pseudo_perplexity
+        return loss, {"pseudo_perplexity": pseudo_perplexity(self.loop, self.corpus, windows)} if windows else {}
 
     def _require_finite(self, loss: float, step: int) -> None:
         if math.isfinite(loss):

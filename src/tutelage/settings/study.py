@@ -65,9 +65,12 @@ class Prepare(Section):
     out: Place = ""
     """Where it is written, below the working folder; empty: data/<study>/<name>."""
     tokenizer: str = "gpt2"
-    """gpt2, bpe, unigram, a folder, a Hub name, or `@name` to share the tokenizer of another prepared folder."""
+    """gpt2, bpe, unigram, wordpiece, a folder, a Hub name, or `@name` to share the tokenizer of another prepared
+    folder."""
     vocabulary: int | None = None
     """Size of a tokenizer that is trained."""
+    special_tokens: Literal["none", "mask", "cls", "cls-sep"] = "none"
+    """Tokens of masked models that the tokenizer gets; see `tutelage prepare --help`."""
     valid: tuple[str, ...] = ()
     """Sources of the validation split."""
     valid_share: float | None = Field(None, ge=0, lt=1)

@@ -66,7 +66,8 @@ class Objective(Named):
     room: ClassVar[str] = "objectives"
 
     name: str = "cross_entropy"
-    """cross_entropy, distillation, or the dotted path of your own module."""
+    """cross_entropy, distillation; masked, masked_next, hybrid, diffusion or masked_distillation, which hide tokens; or
+    the dotted path of your own module."""
 
 
 class Summand(Named):
@@ -177,6 +178,9 @@ class Valid(Section):
     """Stop after this many validations without an improvement; 0: never."""
     windows: int = Field(default=0, ge=0, le=EVER)
     """Validation windows that are read, evenly spaced; 0: all."""
+    pseudo_perplexity: int = Field(default=4, ge=0, le=EVER)
+    """Validation windows on which an objective that hides tokens is also measured one hidden token at a time, which
+    takes as many forward passes of a window as it has tokens; 0: none."""
 
 
 class Save(Section):

@@ -62,7 +62,8 @@ class Live(Teacher):
         # twice the kernels and the memory traffic.
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
-            return model.states(batch.ids) if layers else (model.backbone(batch.ids),)
+            seen = batch.seen
+            return model.states(batch.ids, **seen) if layers else (model.backbone(batch.ids, **seen),)
 
 
 def _take_vocabulary(model: Student, name: Student | str, vocab: int) -> None:

@@ -13,8 +13,11 @@ from typing import Any, ClassVar, Literal, Protocol
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tutelage.data.batch import TokenBatch
+from tutelage.data.draws import Draws
 from tutelage.data.pairs import PairBatch
 from tutelage.data.rollouts import RolloutBatch
+from tutelage.data.symbols import Symbols
 from tutelage.teachers.common.base import Teacher
 
 NOT_OWN = ("teacher", "student")
@@ -69,6 +72,9 @@ class Traits:
     layers:      it reads hidden states of layers: the student's by `student.states`, a teacher's as
                  `targets(batch, layers=True).layers`
     student:     it is constructed with `student=`, to read its sizes
+    masks:       it hides tokens of windows from the student, before a batch is split: HidesTokens
+    bidirectional: the student must see the tokens on both sides of a place, in some rows of a batch or in all
+    causal:      the student must see only the tokens before a place, in some rows or in all
     recordable:  a CUDA graph of one micro-batch can be replayed for all others of its shape: apart from `counts` and
                  `totals`, no value of a batch decides which operations run
     """
@@ -80,7 +86,15 @@ class Traits:
     value_head: bool = False
     layers: bool = False
     student: bool = False
+    masks: bool = False
+    bidirectional: bool = False
+    causal: bool = True
     recordable: bool = False
+
+    @property
+    def directions(self) -> tuple[Literal["causal", "bidirectional"], ...]:
+        """What the student and its teachers must see."""
+        return ("causal",) * self.causal + ("bidirectional",) * self.bidirectional
 
 
 class Objective(Protocol):
@@ -110,6 +124,27 @@ class NeedsReference(Objective, Protocol):
     def with_reference(self, batch: PairBatch, reference: Any, *, micro: int) -> PairBatch:
         """The whole batch of a round with log-probs of the reference model, `micro` pairs at a time."""
         ...
+
+
+class HidesTokens(Objective, Protocol):
+    """An objective with `traits.masks`.
+
+    shift: a hidden token is predicted so many places before its own: 0 or 1
+    """
+
+    shift: int = 0
+
+    @abstractmethod
+    def masked(self, batch: TokenBatch, *, draws: Draws, symbols: Symbols) -> TokenBatch:
+        """The whole batch of a step, as windows of text, with tokens hidden and targets chosen.
+
+        A function of the batch and the draws alone, so that micro-batches, processes and kills change nothing.
+        """
+        ...
+
+    def validated_by(self) -> "HidesTokens":
+        """The objective of the validation loss: this one, or its part without a teacher."""
+        return self
 
 
 class LearnsFromRewards(Objective, Protocol):

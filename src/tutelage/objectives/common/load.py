@@ -1,6 +1,6 @@
 """From the name of an objective to its class, checked against the contract that it declares."""
 
-from tutelage.objectives.common.base import LearnsFromRewards, NeedsReference, Objective
+from tutelage.objectives.common.base import HidesTokens, LearnsFromRewards, NeedsReference, Objective
 from tutelage.plug_ins import load_plug_in, under
 
 
@@ -11,4 +11,6 @@ def load_objective(name: str) -> type[Objective]:
         kind = under(LearnsFromRewards, kind, f"objective {name}")
     if kind.traits.reference:
         kind = under(NeedsReference, kind, f"objective {name}")
+    if kind.traits.masks:
+        kind = under(HidesTokens, kind, f"objective {name}")
     return kind

@@ -21,7 +21,7 @@ class SharedStudent:
     def backbone(self, *inputs: Any, **options: Any) -> Tensor:
         """The hidden states after the last norm, as the student's `backbone` gives them."""
         if self._layers:
-            return self.states(*inputs, **options)[-1]
+            return self._student.for_head(self.states(*inputs, **options)[-1])
         return self._once("backbone", inputs, options)
 
     def states(self, *inputs: Any, **options: Any) -> tuple[Tensor, ...]:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
+from tutelage.data.batch import TokenBatch
+from tutelage.data.draws import Draws
 from tutelage.data.pairs import PairBatch
+from tutelage.data.symbols import Symbols
 from tutelage.errors import UserError
-from tutelage.objectives.common.base import Loss, NeedsReference, Objective, Term, Traits
+from tutelage.objectives.common.base import HidesTokens, Loss, NeedsReference, Objective, Term, Traits
 from tutelage.objectives.common.shared import SharedStudent, SharedTeacher
 from tutelage.teachers.common.base import Teacher
 
@@ -54,6 +57,23 @@ class WeightedSum(Objective):
         needs = next(each for each in self.objectives.values() if each.traits.reference)
         return cast(NeedsReference, needs).with_reference(batch, reference, micro=micro)
 
+    @property
+    def _hides(self) -> HidesTokens:
+        return cast(HidesTokens, next(each for each in self.objectives.values() if each.traits.masks))
+
+    @property
+    def shift(self) -> int:
+        """How many places before its own a hidden token is predicted, by the objective that hides it."""
+        return self._hides.shift
+
+    def masked(self, batch: TokenBatch, *, draws: Draws, symbols: Symbols) -> TokenBatch:
+        """The batch as the objective that hides tokens makes it."""
+        return self._hides.masked(batch, draws=draws, symbols=symbols)
+
+    def validated_by(self) -> HidesTokens:
+        """The objective that hides tokens."""
+        return self._hides.validated_by()
+
 
 def joined(all_traits: Sequence[Traits]) -> Traits:
     """The traits of a sum: it needs what any of its objectives needs, and is recordable where all are."""
@@ -63,6 +83,13 @@ def joined(all_traits: Sequence[Traits]) -> Traits:
             f"The objectives learn from {' and from '.join(kinds)}",
             "Objectives that learn from the same batches",
             "Leave some of the objectives out",
+        )
+    hide = sum(traits.masks for traits in all_traits)
+    if hide > 1 or (hide and any(traits.causal and not traits.masks for traits in all_traits)):
+        raise UserError(
+            "An objective that hides tokens is added to one that predicts tokens of the same windows otherwise",
+            "One objective that predicts tokens; hidden_states and contrastive may be added to it",
+            "Set objective=hybrid for causal and masked rows, objective=masked_distillation for a teacher",
         )
     needs = [field.name for field in fields(Traits) if field.name not in ("learns_from", "recordable")]
     return Traits(

@@ -8,6 +8,7 @@ from torch import Tensor
 from tutelage.data.batch import queued
 from tutelage.data.stream import TokenStream
 from tutelage.models.compatible import require_positions
+from tutelage.models.output import require_directions
 from tutelage.models.recording import Repeated
 from tutelage.models.student import Student
 from tutelage.teachers.cached.windows import WindowIndex
@@ -31,6 +32,7 @@ class BatchedForward:
             live = Live(*names, vocab=stream.vocab, device=device, dtype=torch.float32)
         for name, model in zip(names, live.models, strict=True):
             require_positions(name, model.config, index.window, "teacher.window")
+            require_directions(model, "causal", purpose="stored targets", what=f"The teacher {name}")
         # The head stays in float32; the rest is rounded now.
         self.heads = [model.head[: stream.vocab].detach() for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
