@@ -9,6 +9,7 @@ import tomli_w
 from tutelage.recipe import RECIPES, Section, modules, read_toml, recipes, settings_of
 from tutelage.recipe.section import subsection, subsections
 from tutelage.settings.interact import Interaction
+from tutelage.settings.mixture import Part
 from tutelage.settings.shown import SCHEMAS
 from tutelage.settings.study import Evaluation, OtherModel, Page, Prepare, Run, Samples, Study
 from tutelage.settings.train import Training
@@ -59,6 +60,9 @@ def page() -> str:
         for name in modules(room):
             if settings := _rows(settings_of(room, name)):
                 parts.append(f'### `[{room[:-1]}]` with `name = "{name}"`\n\n{settings}')
+    parts += ["## Settings of a mixture\n", f"### `[SOURCE]`\n\n{_rows(Part)}"]
+    for name in modules("cleaners"):
+        parts.append(f'### `clean` with `name = "{name}"`\n\n{_rows(settings_of("cleaners", name))}')
     parts.append("## Settings of a study\n")
     parts += _tables(Study)
     for heading, schema in (

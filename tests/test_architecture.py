@@ -31,6 +31,7 @@ BELOW_TRAIN = GROUND | {
     "challenge",
     "settings",
     "nursery",
+    "cleaners",
     "data",
     "architectures",
     "models",
@@ -56,8 +57,9 @@ ALLOWED = {
     "challenge": {"errors", "checked"},
     "nursery": {"errors", "files"},  # its pairs are written whole or not at all
     "settings": {"errors", "challenge", "recipe"},
+    "cleaners": GROUND,
     "reports": {"errors", "printable", "checksums", "files", "challenge", "recipe", "text"},
-    "data": GROUND | {"quantised", "settings", "nursery"},
+    "data": GROUND | {"quantised", "settings", "nursery", "cleaners"},
     "architectures": GROUND | {"settings"},
     "optimizers": GROUND | {"settings"},
     "orders": GROUND | {"settings", "data"},
@@ -81,9 +83,10 @@ KNOW_TYPES = PLUG_INS | {"training", "evaluation"}
 # Each folder of plug-ins, and what makes a module one: a public function of this name, or one public class.
 FOLDERS = {
     "objectives": "", "teachers": "", "judges": "", "optimizers": "", "orders": "", "architectures": "",
+    "cleaners": "",
     "evaluation/tasks": "task",
 }  # fmt: skip
-TORCH_FREE = ("reports", "challenge", "settings", "recipe", "studies", "nursery", "errors", "files")
+TORCH_FREE = ("reports", "challenge", "settings", "recipe", "studies", "nursery", "cleaners", "errors", "files")
 LONGEST, WIDEST = 300, 8
 HEAVY = ("torch", "transformers", "numpy", "datasets", "matplotlib", "sentencepiece", "tokenizers")
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from tutelage.cli import app
+from tutelage.data.mixture import read_parts
 from tutelage.recipe import RECIPES, read, read_toml, recipes
 from tutelage.settings.interact import Interaction
 from tutelage.settings.study import Study
@@ -96,6 +97,17 @@ def test_the_study_that_is_shown_is_one(tmp_path: Path) -> None:
         assert len(trained) == runs
         for job in trained:
             read(Training, job.arguments["recipe"], job.arguments["overrides"])
+
+
+def test_the_mixture_that_is_shown_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "yours").mkdir()
+    (tmp_path / "yours" / "cleaning.py").write_text("def tidy(text):\n    return text\n")
+    (tmp_path / "yours" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    [text] = blocks(ROOT / "docs" / "data.md", "toml")
+    (tmp_path / "mix.toml").write_text(text, encoding="utf-8")
+    parts = read_parts(tmp_path / "mix.toml")
+    assert sum(part.share or 0 for part in parts.values()) == pytest.approx(1)
 
 
 def test_the_readme_names_every_system() -> None:

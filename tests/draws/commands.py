@@ -45,6 +45,9 @@ def prepare(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
         "valid": [str(world.texts / "plain.txt"), str(world.texts), str(one)],
         "tokenizer": ["unigram", "bpe", "wordpiece", str(world.corpus), str(world.run)],
         "special_tokens": ["none", "mask", "cls", "cls-sep"],
+        "mixture": [str(world.place / "mix.toml"), str(world.place / "types.toml")], "language": ["en", "de"],
+        "clean": ["auto", "none", "childes", "gutenberg", "json.dumps"], "duplicates": ["keep", "exact", "near"],
+        "min_document_words": ["0", "3", "1000"], "max_document_words": ["1", "20", "1000000"],
     }  # fmt: skip
     return Draw(
         ["prepare", *sources, f"--out={out}", *flags, *options(rng, "prepare", world.places, fits, ("out",))], changed

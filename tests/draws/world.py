@@ -61,6 +61,7 @@ RECIPES = {
     "odd.toml": 'verb = "study"\n[run."../x"]\nrecipe = "student_ce"\n',
     "search.toml": 'verb = "study"\n[run.s]\nrecipe = "student_ce"\nsearch = "random"\nbudget = 3\n'
     "grid = { optimizer.lr = { low = 1e-4, high = 1e-2, log = true } }\n",
+    "mix.toml": '[plain]\nshare = 0.5\nrepeats = 3\nclean = "bnc_spoken"\n[good]\nshare = 1\nmin_document_words = 2\n',
     "none.txt": "",
 }
 DAMAGES = (

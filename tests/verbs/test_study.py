@@ -180,6 +180,16 @@ def test_a_prepared_folder_of_the_users_own_is_used_as_it_is(here: Path):
     assert texts.jobs[0].arguments["sources"] == ["texts"] and texts.jobs[0].folder == Path("data/other/corpus")
 
 
+def test_a_corpus_of_a_study_may_be_a_mixture(here: Path):
+    text = 'verb="study"\n[prepare.c]\nsources=["texts"]\nmax_words=9\nduplicates="near"\n'
+    text += "[prepare.c.mixture]\nchildes={share=1,clean="
+    [job] = planned(text + '"childes"}').jobs
+    assert job.arguments["mixture"] == {"childes": {"share": 1, "clean": "childes"}}
+    assert (job.arguments["max_words"], job.arguments["duplicates"]) == (9, "near")
+    with pytest.raises(UserError, match=r"mixture\.childes: .*no cleaner 'child'|no cleaner 'child'"):
+        planned(text + '"child"}')
+
+
 def test_a_study_ends_in_a_page_about_what_is_shown(here: Path):
     fakes = Fakes()
     page = ran("asked.toml", fakes.verbs)

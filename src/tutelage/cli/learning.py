@@ -61,6 +61,16 @@ def prepare(
     max_words: Annotated[
         int | None, typer.Option(min=1, max=EVER, help="Train on so many words, drawn from all sources in proportion")
     ] = None,
+    mixture: Annotated[
+        Path | None, typer.Option(help="A .toml file with a table for each source: share, words, repeats, cleaner")
+    ] = None,
+    clean: Annotated[
+        str, typer.Option(help="The cleaner of the sources: a name, a dotted path, or auto, that of each source's name")
+    ] = "",
+    duplicates: Annotated[str, typer.Option(help="keep, or leave out exact or near duplicates of documents")] = "keep",
+    language: Annotated[str | None, typer.Option(help="Leave out documents in other languages than, say, en")] = None,
+    min_document_words: Annotated[int, typer.Option(min=0, max=EVER, help="Leave out shorter documents")] = 0,
+    max_document_words: Annotated[int | None, typer.Option(min=1, max=EVER, help="Leave out longer documents")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds")] = False,
     quiet: Quiet = False,
     trust_remote_code: TrustRemoteCode = False,
@@ -83,6 +93,12 @@ def prepare(
         documents=documents,  # pyright: ignore[reportArgumentType]
         text_field=text_field,
         max_words=max_words,
+        mixture=mixture,
+        clean=clean,
+        duplicates=duplicates,  # pyright: ignore[reportArgumentType]
+        language=language,
+        min_document_words=min_document_words,
+        max_document_words=max_document_words,
         force=force,
         quiet=quiet,
     )

@@ -11,6 +11,7 @@ from tutelage import __version__
 from tutelage.checksums import checksum
 from tutelage.data.folder import is_prepared
 from tutelage.data.integrity import FORMAT, NAME, check_files, check_split, files_of, read_manifest
+from tutelage.data.refine import Refinement
 from tutelage.data.request import TRAINED, Request
 from tutelage.data.splits import Split, Splits
 from tutelage.data.tokenizer import fingerprint
@@ -55,7 +56,12 @@ class Counts:
         return {key: sum(row[key] for row in rows) for key in ("tokens", "words", "documents", "bytes")}
 
 
-def identity_of(request: Request, splits: Splits, tokenizer: "PreTrainedTokenizerFast | None") -> dict[str, Any]:
+def identity_of(
+    request: Request,
+    splits: Splits,
+    tokenizer: "PreTrainedTokenizerFast | None",
+    refinement: Refinement | None = None,
+) -> dict[str, Any]:
     """Everything that decides what comes out. tokenizer: None where one is to be trained."""
     trained = {"trained": request.tokenizer, "vocabulary": request.vocabulary}
     # Versions before this one had no such tokens.
@@ -71,7 +77,12 @@ def identity_of(request: Request, splits: Splits, tokenizer: "PreTrainedTokenize
         # Versions before this one read the sources in turn until there were enough words.
         **({"max_words_drawn": "in proportion"} if splits.drawn else {}),
         **asdict(splits.options),
+        **(refinement.identity() if refinement else {}),
     }
+
+
+REFINED = ("cleaners", "filters", "duplicates", "mixture")
+"""What the identity has only where the text was refined."""
 
 
 def differences(out: Path, identity: Mapping[str, Any]) -> list[str] | None:
@@ -80,8 +91,8 @@ def differences(out: Path, identity: Mapping[str, Any]) -> list[str] | None:
         return None
     old = read_manifest(out)["request"]
     lines = []
-    for key, now in identity.items():
-        if old.get(key) != now:
+    for key in (*identity, *(key for key in REFINED if key in old and key not in identity)):
+        if old.get(key) != (now := identity.get(key)):
             plain = isinstance(now, str | int | float | None) and isinstance(old.get(key), str | int | float | None)
             lines.append(f"{key}: {old.get(key)}, now {now}" if plain else f"other {key}")
     return lines
@@ -102,10 +113,11 @@ def manifest_of(
     tokenizer: "PreTrainedTokenizerFast",
     counts: Mapping[Split, Counts],
     dtype: str,
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The manifest of the corpus whose files are in `folder`."""
+    """The manifest of the corpus whose files are in `folder`. more: what is to be said of the training text besides."""
     # Of the training text only, without tokenizer and validation text: this is what a budget of words counts.
-    keys = ("sources", "valid_share", "seed", "max_words", "max_words_drawn", "documents", "newlines")
+    keys = ("sources", "valid_share", "seed", "max_words", "max_words_drawn", "documents", "newlines", *REFINED)
     text = {key: identity[key] for key in keys if key in identity}
     files = files_of(folder)
     facts = {split: {**count.total(), "sha256": files[f"{split}.bin"]["sha256"]} for split, count in counts.items()}
@@ -126,6 +138,7 @@ def manifest_of(
                 for split, split_counts in counts.items()
                 for name, count in split_counts.sources.items()
             ],
+            **more,
         },
         "tokenizer": own,
         "settings": {key: identity[key] for key in identity if key not in ("sources", "valid", "tokenizer")},

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ from tutelage import nursery
 from tutelage.data import summary
 from tutelage.data.documents import Tick
 from tutelage.data.encode import encode, encoder_for
-from tutelage.data.folder import is_prepared
+from tutelage.data.folder import is_prepared, listed
 from tutelage.data.integrity import NAME
 from tutelage.data.manifest import Counts, check_whole, differences, identity_of, manifest_of
 from tutelage.data.nursery_text import NurseryText
+from tutelage.data.refine import Refined, Refinement
 from tutelage.data.replace import replacing
 from tutelage.data.request import TRAINED, Request
 from tutelage.data.special_tokens import missing_tokens, with_special_tokens
+from tutelage.data.source_table import SOURCES, SourceTable, rate_of
 from tutelage.data.splits import Split, Splits
+from tutelage.data.spool import Spool
 from tutelage.data.stream import write_split
 from tutelage.data.tokenizer import load_tokenizer, save_tokenizer, train_bpe, train_unigram, train_wordpiece
 from tutelage.errors import UserError
@@ -38,11 +41,13 @@ def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
     splits = Splits.of(request)
     _refuse_foreign(place, out)
     ready = None if request.tokenizer in TRAINED else _loaded(request)
-    identity = identity_of(request, splits, ready)
+    refinement = Refinement.of(request, splits)
+    identity = identity_of(request, splits, ready, refinement)
     if _is_ready(place, out, identity, request, console):
         return out
     width = 4 if ready is not None and len(ready) > SMALL else 2
     needed = sum(map(splits.size, splits.names)) * (width + 1) // 3 + 10_000_000
+    needed += sum(map(splits.full_size, splits.names)) if refinement else 0  # the refined text, for a while
     require_space(place, needed, f"Preparing {shown(out)}")
     with locked(place.with_name(f".{place.name}.lock"), shown(out)):
         if _is_ready(place, out, identity, request, console):  # another process was faster
@@ -50,8 +55,9 @@ def prepare_corpus(request: Request, out: Path, console: Console) -> Path:
         began = time.perf_counter()
         summary.print_sources(console, splits, identity)
         with replacing(place) as folder, _bar(console, request, splits) as tick:
-            filling = _Filling(request, splits, identity, tick)
+            filling = _Filling(request, splits, refinement, identity, tick)
             manifest = filling.fill(folder, ready, console)
+        filling.print_sources(console)
         summary.print_corpus(console, shown(out), manifest, time.perf_counter() - began)
         summary.print_losses(console, filling.splits, filling.encoder.lost, request.tokenizer)
     return out
@@ -107,11 +113,28 @@ def _refuse_foreign(place: Path, out: Path) -> None:
 class _Filling:
     """Everything that belongs into the folder; the manifest last."""
 
-    def __init__(self, request: Request, splits: Splits, identity: Mapping[str, Any], tick: Tick) -> None:
-        self.request, self.splits, self.identity, self.tick = request, splits, identity, tick
+    def __init__(
+        self, request: Request, splits: Splits, refinement: Refinement | None, identity: Mapping[str, Any], tick: Tick
+    ) -> None:
+        self.request, self.splits, self.refinement, self.identity, self.tick = (
+            request,
+            splits,
+            refinement,
+            identity,
+            tick,
+        )
+        self.nursery = next((s for s in splits.sources if isinstance(s, NurseryText)), None)
+        self.refined: list[Refined] = []
 
     def fill(self, folder: Path, tokenizer: Any, console: Console) -> dict[str, Any]:
         """Write all files; gives the manifest. tokenizer: None where one is to be trained."""
+        if not self.refinement:
+            return self._fill(folder, tokenizer, console)
+        with closing(Spool(folder)) as spool:
+            self.splits, self.refined = self.refinement.applied(self.splits, spool, self.tick)
+            return self._fill(folder, tokenizer, console)
+
+    def _fill(self, folder: Path, tokenizer: Any, console: Console) -> dict[str, Any]:
         self.splits = self.splits.measured(self.tick)
         tokenizer = self._trained() if tokenizer is None else tokenizer
         self._require_newlines(tokenizer)
@@ -125,11 +148,30 @@ class _Filling:
         dtype = "uint16" if len(tokenizer) <= SMALL else "uint32"
         counts = self._write_splits(folder, dtype)
         save_tokenizer(tokenizer, folder / "tokenizer")
-        if text := next((s for s in self.splits.sources if isinstance(s, NurseryText)), None):
-            nursery.write_pairs(folder / "pairs", text.pairs, text.seed)
-        manifest = manifest_of(folder, self.request, self.identity, tokenizer, counts, dtype)
+        if self.nursery:
+            nursery.write_pairs(folder / "pairs", self.nursery.pairs, self.nursery.seed)
+        more = self._describe_sources(folder, tokenizer, counts)
+        manifest = manifest_of(folder, self.request, self.identity, tokenizer, counts, dtype, more)
         write_atomically(folder / NAME, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         return manifest
+
+    def _describe_sources(self, folder: Path, tokenizer: Any, counts: Mapping[Split, Counts]) -> dict[str, Any]:
+        """Write what became of each source, where text was refined; gives the same for the manifest."""
+        distinct = self.splits.distinct_words
+        more = {} if distinct is None else {"distinct_words": distinct}
+        if not self.refined:
+            return more
+        written = {(split, name): count for split in counts for name, count in counts[split].sources.items()}
+        # An encoder of its own: characters that the tokenizer loses in text that was left out are not the corpus's.
+        rate = rate_of(encoder_for(tokenizer), self.splits.options.newlines)
+        self.table = SourceTable(self.refined, written, rate)
+        write_atomically(folder / SOURCES, self.table.as_markdown())
+        return more | {"refined": [source.facts() for source in self.refined]}
+
+    def print_sources(self, console: Console) -> None:
+        """The table of the sources, where text was refined."""
+        if self.refined:
+            self.table.print(console)
 
     def _trained(self) -> Any:
         assert self.request.vocabulary is not None
@@ -173,8 +215,9 @@ class _Filling:
                 f"The tokenizer {self.request.tokenizer} has no tokens for the text of {names} ({self.encoder.lost})",
                 "A tokenizer for this text, or one that falls back to bytes (gpt2, bpe, unigram)",
             )
-        skipped = "; ".join(summary.skipped(source) for source in sources if source.skipped)
-        left_out = f" (left out: {skipped})" if skipped else ""
+        skipped = [summary.skipped(source) for source in sources if source.skipped]
+        skipped += [f"{listed(r.documents)} in {r.name}" for r in self.refined if r.split == split and r.documents]
+        left_out = f" (left out: {'; '.join(skipped)})" if skipped else ""
         if not self.splits.share:
             raise UserError(
                 f"There is no text in {names}{left_out}",
@@ -193,7 +236,8 @@ class _Filling:
 def _bar(console: Console, request: Request, splits: Splits) -> Iterator[Tick]:
     """A progress bar over the bytes that will be read; every pass over the text counts."""
     passes: tuple[Split, ...] = (*splits.names, "train") if request.tokenizer in TRAINED else splits.names
-    total = sum(splits.size(split) for split in passes) + (splits.full_size("train") if splits.drawn else 0)
+    total = sum(splits.size(split) for split in passes)
+    total += splits.full_size("train") * (splits.drawn + request.refined)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("reading text", total=total or None)

@@ -1,15 +1,16 @@
 """What a call of `tutelage prepare` asks for, checked."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, get_args
+from typing import Any, TypedDict, get_args
 
 from tutelage.data.documents import Documents, Join, Newlines
 from tutelage.data.special_tokens import SpecialTokens
 from tutelage.errors import UserError
 from tutelage.files import exists
+from tutelage.settings.mixture import Duplicates
 
 TRAINED = ("bpe", "unigram", "wordpiece")
 SHARE = 0.05  # of the documents, held out where there is no validation text
@@ -30,6 +31,12 @@ class Options(TypedDict, total=False):
     documents: Documents | None
     text_field: str
     max_words: int | None
+    mixture: str | Path | Mapping[str, Any] | None
+    clean: str
+    duplicates: Duplicates
+    language: str | None
+    min_document_words: int
+    max_document_words: int | None
     force: bool
     quiet: bool
 
@@ -67,6 +74,19 @@ class Request:
     """The field of .jsonl rows and of Hub data sets that holds the text."""
     max_words: int | None = None
     """The largest number of words of the training split, drawn from all sources in proportion to their words."""
+    mixture: str | Path | Mapping[str, Any] | None = None
+    """A .toml file with a table for each source, or such tables: shares, budgets of words, repeats, cleaners; see
+    `tutelage.settings.mixture.Part`."""
+    clean: str = ""
+    """The cleaner of every source that the mixture gives none: a name, a dotted path, or auto: that of its name."""
+    duplicates: Duplicates = "keep"
+    """exact: of equal documents of the training text, the first is kept. near: of very similar ones as well."""
+    language: str | None = None
+    """Documents of the training text in other languages are left out; a code as in `en`."""
+    min_document_words: int = 0
+    """Shorter documents of the training text are left out."""
+    max_document_words: int | None = None
+    """Longer documents of the training text are left out."""
     force: bool = False
     """Replace the prepared corpus that the output folder holds already."""
     quiet: bool = False
@@ -79,6 +99,7 @@ class Request:
             ("newlines", self.newlines, get_args(Newlines)),
             ("join", self.join, get_args(Join)),
             ("special_tokens", self.special_tokens, get_args(SpecialTokens)),
+            ("duplicates", self.duplicates, get_args(Duplicates)),
         ):
             if value not in allowed:
                 raise UserError(f"{name} is {value!r}", f"One of {', '.join(allowed)}")
@@ -92,7 +113,24 @@ class Request:
             raise UserError(f"seed is {self.seed}", "A number of at most 64 bits")
         if self.max_words is not None and self.max_words < 1:
             raise UserError(f"max_words is {self.max_words}", "At least 1")
+        if self.language is not None and not re.fullmatch(r"[a-z]{2,3}", self.language):
+            raise UserError(f"language is {self.language!r}", "A code of two or three letters, as in en")
+        least, most = self.min_document_words, self.max_document_words
+        if least < 0 or (most is not None and most < max(least, 1)):
+            raise UserError(
+                f"Documents of {least} to {most} words are wanted", "At least 0, and not more than the largest number"
+            )
         self._check_vocabulary()
+
+    @property
+    def sifted(self) -> bool:
+        """Whether some documents of the sources are to be left out."""
+        return self.duplicates != "keep" or bool(self.language or self.min_document_words or self.max_document_words)
+
+    @property
+    def refined(self) -> bool:
+        """Whether the text is changed in any way before it is tokenized."""
+        return self.sifted or bool(self.mixture) or self.clean not in ("", "none")
 
     def _check_vocabulary(self) -> None:
         if (self.tokenizer in TRAINED) != (self.vocabulary is not None):

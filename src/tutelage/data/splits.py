@@ -1,15 +1,17 @@
 """The training and the validation split of a request, as streams of documents."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tutelage.data import corpus
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick
+from tutelage.data.mixture import Quota, quotas
 from tutelage.data.packed import PACKED
 from tutelage.data.request import SHARE, Request
 from tutelage.errors import UserError
+from tutelage.settings.mixture import Part
 
 Split = Literal["train", "valid"]
 
@@ -24,7 +26,9 @@ class Splits:
     options: ReadOptions
     seed: int
     max_words: int | None
-    quotas: list[int] | None = None
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """The tables of a mixture, by the names of sources."""
+    quotas: list[Quota] | None = None
     """Words to be read of each training source; see `measured`."""
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     """Folder -> why files in it are not read -> how many."""
@@ -46,7 +50,7 @@ class Splits:
             left_out["validation text of the sources"] = Counter({"files of the valid split": len(collection.valid)})
         if not collection.sources:
             raise UserError("The sources hold validation and test text only", "Text to train on")
-        documents = request.documents or ("title" if share else "file")
+        documents = request.documents or ("title" if share or request.sifted else "file")
         return cls(
             sources=collection.sources,
             valid=valid,
@@ -72,19 +76,42 @@ class Splits:
         return self.valid if split == "valid" and self.valid else self.sources
 
     def measured(self, tick: Tick) -> "Splits":
-        """The same with `quotas` where several sources share `max_words`: in proportion to their words."""
-        if self.max_words is None or not self.drawn:
+        """The same with `quotas` where sources of a mixture, or several sources with `max_words`, are drawn from."""
+        portioned = any(part.portioned for part in self.parts.values())
+        if not (self.drawn or portioned):
             return self
         sizes = [sum(len(p.text.split()) for p in self._side(source, "train", tick)) for source in self.sources]
-        return replace(self, quotas=corpus.proportional(self.max_words, sizes))
+        if portioned:
+            names = [source.name for source in self.sources]
+            return replace(self, quotas=quotas(self.parts, names, sizes, self.max_words))
+        assert self.max_words is not None
+        taken = corpus.proportional(self.max_words, sizes)
+        return replace(self, quotas=[Quota(words=words, once=size) for words, size in zip(taken, sizes)])
+
+    @property
+    def distinct_words(self) -> int | None:
+        """The words of the training split without repeats; None where nothing is repeated."""
+        there = self.quotas or []
+        repeated = any(quota.words > quota.once for quota in there)
+        return sum(min(quota.words, quota.once) for quota in there) if repeated else None
 
     def text(self, split: Split, tick: Tick) -> Iterator[Passage]:
         """The documents of a split."""
         for i, source in enumerate(self.sources_of(split)):
+            if split == "train" and self.quotas:
+                yield from self._drawn(source, self.quotas[i], tick)
+                continue
             passages = self._side(source, split, tick)
             if split == "train" and self.max_words is not None:
-                passages = corpus.first_words(passages, self.quotas[i] if self.quotas else self.max_words)
+                passages = corpus.first_words(passages, self.max_words)
             yield from passages
+
+    def _drawn(self, source: Source, quota: Quota, tick: Tick) -> Iterator[Passage]:
+        """The words of a source's quota, its text again and again until there are enough."""
+        left = quota.words
+        while left > 0:
+            yield from corpus.first_words(self._side(source, "train", tick), min(left, quota.once))
+            left -= quota.once
 
     def _side(self, source: Source, split: Split, tick: Tick) -> Iterator[Passage]:
         """The documents of a source that belong to a split."""

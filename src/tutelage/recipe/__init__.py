@@ -5,7 +5,7 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 
 from tutelage.recipe.checked import Named, labelled, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
-from tutelage.recipe.functions import load_function, require_function
+from tutelage.recipe.functions import is_function, load_function, require_function
 from tutelage.recipe.modules import (
     KINDS,
     did_you_mean,
@@ -31,6 +31,7 @@ __all__ = [
     "find_module",
     "find_recipe",
     "given",
+    "is_function",
     "labelled",
     "load_class",
     "load_function",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tutelage.errors import UserError
-from tutelage.recipe.modules import did_you_mean, find_module
+from tutelage.recipe.modules import did_you_mean, find_module, modules
 
 
 def require_function(name: str, known: Sequence[str] = ()) -> None:
@@ -20,6 +20,12 @@ def require_function(name: str, known: Sequence[str] = ()) -> None:
             f"there is no {name!r}{did_you_mean(name, known)}; expected {choices}the dotted path of a function, "
             "MODULE.FUNCTION, in a module that Python can import"
         )
+
+
+def is_function(room: str, name: str) -> bool:
+    """Whether a dotted path names something in a module rather than a module of its own, a plug-in of `room`."""
+    module = name.rpartition(".")[0]
+    return bool(module) and name not in modules(room) and find_module(name) is None and find_module(module) is not None
 
 
 def load_function(name: str) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ KINDS = {
     "judges": "judge",
     "optimizers": "optimizer",
     "architectures": "architecture",
+    "cleaners": "cleaner",
     "evaluation.tasks": "task",
 }
 """Each folder of plug-ins, and what one of them is called in messages."""

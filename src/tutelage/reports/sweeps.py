@@ -186,7 +186,8 @@ def _figure(search: _Search, name: str) -> Figure | None:
         f"{search.measure.label} over each setting of {search.name}. Variance explained: {shares}.",
         plot,
         [],
-        f"Points: systems. Lines: the mean of each group of values.{left}",
+        f"{search.measure.label} ({search.measure.hint}) over each setting, with what it explains. Points: "
+        f"systems. Lines: the mean of each group of values.{left}",
     )
 
 
@@ -204,6 +205,8 @@ def _draw(axes: "Axes", search: _Search, key: str) -> None:
         axes.plot([low, high], [group.mean] * 2, "-", color=ink, linewidth=2, marker="|", markersize=6)
     if numbers and key in search.log and min(at.values()) > 0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: "")
     elif numbers:
         axes.locator_params(axis="x", nbins=5)
     else:

@@ -54,7 +54,7 @@ def provenance(recipe: Training, manifest: Mapping[str, Any], pairs: PairFile | 
     """All that a run learns from: corpus, pairs, tokenizer, starting weights, teachers."""
     tokenizer = manifest["tokenizer"]
     outside = () if tokenizer.get("trained", False) else (f"the tokenizer {Path(tokenizer['name']).name}",)
-    words = manifest["splits"]["train"]["words"]
+    words = manifest["corpus"].get("distinct_words", manifest["splits"]["train"]["words"])
     joined = Provenance(corpora={manifest["corpus"]["fingerprint"]: words}, external=outside)
     if pairs:
         joined = joined.joined(Provenance(corpora={pairs.fingerprint: pairs.train.words + pairs.held_out.words}))

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from tutelage.recipe import Section
+from tutelage.recipe import Section, validated
+from tutelage.recipe.section import wrapped
 from tutelage.settings.fields import Place, Seed
-from tutelage.settings.limits import AT_ONCE
+from tutelage.settings.limits import AT_ONCE, EVER
+from tutelage.settings.mixture import Duplicates, Part
 
 Judge = Annotated[dict[str, Any], BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
 
@@ -79,6 +81,26 @@ class Prepare(Section):
     """Decides which documents are drawn for validation."""
     documents: str | None = None
     """What a document of a text file is; see `tutelage prepare --help`."""
+    max_words: int | None = Field(None, ge=1, le=EVER)
+    """The largest number of words of the training split, drawn from all sources in proportion to their words."""
+    mixture: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """A table for each source, by its name, as in the file that `tutelage prepare --mixture` reads."""
+    clean: str = ""
+    """The cleaner of the sources that have none of their own; `auto`: that of each source's name."""
+    duplicates: Duplicates = "keep"
+    """exact, near: such duplicates of documents are left out."""
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
+    """Documents in other languages are left out."""
+    min_document_words: int = Field(0, ge=0, le=EVER)
+    """Shorter documents are left out."""
+    max_document_words: int | None = Field(None, ge=1, le=EVER)
+    """Longer documents are left out."""
+
+    @model_validator(mode="after")
+    def _has_tables_of_sources(self) -> "Prepare":
+        for name, table in self.mixture.items():
+            validated(Part, wrapped(Part, table), f"mixture.{name}")
+        return self
 
     @model_validator(mode="after")
     def _is_below_the_working_folder(self) -> "Prepare":

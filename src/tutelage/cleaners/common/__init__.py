@@ -1,0 +1,1 @@
+"""What cleaners share."""
