@@ -21,8 +21,8 @@ from tutelage.data.nursery_text import NurseryText
 from tutelage.data.refine import Refined, Refinement
 from tutelage.data.replace import replacing
 from tutelage.data.request import TRAINED, Request
-from tutelage.data.special_tokens import missing_tokens, with_special_tokens
 from tutelage.data.source_table import SOURCES, SourceTable, rate_of
+from tutelage.data.special_tokens import missing_tokens, with_special_tokens
 from tutelage.data.splits import Split, Splits
 from tutelage.data.spool import Spool
 from tutelage.data.stream import write_split
