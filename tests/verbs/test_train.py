@@ -33,7 +33,7 @@ def overrides_of(name, corpus, run, teacher):
     if "llama" in name or name == "ensemble_kd":
         changes = [c for c in changes if not c.startswith("student.")]
         changes += ["student.shape=llama-tiny", "student.config.num_hidden_layers=1"]
-    if name in ("student_kd", "student_kd_toy"):
+    if name in ("student_kd", "student_kd_toy", "objectives_toy"):
         changes.append(f"teacher={teacher}")
     if name == "ensemble_kd":
         changes.append(f"teacher={teacher},{teacher}")
