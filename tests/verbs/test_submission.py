@@ -19,10 +19,11 @@ from tutelage.evaluation.request import Request
 from tutelage.evaluation.scorer import Scorer
 from tutelage.evaluation.tasks.blimp import task as blimp
 from tutelage.publish import collate as _collate
-from tutelage.publish.submission import CARD, FILE
+from tutelage.publish.submission import CARD
 from tutelage.verbs.submission import submission
 
 DATA = os.environ.get("TUTELAGE_DATA")
+FILE = "all_full_preds_and_fast_scores_causal.json"
 KEYS = {
     "2025": "blimp blimp_supplement ewok entity_tracking wug_adj wug_past comps reading aoa glue fast_eval_results",
     "2026": "blimp blimp_supplement ewok entity_tracking_filtered comps global_piqa_parallel global_piqa_nonparallel "
@@ -65,7 +66,7 @@ def handed_in(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
                 shutil.rmtree(run / name)
         evaluate_all(run, request.param)
         path = submission(run, track="strict-small", profile=request.param, out=place / "out", **options)
-    assert path == place / "out" / FILE == place / "out" / "all_full_preds_and_fast_scores_causal.json"
+    assert path == place / "out" / "all_full_preds_and_fast_scores_causal.json"
     return request.param, place, json.loads(path.read_text())
 
 

@@ -56,6 +56,10 @@ def evaluate(
     glue_parts: Annotated[
         str, typer.Option(help="Parts of GLUE, comma-separated: rte,wsc; all seven if not given")
     ] = "",
+    backend: Annotated[
+        str,
+        typer.Option(help="causal, mlm, mntp, enc_dec_mask or enc_dec_prefix; what each model is, if not given"),
+    ] = "",
     batch: Annotated[
         int | None, typer.Option(min=0, max=AT_ONCE, help="Sequences in a batch; chosen if not given")
     ] = None,
@@ -97,6 +101,7 @@ def evaluate(
         seeds=numbers(glue_seeds, "--glue-seeds"),
         parts=[part.strip() for part in glue_parts.split(",") if part.strip()],
         judge=judge,
+        backend=backend or None,  # pyright: ignore[reportArgumentType]
         batch=batch,
         device=device,
         out=out,

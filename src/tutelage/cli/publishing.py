@@ -33,6 +33,9 @@ def submission(
     out: Annotated[Path, writes_file("The .json file to write, or a folder for it")] = Path("submission"),
     tree: Annotated[Path | None, writes_folder("Also write the official results tree below this folder")] = None,
     repo: Annotated[str, typer.Option(help="The model on the Hub, owner/name, for the form")] = "",
+    backend: Annotated[
+        str, typer.Option(help="Whose results are handed in; what the run was trained for, if not given")
+    ] = "",
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Write null for missing results")] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Write the file although the run is not valid")] = False,
     quiet: Quiet = False,
@@ -47,6 +50,7 @@ def submission(
         out=out,
         tree=tree,
         repo=repo,
+        backend=backend or None,  # pyright: ignore[reportArgumentType]
         allow_missing=allow_missing,
         anyway=anyway,
         quiet=quiet,

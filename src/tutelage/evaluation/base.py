@@ -10,14 +10,16 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from tutelage.challenge.backends import Backend
 from tutelage.challenge.tasks import Profile
 from tutelage.errors import Missing
 from tutelage.evaluation.request import Judge, Milestone, Request
 from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.word_queries import Query, WordQueries
 
 __all__ = [
     "FineTuning", "Finetune", "Judge", "Milestone", "Missing", "Outcome", "Profile", "Request", "Result", "Row", "Task",
-    "Tools", "Track", "mean_of", "mean_row", "ratio", "share",
+    "TextScorer", "Tools", "Track", "causal_scorer", "mean_of", "mean_row", "ratio", "share",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -50,6 +52,54 @@ class Finetune(Protocol):
     def __call__(self, fine_tuning: FineTuning, /) -> Iterable[Any]: ...
 
 
+class TextScorer(Protocol):
+    """Log-probabilities of texts under a model, as a back end of the challenge reads them. Nats, float64.
+
+    notes:    why this model is scored slowly
+    warnings: sentences that belong beside the figures of this model
+    """
+
+    model: PreTrainedModel
+    tokenizer: Tokenizer
+    track: Callable[[Iterable[Any], int, str], Iterable[Any]]
+    warnings: list[str]
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def notes(self) -> list[str]: ...
+
+    def completions(
+        self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
+    ) -> np.ndarray:
+        """The official score of each (text, completion), [texts]. mean: divide by the number of scored tokens."""
+        ...
+
+    def readings(
+        self,
+        texts: Sequence[tuple[str, str]],
+        label: str,
+        names: Sequence[str],
+        *,
+        mean: bool = False,
+        prefixes: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The official scores as "", and those of other readings of the same texts by name.
+
+        prefixes: what an encoder reads before each completion, empty for nothing; None for the text before it
+        """
+        ...
+
+    def word_queries(self) -> WordQueries:
+        """Cuts words into queries."""
+        ...
+
+    def answers(self, queries: Sequence[Query], label: str) -> np.ndarray:
+        """The log-probability of each query's target, [queries]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a task may use besides the model.
@@ -64,7 +114,7 @@ class Tools:
     """
 
     tokenizer: Tokenizer
-    scorer: Scorer
+    scorer: TextScorer
     load: "Callable[[str], tuple[PreTrainedModel, Tools]] | None" = None
     scratch: Callable[[Mapping[str, Any]], Path] | None = None
     finetune: Finetune | None = None
@@ -121,7 +171,8 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One task's outcome for one model, as stored on disk. kept: it was read from disk, not computed now.
+    """One task's outcome for one model, as stored on disk. kept: it was read from disk, not computed now. backend: how
+    the model was scored.
 
     A task without data has no rows; `missing` says where to get the data and where to put them.
     """
@@ -133,6 +184,7 @@ class Result:
     fingerprint: str
     settings: dict[str, Any]
     rows: list[Row]
+    backend: Backend = "causal"
     warnings: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     kept: bool = False
@@ -146,6 +198,18 @@ class Result:
     def value(self, metric: str, group: str = "overall", name: str | None = None) -> float:
         """The figure of that metric and group; the first one where no name is given."""
         return next(r.value for r in self.rows if (r.metric, r.group) == (metric, group) and name in (None, r.name))
+
+
+def causal_scorer(tools: Tools, task: str) -> Scorer:
+    """The scorer of a causal model, for tasks that need one. Raises Missing for other models."""
+    if not isinstance(tools.scorer, Scorer):
+        raise Missing(
+            f"{task} needs a model that predicts each token from those before it, and this one is scored by the back "
+            f"end {tools.scorer.backend}",
+            "A causal model",
+            "Leave the task out",
+        )
+    return tools.scorer
 
 
 def share(credits: np.ndarray) -> tuple[float, float]:

@@ -21,12 +21,19 @@ Ties = Literal["shared", "first", "random"]
 class Candidate:
     """A text and the completion at its end, which is scored given the text before it; it may be the whole text.
 
-    pred: the candidate's text in a prediction; None for the completion
+    pred:   the candidate's text in a prediction; None for the completion
+    prefix: what an encoder reads before the completion; None for the text before it
     """
 
     text: str
     completion: str
     pred: str | None = None
+    prefix: str | None = None
+
+    @property
+    def before(self) -> str:
+        """What an encoder reads; empty if the completion is the whole text."""
+        return self.text[: len(self.text) - len(self.completion)] if self.prefix is None else self.prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,8 @@ class ChoiceTask(ABC):
     Candidates within 1e-4 nats of the best are tied. By default they share the credit: a tied pair counts one half, so
     a model that gives every text the same score is at chance and not at 100 %. The official procedures break ties (see
     `ties`). Their figure is then `accuracy`, and `accuracy_ties_shared` is reported as well. Rows of the group `count`
-    give the number of ties: `near_ties` of all, `ties` of exactly equal scores.
+    give the number of ties: `near_ties` of all, `ties` of exactly equal scores. If a back end reads texts in another
+    way too, `accuracy_` and its name is the accuracy by those scores, with ties shared.
 
     mean: compare completions by the mean log-probability of their tokens, not by the sum
     """
@@ -78,13 +86,10 @@ class ChoiceTask(ABC):
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Accuracy overall, by field and by part; predictions say what was chosen."""
         items = list(self.items())
-        texts = [(c.text, c.completion) for item in items for c in item.candidates]
-        names = [f"{item.id}, candidate {k}," for item in items for k in range(len(item.candidates))]
-        flat = tools.scorer.completions(texts, self.name, names, mean=self.mean)
-        ends = np.cumsum([len(item.candidates) for item in items])
-        scores = np.split(flat, ends[:-1])
+        readings = self._readings(items, tools)
+        scores = readings.pop("")
         chosen = [choice(one, self.ties, item.id) for item, one in zip(items, scores)]
-        shared = np.array([credit(one, item.label) for item, one in zip(items, scores)])
+        shared = _credits(items, scores)
         official = np.array([float(k == item.label) for item, k in zip(items, chosen)])
         parts = _members(("part", item.part or item.uid) for item in items)
         weights = self.weights([part for _, part in parts])
@@ -93,9 +98,23 @@ class ChoiceTask(ABC):
         if self.ties != "shared":
             rows += (more := _rows(items, shared, "accuracy_ties_shared", self.name, weights))
             warnings += _warning(self.ties, rows[0].value, more[0].value, int((official != shared).sum()))
+        for way, others in readings.items():
+            rows += _rows(items, _credits(items, others), f"accuracy_{way}", self.name, weights)
         each = [weights[item.part or item.uid] / len(parts["part", item.part or item.uid]) for item in items]
         predictions = [_prediction(*one) for one in zip(items, scores, chosen, official, shared, each)]
+        for way, others in readings.items():
+            for prediction, own in zip(predictions, others):
+                prediction[f"scores_{way}"] = own.tolist()
         return Outcome(rows=rows + _ties(scores, self.name), predictions=predictions, warnings=warnings)
+
+    def _readings(self, items: Sequence[Item], tools: Tools) -> dict[str, list[np.ndarray]]:
+        """Each reading of the texts: for each item the scores of its candidates. The official one is named ""."""
+        candidates = [candidate for item in items for candidate in item.candidates]
+        names = [f"{item.id}, candidate {k}," for item in items for k in range(len(item.candidates))]
+        texts, prefixes = [(c.text, c.completion) for c in candidates], [c.before for c in candidates]
+        ends = np.cumsum([len(item.candidates) for item in items])
+        found = tools.scorer.readings(texts, self.name, names, mean=self.mean, prefixes=prefixes)
+        return {way: np.split(flat, ends[:-1]) for way, flat in found.items()}
 
 
 def choice(scores: np.ndarray, ties: Ties, name: str) -> int:
@@ -116,6 +135,10 @@ def credit(scores: np.ndarray, label: int) -> float:
     """
     best = scores >= scores.max() - NEAR
     return float(best[label] / best.sum())
+
+
+def _credits(items: Sequence[Item], scores: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([credit(one, item.label) for item, one in zip(items, scores)])
 
 
 def _members(groups: Iterator[tuple[str, str]]) -> dict[tuple[str, str], list[int]]:

@@ -5,37 +5,52 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 from rich.console import Console
 from rich.progress import track as progress
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.errors import UserError
-from tutelage.evaluation.base import Tools
+from tutelage.evaluation.base import TextScorer, Tools
 from tutelage.evaluation.glue.finetune import finetune
+from tutelage.evaluation.masked import MaskedScorer
 from tutelage.evaluation.results import run_of
 from tutelage.evaluation.scorer import Scorer
+from tutelage.evaluation.seq2seq import EncDecMask, EncDecPrefix
 from tutelage.models.student import load_model, load_tokenizer_of
 from tutelage.recipe.files import parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loader:
-    """Loads models by name. batch: sequences in a forward pass; None for as many as suit the device."""
+    """Loads models by name. batch: sequences in a forward pass; None for as many as suit the device.
+
+    backend: how the models are scored, which decides the class that loads them
+    """
 
     device: torch.device
     batch: int | None
     console: Console
+    backend: Backend = "causal"
 
     def __call__(self, name: str) -> tuple[PreTrainedModel, Tools]:
         """The model on the device, in evaluation mode, with tools that load others in the same way."""
         tokenizer = fast_tokenizer(name)
-        model: Any = load_model(name)
+        model: Any = load_model(name, auto=getattr(transformers, BACKENDS[self.backend].auto))
         _require_ids(name, len(tokenizer), model.get_input_embeddings().get_parameter("weight").shape[0])
         model = model.to(self.device)
-        scorer = Scorer(model, tokenizer, batch=self.batch, track=_progress(name, self.console))
+        scorer = self.scorer(model, tokenizer, batch=self.batch, track=_progress(name, self.console))
         load = lambda other: self(other or name)  # noqa: E731
         return model, Tools(tokenizer=tokenizer, scorer=scorer, load=load, finetune=finetune)
+
+    def scorer(self, model: PreTrainedModel, tokenizer: Tokenizer, **options: Any) -> TextScorer:
+        """What scores texts under a model, by the loader's back end."""
+        if self.backend == "causal":
+            return Scorer(model, tokenizer, **options)
+        kinds = {"enc_dec_mask": EncDecMask, "enc_dec_prefix": EncDecPrefix}
+        return kinds.get(self.backend, MaskedScorer)(model, tokenizer, backend=self.backend, **options)
 
 
 def fast_tokenizer(name: str) -> Tokenizer:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.challenge.tasks import PROFILES, Profile
 from tutelage.errors import UserError
 from tutelage.evaluation.official import ENVIRONMENT
 from tutelage.evaluation.request import Request
+from tutelage.recipe import did_you_mean
 
 
 class Options(TypedDict, total=False):
@@ -32,6 +34,7 @@ class Options(TypedDict, total=False):
     seeds:      of fine-tuning
     parts:      of GLUE; default all seven
     judge:      scores stories: the name and settings of a judge, such as {"name": "rules", "language": "nursery"}
+    backend:    how models are scored: causal, mlm, mntp, enc_dec_mask or enc_dec_prefix; None for what each model is
     batch:      sequences in a forward pass; None or 0 for as many as suit the device
     device:     auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps
     out:        folder of the results; several models get a folder each
@@ -53,6 +56,7 @@ class Options(TypedDict, total=False):
     seeds: Sequence[int]
     parts: Sequence[str]
     judge: Mapping[str, Any] | None
+    backend: Backend | None
     batch: int | None
     device: str
     out: Path | None
@@ -70,6 +74,7 @@ class Evaluation:
     get: bool = False
     milestones: bool = False
     judge: Mapping[str, Any] | None = None
+    backend: Backend | None = None
     batch: int | None = None
     device: str = "auto"
     out: Path | None = None
@@ -89,7 +94,12 @@ class Evaluation:
         request = Request(**asked)
         _require_sense(request)
         values["tasks"] = tuple(values.get("tasks", cls.__dataclass_fields__["tasks"].default))
-        values |= {name: values.get(name) or None for name in ("window", "batch")}
+        values |= {name: values.get(name) or None for name in ("window", "batch", "backend")}
+        if values["backend"] not in (None, *BACKENDS):
+            raise UserError(
+                f"There is no back end {values['backend']!r}{did_you_mean(str(values['backend']), BACKENDS)}",
+                f"One of {', '.join(BACKENDS)}",
+            )
         return cls(models=tuple(models), request=request, **values)
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from tutelage.challenge.tasks import TASKS, Profile, tasks_of
 from tutelage.data.tokenizer import fingerprint as tokenizer_fingerprint
 from tutelage.errors import Missing, UserError
+from tutelage.evaluation.backends import Scored, said, scored_by
 from tutelage.evaluation.base import Outcome, Result, Task, Tools
 from tutelage.evaluation.judge import JudgeAt, judge_beside
 from tutelage.evaluation.loading import Loader, data_of_run, fast_tokenizer
@@ -32,9 +33,10 @@ OFFICIAL = "official"  # as a task: all official tasks of the profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One model with its tasks. home: the folder of its results."""
+    """One model with its tasks. home: the folder of its results. scored: by which back end."""
 
     model: str
+    scored: Scored
     tasks: tuple[str, ...]
     request: Request
     home: Path
@@ -49,7 +51,8 @@ def run(evaluation: Evaluation, console: Console, *, judge_at: JudgeAt | None = 
     measured: list[Measured] = []
     for job in _jobs(evaluation, judge_at):
         assert device is not None
-        measured += _measured(job, Loader(device=device, batch=evaluation.batch, console=console))
+        loader = Loader(device=device, batch=evaluation.batch, console=console, backend=job.scored.backend)
+        measured += _measured(job, loader)
     show(measured, console)
     results = [result for result, _ in measured]
     if results and all(result.missing and not result.rows for result in results):
@@ -63,6 +66,7 @@ def _jobs(evaluation: Evaluation, judge_at: JudgeAt | None) -> list[Job]:
     jobs = []
     for model, tasks, request in named:
         home = home_of(model, evaluation.out, several=len(named) > 1)
+        scored = scored_by(model, evaluation.backend)
         trained = data_of_run(model)
         window = evaluation.window or trained.get("window", WINDOW)
         request = replace(request, window=window, milestones=milestones_of(model))
@@ -70,7 +74,7 @@ def _jobs(evaluation: Evaluation, judge_at: JudgeAt | None) -> list[Job]:
             request = replace(request, data=Path(trained["path"]))
         if judge_at is not None and evaluation.judge is not None:
             request = replace(request, judge=judge_beside(home, evaluation.judge["name"], judge_at))
-        jobs.append(Job(model=model, tasks=tasks, request=request, home=home))
+        jobs.append(Job(model=model, scored=scored, tasks=tasks, request=request, home=home))
     return jobs
 
 
@@ -108,16 +112,18 @@ def _require_own_names(tasks: Sequence[str]) -> None:
 
 def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
     """Every task on one model. The model is loaded once, and only if some task has no result yet."""
-    weights = [fingerprint_of(job.model), tokenizer_fingerprint(fast_tokenizer(job.model))]
+    weights = [fingerprint_of(job.model), tokenizer_fingerprint(fast_tokenizer(job.model)), *_other(job.scored)]
     weights += ["token types"] if gives_token_types(job.model) else []
     loaded: list[Any] = []
+    loader.console.print(f"{job.model}: {said(job.scored)}", soft_wrap=True, markup=False)
     for module in job.tasks:
         short = module.rpartition(".")[2]
         data, source = set_name(job.request) if short in TASKS else short, ""
+        suffix = "" if job.scored.own else f"-{job.scored.backend}"
         try:
             task = task_of(module, job.request)
             data, source = task.name, task.source
-            place = place_of(job.home, short, data, source)
+            place = place_of(job.home, short, data + suffix, source)
             if old := kept(place, _key(short, task.settings, weights), job.model):
                 line = f"{job.model}: {short} on {old.name} is read from {place}; nothing has changed since"
                 loader.console.print(line, soft_wrap=True, markup=False)
@@ -126,8 +132,8 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             loaded = loaded or list(loader(job.model))
             outcome = _outcome(module, task, loaded[0], _tools(loaded[1], job, short, weights))
         except Missing as missing:
-            place = place_of(job.home, short, data, source)
-            result = _result(short, place, source, job.model, missing=[str(missing)])
+            place = place_of(job.home, short, data + suffix, source)
+            result = _result(short, place, source, job.model, backend=job.scored.backend, missing=[str(missing)])
             keep_missing(place, result)
             yield result, place
             continue
@@ -136,20 +142,21 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
             place,
             source,
             job.model,
+            backend=job.scored.backend,
             fingerprint=_key(short, task.settings, weights),  # a judge's identity is known after the first request
             settings=dict(task.settings),
             rows=outcome.rows,
             warnings=[
                 *_of_weights(job.model),
                 *(pinned_warnings(job.model) if short in TASKS else []),
+                *loaded[1].scorer.warnings,
                 *outcome.warnings,
             ],
             missing=outcome.missing,
         )
         yield keep(place, result, outcome), place
-    if loaded and (why := loaded[1].scorer.unshared):
-        line = f"{job.model}: prefix sharing is off for this model: {why}; scoring is slower"
-        loader.console.print(line, soft_wrap=True, markup=False)
+    for note in loaded[1].scorer.notes if loaded else []:
+        loader.console.print(f"{job.model}: {note}", soft_wrap=True, markup=False)
 
 
 def task_of(module: str, request: Request) -> Task:
@@ -191,6 +198,11 @@ def _tools(tools: Tools, job: Job, short: str, weights: Sequence[str]) -> Tools:
 def _key(task: str, settings: Mapping[str, Any], weights: Sequence[str]) -> str:
     """The cache key of a result: it changes with the task, its settings and data, the weights and the tokenizer."""
     return fingerprint([FORMAT, task, dict(settings), weights])
+
+
+def _other(scored: Scored) -> list[str]:
+    """What a back end adds to the key of a result: nothing for causal, whose results may be older than back ends."""
+    return [] if scored.backend == "causal" else [scored.backend]
 
 
 def _of_weights(model: str) -> list[str]:

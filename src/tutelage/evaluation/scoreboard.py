@@ -21,6 +21,8 @@ NAMES = {
     "perplexity_per_word": "per word",
     "bits_per_byte": "bits/byte",
     "accuracy_ties_shared": "ties shared",
+    "accuracy_word_l2r": "later pieces\nhidden",
+    "spearman_word_l2r": "later pieces\nhidden",
     "mark": "judge's score",
 }
 CRITERION = "mark_"  # begins the name of a judge's score for one criterion

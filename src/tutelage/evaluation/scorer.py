@@ -11,9 +11,11 @@ import torch
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from tutelage.errors import Missing, UserError
+from tutelage.challenge.backends import Backend
+from tutelage.evaluation.limits import require_finite, require_positions
 from tutelage.evaluation.logits import Logits
 from tutelage.evaluation.prefix_tree import PackedRow, attention_mask, pack, stacked
+from tutelage.evaluation.word_queries import AfterContext, Query
 
 # The activations of a thousand tokens fit the caches of a CPU: with 4,096, a token of GPT-2 Small took 1.2 times as
 # long. A GPU needs large batches to be busy.
@@ -32,7 +34,10 @@ class Scorer:
     batch:    sequences, or packed rows, in a forward pass; None for as many as suit the device
     track:    shows progress over (batches, number of batches, label)
     unshared: why prefix sharing is off for this model; empty if it is on, None before it is known
+    warnings: sentences that belong beside the figures of this model
     """
+
+    backend: Backend = "causal"
 
     def __init__(
         self,
@@ -45,7 +50,35 @@ class Scorer:
         self.model, self.tokenizer, self.batch, self.track = model, tokenizer, batch, track
         self.logits = Logits(model)
         self.unshared: str | None = None
+        self.warnings: list[str] = []
         self._tested = 0  # tokens of the longest row with which prefix sharing was tested
+
+    @property
+    def notes(self) -> list[str]:
+        """Why this model is scored slowly."""
+        return [f"prefix sharing is off for this model: {self.unshared}; scoring is slower"] if self.unshared else []
+
+    def readings(
+        self,
+        texts: Sequence[tuple[str, str]],
+        label: str,
+        names: Sequence[str],
+        *,
+        mean: bool = False,
+        prefixes: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The scores of `completions` as "": a causal model reads a text in one way and has no encoder."""
+        return {"": self.completions(texts, label, names, mean=mean)}
+
+    def word_queries(self) -> AfterContext:
+        """Cuts words into queries."""
+        return AfterContext(self.tokenizer)
+
+    def answers(self, queries: Sequence[Query], label: str) -> np.ndarray:
+        """The log-probability of each query's target after what is given."""
+        sequences = [np.array([*query.given, query.target]) for query in queries]
+        scored = [(ids, np.arange(len(ids)) == len(ids) - 1) for ids in sequences]
+        return self.of_tokens(scored, label, ["a word and its context"] * len(scored))
 
     def completions(
         self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
@@ -67,7 +100,7 @@ class Scorer:
         more than scoring one. The first token of a sequence has no context and is never scored.
         """
         lengths = np.array([len(ids) for ids, _ in sequences], int)
-        self._require_positions(lengths, names.__getitem__)
+        require_positions(self.model, lengths, names.__getitem__)
         rows = pack([ids.tolist() for ids, _ in sequences])
         if self._shares_prefixes(rows, int(lengths.max(initial=0))):
             return self._sums_of_rows(rows, [scored for _, scored in sequences], label, names)
@@ -80,12 +113,12 @@ class Scorer:
 
         Sequences are requested batch by batch, so they need not all be in memory.
         """
-        self._require_positions(lengths, name)
+        require_positions(self.model, lengths, name)
         sums = np.zeros(len(lengths))
         batches = self._batches(lengths)
         for batch in self.track(batches, len(batches), label):
             sums[batch] = self._batch(at, batch, lengths[batch])
-            _require_finite(sums, batch, name)
+            require_finite(sums, batch, name)
         return sums
 
     def _encode(self, texts: Sequence[tuple[str, str]]) -> list[Scored]:
@@ -134,7 +167,7 @@ class Scorer:
         batches = self._batches(np.array([len(row.ids) for row in rows], int))
         for batch in self.track(batches, len(batches), label):
             self._batch_of_rows([rows[r] for r in batch], flags, sums)
-            _require_finite(sums, [i for r in batch for i, _ in rows[r].paths], names.__getitem__)
+            require_finite(sums, [i for r in batch for i, _ in rows[r].paths], names.__getitem__)
         return sums
 
     def _batch_of_rows(self, rows: Sequence[PackedRow], flags: Sequence[np.ndarray], sums: np.ndarray) -> None:
@@ -206,25 +239,6 @@ class Scorer:
         if difference <= 1e-4 * max(1, np.abs(alone).max() / 100):
             return ""
         return f"with it, {type(self.model).__name__} gives scores that differ by {difference:.1e} nats"
-
-    def _require_positions(self, lengths: np.ndarray, name: Callable[[int], str]) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        if limit is not None and len(lengths) and lengths.max() > limit:
-            longest = int(lengths.argmax())
-            raise Missing(
-                f"{name(longest)} has {lengths[longest]:,} tokens, and the model has {limit:,} positions",
-                "Texts that fit the model; a truncated text would have another score",
-                "Leave the task out, or evaluate a model with more positions",
-            )
-
-
-def _require_finite(sums: np.ndarray, batch: Iterable[int], name: Callable[[int], str]) -> None:
-    if bad := [i for i in batch if not np.isfinite(sums[i])]:
-        raise UserError(
-            f"The model's log-probability of {name(bad[0])} is {sums[bad[0]]}",
-            "Finite numbers",
-            "The weights are probably not finite: its training diverged, or the file is damaged",
-        )
 
 
 def _groups(items: Sequence[tuple[str, str]], size: int) -> Iterable[Sequence[tuple[str, str]]]:

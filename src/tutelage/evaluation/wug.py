@@ -35,7 +35,8 @@ class Wug:
         items = read(self.file)
         texts = [sentence for pair, _ in items for sentence in pair]
         names = [f"{self.task}_{i // 2}, sentence {i % 2}," for i in range(len(texts))]
-        scores = tools.scorer.completions([(text, text) for text in texts], self.task, names).reshape(-1, 2)
+        readings = tools.scorer.readings([(text, text) for text in texts], self.task, names)
+        scores = readings.pop("").reshape(-1, 2)
         shares, human = first_share(scores), np.array([ratio for _, ratio in items])
         rho, n = spearman(shares, human), len(items)
         missing = [
@@ -45,8 +46,17 @@ class Wug:
         ]
         warnings = [] if n == self.official else [f"{n:,} items; the official list has {self.official:,}"]
         row = Row(metric="spearman", name=self.name, value=rho, error=correlation_error(rho, n, ranks=True), n=n)
+        more = [self._other(way, other.reshape(-1, 2), human) for way, other in readings.items()]
         predictions = [_prediction(f"{self.task}_{i}", *each) for i, each in enumerate(zip(items, scores, shares))]
-        return Outcome(rows=[] if missing else [row], predictions=predictions, missing=missing, warnings=warnings)
+        return Outcome(
+            rows=[] if missing else [row, *more], predictions=predictions, missing=missing, warnings=warnings
+        )
+
+    def _other(self, way: str, scores: np.ndarray, human: np.ndarray) -> Row:
+        rho, n = spearman(first_share(scores), human), len(human)
+        return Row(
+            metric=f"spearman_{way}", name=self.name, value=rho, error=correlation_error(rho, n, ranks=True), n=n
+        )
 
 
 def first_share(scores: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from tutelage.interaction.mixed import Mixed, MixedBatch
 from tutelage.interaction.pair_experience import PairExperienceMaker
 from tutelage.interaction.prompts import Pool
 from tutelage.interaction.rollout_experience import RolloutExperienceMaker
+from tutelage.interaction.writers import require_writer, require_writing_shape
 from tutelage.models.output import require_directions
 from tutelage.models.student import Student
 from tutelage.objectives.common.base import LearnsFromRewards, Loss, Objective, own_module
@@ -99,12 +100,15 @@ def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Models:
     """Student, reference model and objective before the first update."""
     kind = load_objective(recipe.objective.name)
     _require_fitting(recipe, kind)
+    if recipe.student.weights:
+        require_writer(recipe.student.weights)
     objective = assemble.seeded(kind, recipe.seed, **recipe.objective.settings())
     training = as_training(recipe)
     if recipe.faithful and kind.traits.learns_from == "pairs":
         changed = {"student": training.student.model_copy(update={"dropout": PUBLISHED_DROPOUT})}
         training = training.model_copy(update=changed)
     student = assemble.build_student(training, corpus).to(device)
+    require_writing_shape("The student", student.config)
     require_directions(student, *kind.traits.directions, purpose=f"the objective {recipe.objective.name}")
     reference = copy.deepcopy(student).requires_grad_(False)
     if kind.traits.value_head:

@@ -202,10 +202,21 @@ def load_model(
     require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
-    options = {"config": config, "dtype": dtype, "use_safetensors": True}
-    model = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
+    options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    model, found = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
+    _require_all_weights(name, model, found)
     _fuse_gelu(model)
     return model.eval()
+
+
+def _require_all_weights(name: str, model: PreTrainedModel, found: Any) -> None:
+    """Refuse a folder that lacks weights: transformers would draw them at random behind a warning."""
+    if lacking := sorted(found["missing_keys"]):
+        raise UserError(
+            f"{name} has no weights for {' and '.join(lacking[:2])}, which {type(model).__name__} needs",
+            "A model that was saved with its head",
+            "Save it again with save_pretrained, from the class that it was trained with",
+        )
 
 
 def _require_causal(name: str, config: PretrainedConfig) -> None:

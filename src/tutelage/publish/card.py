@@ -12,6 +12,7 @@ import tomli_w
 from huggingface_hub import ModelCardData
 
 import tutelage
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.files import duration
 from tutelage.printable import all_printable, printable
 from tutelage.publish.finished import Finished, named
@@ -44,7 +45,7 @@ def card(run: Finished, name: str, *, license: str = "", on_hub: bool = True, re
         _words(run),
         _guides(run),
         _validity(run),
-        _results(run.facts.scores, run.facts.notes),
+        _results(run.backend, run.facts.scores, run.facts.notes),
         _recipe(run),
         _made_with(run),
         _citation(),
@@ -72,16 +73,21 @@ def _front(run: Finished, license: str) -> str:
     track = str(run.facts.recipe.get("track", "none"))
     tags = ["babylm", "tutelage", *([track] if track != "none" else [])]
     return ModelCardData(
-        language="en", license=license or None, library_name="transformers", pipeline_tag="text-generation", tags=tags
+        language="en",
+        license=license or None,
+        library_name="transformers",
+        pipeline_tag=BACKENDS[run.backend].pipeline,
+        tags=tags,
     ).to_yaml()
 
 
 def _loading(run: Finished, name: str, on_hub: bool) -> str:
     how = "revision" if on_hub else "subfolder"
+    auto = BACKENDS[run.backend].auto
     quoted = json.dumps(printable(name), ensure_ascii=False).replace("`", "\\u0060")
     lines = [
-        "## Usage\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n",
-        f"model = AutoModelForCausalLM.from_pretrained({quoted})",
+        f"## Usage\n\n```python\nfrom transformers import {auto}, AutoTokenizer\n",
+        f"model = {auto}.from_pretrained({quoted})",
         f"tokenizer = AutoTokenizer.from_pretrained({quoted})\n```",
     ]
     if run.milestones:
@@ -135,7 +141,7 @@ def _validity(run: Finished) -> str:
     return "## BabyLM challenge\n\n" + "\n".join(lines) if lines else ""
 
 
-def _results(scores: Sequence[Score], notes: Iterable[Note]) -> str:
+def _results(backend: Backend, scores: Sequence[Score], notes: Iterable[Note]) -> str:
     rows: list[list[Any]] = [
         [
             s.task,
@@ -153,9 +159,12 @@ def _results(scores: Sequence[Score], notes: Iterable[Note]) -> str:
         for note in notes
         if note.kind == "missing"
     ]
-    lead = "Errors are standard errors over items. Missing figures were not measured.\n\n"
+    lead = (
+        f"Scored by the back end `{backend}`: {BACKENDS[backend].about}. A data set that ends in the name of another "
+    )
+    lead += "back end was scored by that one. Errors are standard errors over items. Missing figures were not measured."
     head = ["task", "data", "metric", "value", "error", "items"]
-    return f"## Results\n\n{lead}{_table(head, rows)}" if rows else "## Results\n\nNot evaluated."
+    return f"## Results\n\n{lead}\n\n{_table(head, rows)}" if rows else "## Results\n\nNot evaluated."
 
 
 def _figure(value: float, metric: str) -> str:

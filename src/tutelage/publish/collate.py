@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tutelage.challenge.backends import Backend
 from tutelage.challenge.budget import challenge_milestones, milestone_name
 from tutelage.challenge.tasks import TASKS, OfficialTask, Submitted, keys_of, tasks_of
 from tutelage.evaluation.predictions import predictions_beside
@@ -12,7 +13,6 @@ from tutelage.publish.finished import Finished
 from tutelage.reports.files import File, ResultFile, ResultRow
 from tutelage.reports.reader import Reader, checked
 
-BACKEND = "causal"
 MAIN = "main"
 Lists = dict[str, dict[str, list[dict[str, Any]]]]  # list -> {"predictions": [...]}, as the challenge keeps them
 FIELDS = ("id", "pred", "prob", "prev_pred")  # of a prediction, those that the challenge keeps
@@ -79,10 +79,10 @@ class Collated:
 
 
 class Collator:
-    """Reads what was evaluated of a run under a profile, for a track."""
+    """Reads what was evaluated of a run under a profile, for a track, by one back end."""
 
-    def __init__(self, run: Finished, profile: str, track: str) -> None:
-        self.run, self.profile = run, profile
+    def __init__(self, run: Finished, profile: str, track: str, backend: Backend) -> None:
+        self.run, self.profile, self.backend = run, profile, backend
         self.revisions = [milestone_name(words) for words in challenge_milestones(track)]
         self.gaps: list[str] = []
         self.files: dict[str, Any] = {}
@@ -113,7 +113,7 @@ class Collator:
         if wrong := list(wrong_sizes(row, lists, self.profile, fast=False)):
             self.gaps.append(f"{key}: {'; '.join(wrong)}")
             return None
-        self.files[_place(MAIN, row, fast=False)] = lists
+        self.files[self._place(MAIN, row, fast=False)] = lists
         return lists
 
     def _parts(self, kept: Kept, row: OfficialTask) -> Lists:
@@ -145,7 +145,7 @@ class Collator:
             return None
         metadata = {"model_name": self.run.facts.name, "total_steps": len(counts), "completed_steps": len(counts)}
         surprisals = {"metadata": metadata, "results": predictions}
-        self.files[f"{_zero_shot(MAIN)}/AoA_word/surprisal.json"] = surprisals
+        self.files[f"{self._zero_shot(MAIN)}/AoA_word/surprisal.json"] = surprisals
         return surprisals
 
     def _score(self, kept: Kept, row: OfficialTask) -> dict[str, float] | None:
@@ -154,8 +154,15 @@ class Collator:
             self.gaps.append(f"{row.name}: the result has no correlation with children's ages")
             return None
         score = {row.metric: value}
-        self.files[f"{_zero_shot(MAIN)}/AoA_word/aoa_score.json"] = score
+        self.files[f"{self._zero_shot(MAIN)}/AoA_word/aoa_score.json"] = score
         return score
+
+    def _zero_shot(self, revision: str) -> str:
+        return f"{revision}/zero_shot/{self.backend}"
+
+    def _place(self, revision: str, row: OfficialTask, *, fast: bool) -> str:
+        """Where the official collator reads a task's predictions, below results/<model>/."""
+        return f"{self._zero_shot(revision)}/{row.place(fast=fast)}/predictions.json"
 
     # --- the milestones ----------------------------------------------------------------------------------------------
 
@@ -170,7 +177,7 @@ class Collator:
         lists = listed(row.name, kept.predictions)
         if wrong := list(wrong_sizes(row, lists, self.profile, fast=True)):
             return self._gap(f"{revision}, {row.name}: {'; '.join(wrong)}")
-        self.files[_place(revision, row, fast=True)] = lists
+        self.files[self._place(revision, row, fast=True)] = lists
         if row.fast_figures:
             return {key: _or_nan(kept.value(metric)) for key, metric in row.fast_figures.items()}
         if not row.sizes(self.profile, fast=True):
@@ -186,8 +193,12 @@ class Collator:
 
     def _kept(self, home: Path, row: OfficialTask, data: str) -> Kept | None:
         """A result with its predictions; None where one of them is absent or damaged, which is a gap of its own."""
-        reader, place = Reader(), home / f"{row.name}-{data}.json"
+        other = "" if self.backend == self.run.backend else f"-{self.backend}"
+        reader, place = Reader(), home / f"{row.name}-{data}{other}.json"
         result = reader.json(place, ResultFile)
+        if result and result.get("backend", "causal") != self.backend:
+            self._gap(f"{place}: scored by the back end {result['backend']}, where {self.backend} is expected")
+            return None
         figures = result.get("rows", [])
         if any(checked(figure, ResultRow)[0] is None for figure in figures):
             reader.problem(place, "a row is damaged")
@@ -232,12 +243,3 @@ def _share(rows: Sequence[Mapping[str, Any]]) -> float:
 def _or_nan(value: float | None) -> float:
     """A figure that is undefined (a constant model's correlation) is NaN to the challenge, too."""
     return float("nan") if value is None else value
-
-
-def _zero_shot(revision: str) -> str:
-    return f"{revision}/zero_shot/{BACKEND}"
-
-
-def _place(revision: str, row: OfficialTask, *, fast: bool) -> str:
-    """Where the official pipeline writes a task's predictions, below results/<model>/."""
-    return f"{_zero_shot(revision)}/{row.place(fast=fast)}/predictions.json"

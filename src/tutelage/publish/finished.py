@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tutelage.challenge.backends import Backend
 from tutelage.challenge.budget import milestone_words
 from tutelage.data.integrity import NAME, read_manifest
 from tutelage.errors import UserError
+from tutelage.evaluation.backends import scored_by
 from tutelage.publish.manifest import Manifest
 from tutelage.reports.files import File
 from tutelage.reports.model import Model
@@ -36,6 +38,11 @@ class Finished:
     def model(self) -> Path:
         """The folder of the finished model."""
         return self.folder / "model"
+
+    @property
+    def backend(self) -> Backend:
+        """How the model is scored, as it was trained."""
+        return scored_by(str(self.folder)).backend
 
     @property
     def run(self) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.publish.finished import Finished, named
 
 FLOPS = "6 x parameters x tokens read in training, forward and backward; a teacher's forward passes are not counted"
@@ -10,16 +11,17 @@ REST = ("optimizer", "objective", "objectives", "train", "student")
 ABOVE = ("name", "lr", "schedule", "batch", "epochs", "shape")  # settings that have a field of their own
 
 
-def form(run: Finished, *, name: str, track: str, repo: str | None) -> dict[str, Any]:
-    """Every field of the form, in its order; None where a run does not know."""
+def form(run: Finished, backend: Backend, *, name: str, track: str, repo: str | None) -> dict[str, Any]:
+    """Every field of the form, in its order; None where a run does not know. backend: that the results are of."""
     recipe, config = run.facts.recipe, run.config
     optimizer, train = (_table(recipe, key) for key in ("optimizer", "train"))
+    hybrid = _table(recipe, "objective").get("name") == "hybrid"
     return {
         "model_name": name,
         "hf_repo": repo,
         "track": track,
         "main_contributions": None,
-        "model_type": "Decoder only",
+        "model_type": "Hybrid" if hybrid else BACKENDS[backend].kind,
         "architecture": config.get("model_type"),
         "optimizer": optimizer.get("name"),
         "learning_rate": optimizer.get("lr"),

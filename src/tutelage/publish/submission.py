@@ -1,24 +1,27 @@
 """The challenge's file and form, made from what was evaluated of a run."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from rich.console import Console
 
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.challenge.budget import RULES
 from tutelage.challenge.tasks import PROFILES
 from tutelage.data.portable import unportable
 from tutelage.errors import UserError
+from tutelage.evaluation.backends import said, scored_by
 from tutelage.files import disk_errors, exists, folder_atomically, write_atomically
 from tutelage.printable import shown
-from tutelage.publish.collate import BACKEND, Collated, Collator
+from tutelage.publish.collate import Collated, Collator
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.form import FLOPS, form
 from tutelage.recipe import did_you_mean
 
-FILE = f"all_full_preds_and_fast_scores_{BACKEND}.json"
+FILE = "all_full_preds_and_fast_scores_{backend}.json"
 CARD = "submission_card.json"
 SHOWN = 12  # gaps that are printed one by one
 
@@ -30,6 +33,7 @@ class Options(TypedDict, total=False):
     out: Path
     tree: Path | None
     repo: str
+    backend: Backend | None
     allow_missing: bool
     anyway: bool
 
@@ -43,6 +47,7 @@ class Request:
     out:           a .json file, or a folder for the file under its official name; the form is written beside it
     tree:          also write the predictions in the official pipeline's layout, below TREE/<model>/<revision>/
     repo:          the model on the Hub, owner/name: for the form, and for the model's name in the tree
+    backend:       whose results are handed in; None for the one that the run was trained for
     allow_missing: 2025's collator takes only complete files, so with gaps nothing is written; this leaves them null
     anyway:        write the file of a run that is not a valid entry, and say so in the file
     """
@@ -52,44 +57,58 @@ class Request:
     out: Path = Path("submission")
     tree: Path | None = None
     repo: str = ""
+    backend: Backend | None = None
     allow_missing: bool = False
     anyway: bool = False
 
     def __post_init__(self) -> None:
-        for what, value, known in (("track", self.track, tuple(RULES)), ("profile", self.profile, PROFILES)):
+        for what, value, known in (
+            ("track", self.track, tuple(RULES)),
+            ("profile", self.profile, PROFILES),
+            ("back end", self.backend, (None, *BACKENDS)),
+        ):
             if value not in known:
+                known = [one for one in known if one]
                 raise UserError(
                     f"There is no {what} {value!r}{did_you_mean(value, known)}", f"One of {', '.join(known)}"
                 )
 
-    @property
-    def places(self) -> tuple[Path, Path]:
+    def places(self, backend: Backend) -> tuple[Path, Path]:
         """The file and the form's file."""
-        out = Path(self.out)
-        return (out, out.with_suffix(".card.json")) if out.suffix == ".json" else (out / FILE, out / CARD)
+        out, name = Path(self.out), FILE.format(backend=backend)
+        return (out, out.with_suffix(".card.json")) if out.suffix == ".json" else (out / name, out / CARD)
 
 
 def submit(folder: Path, request: Request, console: Console) -> Path:
     """Write the file, the form and, where requested, the results tree; returns the file's path."""
     run = finished(folder)
     reasons = _reasons(run, request)
-    collated = Collator(run, request.profile, request.track).collated()
+    scored = scored_by(str(folder), request.backend)
+    collated = Collator(run, request.profile, request.track, scored.backend).collated()
     _require_complete(collated, request)
     content = collated.content | ({"not_a_valid_entry": reasons} if reasons else {})
     name = request.repo.rpartition("/")[2] or run.facts.name
-    fields = form(run, name=name, track=request.track, repo=request.repo or None)
+    fields = form(run, scored.backend, name=name, track=request.track, repo=request.repo or None)
     unknown = [key for key, value in fields.items() if value is None]
     warnings = _old_releases(run)
-    card = {"form": fields, "unknown": unknown, "how": {"flops": FLOPS}, "not_a_valid_entry": reasons}
+    card = {
+        "form": fields,
+        "backend": scored.backend,
+        "unknown": unknown,
+        "how": {"flops": FLOPS},
+        "not_a_valid_entry": reasons,
+    }
     card |= {"missing": collated.gaps, "warnings": warnings}
-    file, form_file = request.places
+    file, form_file = request.places(scored.backend)
     _require_own(file, form_file)
     write_atomically(form_file, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(errors="replace"))
     write_atomically(file, _json(content))
     if request.tree is not None:
-        _write_tree(Path(request.tree), name, collated, content, console)
+        whole = {**collated.files, FILE.format(backend=scored.backend): content}
+        _write_tree(Path(request.tree) / Path(name).stem, name, whole, console)
     for line in [*_report(collated, reasons, request), *(f"Warning: {text}" for text in warnings)]:
         console.print(line)
+    console.print(said(scored))
     console.print(f"{file}; the form's fields are in {form_file}")
     console.print(f"Fill in by hand: {', '.join(unknown)}" if unknown else "Every field of the form is filled in.")
     return file
@@ -161,18 +180,16 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode(errors="replace")
 
 
-def _write_tree(tree: Path, name: str, collated: Collated, content: dict[str, Any], console: Console) -> None:
-    """The official results tree. The pipeline cuts a model's name at its last dot."""
-    stem = Path(name).stem
-    if stem != name:
-        console.print(f"Warning: the name {name} contains a dot; the official pipeline shortens it to {stem}")
-    if (tree / stem).exists() and not (tree / stem / FILE).exists():
-        raise UserError(f"{tree / stem} exists and is not a results tree", "A new name", "Choose another --tree")
-    with disk_errors(tree), folder_atomically(tree / stem) as fresh:
-        for path, value in collated.files.items():
+def _write_tree(tree: Path, name: str, files: Mapping[str, Any], console: Console) -> None:
+    """The official results tree of a model. The pipeline cuts a model's name at its last dot."""
+    if tree.name != name:
+        console.print(f"Warning: the name {name} contains a dot; the official pipeline shortens it to {tree.name}")
+    if tree.exists() and not list(tree.glob(FILE.format(backend="*"))):
+        raise UserError(f"{tree} exists and is not a results tree", "A new name", "Choose another --tree")
+    with disk_errors(tree.parent), folder_atomically(tree) as fresh:
+        for path, value in files.items():
             (fresh / path).parent.mkdir(parents=True, exist_ok=True)
             (fresh / path).write_bytes(_json(value))
-        (fresh / FILE).write_bytes(_json(content))
 
 
 def _report(collated: Collated, reasons: list[str], request: Request) -> list[str]:

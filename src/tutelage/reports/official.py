@@ -18,32 +18,40 @@ Groups = Sequence[Sequence[str]]  # of an average: a group counts once, as the m
 
 
 def official_blocks(collection: Collection) -> list[Block]:
-    """A table for each profile and set, with its warnings."""
+    """A table for each profile, set and back end, with its warnings."""
     sets = {score.data for model in collection.models for score in model.scores if score.task in TASKS}
     sets |= {note.data for model in collection.models for note in model.notes if note.task in TASKS}
     blocks: list[Block] = []
-    for profile in PROFILES:
-        for data in (profile, f"{profile}-fast"):
-            if data in sets:
-                blocks += [
-                    Prose(paragraphs=[_title(data)]),
-                    official_table(collection, data),
-                    *_notes(collection, data),
-                ]
+    for data in sorted(sets, key=_order):
+        if _parts(data)[0] in PROFILES:
+            blocks += [Prose(paragraphs=[_title(data)]), official_table(collection, data), *_notes(collection, data)]
     beside = paired_table(collection, lambda task: task in TASKS, lambda task: TASKS[task].label)
     return [*blocks, *([beside] if beside else [])]
 
 
+def _parts(data: str) -> tuple[str, bool, str]:
+    """Profile, whether the fast sets, and the back end where it is not each model's own: of 2026-fast-mntp."""
+    profile, _, rest = data.partition("-")
+    fast = rest == "fast" or rest.startswith("fast-")
+    return profile, fast, rest.removeprefix("fast").removeprefix("-")
+
+
+def _order(data: str) -> tuple[str, str, bool]:
+    profile, fast, backend = _parts(data)
+    return profile, backend, fast
+
+
 def _title(data: str) -> str:
-    year, _, fast = data.partition("-")
-    return f"Profile {year}, {'the fast sets' if fast else 'the full sets'}."
+    profile, fast, backend = _parts(data)
+    other = f", scored by the back end {backend}" if backend else ""
+    return f"Profile {profile}, {'the fast sets' if fast else 'the full sets'}{other}."
 
 
 def official_table(collection: Collection, data: str) -> Table:
     """Tasks down, systems across; every figure x 100, as the leaderboard has it."""
-    profile, _, fast = data.partition("-")
+    profile, fast, _ = _parts(data)
     ranked = [task for group in list(averages_of(profile).values())[-1] for task in group]
-    there = tasks_of(profile, fast=bool(fast))
+    there = tasks_of(profile, fast=fast)
     tasks = [task for task in ranked if task in there]
     systems = [s for s in collection.systems if any((task, data) in _evaluated(s) for task in tasks)]
     averages = {} if fast else averages_of(profile)

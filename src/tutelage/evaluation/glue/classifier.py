@@ -158,6 +158,29 @@ class Classification:
         )
 
 
+class EncoderDecoderBody(nn.Module):
+    """An encoder-decoder without its head. The decoder reads its start token and returns its state."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.config = model.get_encoder(), model.get_decoder(), model.config
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, use_cache: bool = False) -> Any:
+        start = input_ids.new_full((len(input_ids), 1), int(self.config.decoder_start_token_id))
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        given = {"encoder_hidden_states": hidden, "encoder_attention_mask": attention_mask}
+        return self.decoder(input_ids=start, use_cache=use_cache, **given)
+
+
+def body_of(model: Any) -> Any:
+    """A model without its head, as AutoModel gives it."""
+    return EncoderDecoderBody(model) if model.config.is_encoder_decoder else model.base_model
+
+
 def is_causal(body: Any) -> bool:
     """Whether a token's hidden state is the same whatever comes after it."""
     first, second = _hidden(body, [1, 2, 3]), _hidden(body, [1, 2, 4])

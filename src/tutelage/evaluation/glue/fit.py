@@ -18,6 +18,7 @@ from tutelage.evaluation.glue.classifier import (
     ExampleBatch,
     Pool,
     batch_of,
+    body_of,
     padding_moves_positions,
 )
 from tutelage.evaluation.glue.data import Examples, Part, Procedure, f1
@@ -72,7 +73,7 @@ class Fit:
 
     def classifier(self, model: PreTrainedModel) -> Classifier:
         """A copy of the model's body with an untrained head."""
-        body: Any = copy.deepcopy(model.base_model)
+        body: Any = body_of(copy.deepcopy(model))
         moved = self.padded_left and padding_moves_positions(body)
         return Classifier(body, classes=self.part.classes, pool=self.pool, seed=self.seed, moved=moved)
 

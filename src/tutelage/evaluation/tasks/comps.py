@@ -27,6 +27,6 @@ class Comps(OfficialChoice):
             uid = file.stem.removeprefix("comps_").replace("-", "_")
             for row in rows_of(file, KEYS, f"An item of COMPS: {', '.join(KEYS)}"):
                 phrase = row["property_phrase"]
-                texts = [f"{row[key]} {phrase}" for key in KEYS[:2]]
-                candidates = tuple(Candidate(text=text, completion=phrase, pred=text) for text in texts)
+                texts = [(row[key], f"{row[key]} {phrase}") for key in KEYS[:2]]
+                candidates = tuple(Candidate(text=t, completion=phrase, pred=t, prefix=prefix) for prefix, t in texts)
                 yield Item(id=name(uid), uid=uid, candidates=candidates)

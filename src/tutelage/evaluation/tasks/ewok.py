@@ -18,7 +18,7 @@ def task(request: Request) -> "Ewok":
 class Ewok(OfficialChoice):
     """Context1 belongs to Target1. The figure is the mean over eleven domains.
 
-    2025: one context, which target? P(T1 | C1) against P(T2 | C1)
+    2025: one context, which target? P(T1 | C1) against P(T2 | C1); with the back end enc_dec_prefix against P(T2 | C2)
     2026: one target, which context? P(T1 | C1) against P(T1 | C2), so the frequency of a target has no influence
     """
 
@@ -33,8 +33,9 @@ class Ewok(OfficialChoice):
 
     def _candidates(self, row: dict[str, str]) -> tuple[Candidate, ...]:
         if self.profile == "2025":
-            targets = (" " + row["Target1"], " " + row["Target2"])
-            return tuple(Candidate(text=row["Context1"] + target, completion=target) for target in targets)
+            # An encoder reads each target's own context, in the official code too: P(T1 | C1) against P(T2 | C2).
+            targets = ((" " + row["Target1"], row["Context1"]), (" " + row["Target2"], row["Context2"]))
+            return tuple(Candidate(text=row["Context1"] + t, completion=t, prefix=own) for t, own in targets)
         target = " " + row["Target1"]
         texts = (row["Context1"] + target, row["Context2"] + target)
         return tuple(Candidate(text=text, completion=target, pred=text) for text in texts)

@@ -18,10 +18,10 @@ from tutelage.evaluation.glue.classifier import Pool, is_causal
 from tutelage.evaluation.glue.data import LONGEST, PARTS, Examples, Part, read
 from tutelage.evaluation.glue.figures import Figures, rows, warnings_of
 from tutelage.evaluation.glue.fit import Fit, Fitted
+from tutelage.evaluation.limits import longest_text
 from tutelage.evaluation.predictions import again
 from tutelage.evaluation.request import Request
 from tutelage.files import fingerprint, hash_file, read_json, write_json
-from tutelage.models.shapes import positions
 from tutelage.printable import shown
 from tutelage.recipe import did_you_mean
 
@@ -46,6 +46,8 @@ class Glue:
     2025: the state of the first token; accuracy
     2026: the state of the last token, with padding on the left; F1 for MRPC and QQP
 
+    Models that are not causal are classified by the first token in both years, encoder-decoders by the decoder's first.
+
     As in the challenge, the best epoch is chosen on the file that is then predicted, so figures are slightly too high.
     """
 
@@ -68,8 +70,8 @@ class Glue:
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Fine-tune for every part, seed and pooling without a result on disk; then compute the figures."""
-        longest = min(LONGEST, positions(model.config) or LONGEST)
-        ways = self._ways(model)
+        longest = min(LONGEST, longest_text(model) or LONGEST)
+        ways = self._ways(model, tools)
         found: list[Figures] = []
         for name in self.files:
             part = PARTS[name]
@@ -94,8 +96,10 @@ class Glue:
             missing=self.missing,
         )
 
-    def _ways(self, model: PreTrainedModel) -> dict[Pool, bool]:
+    def _ways(self, model: PreTrainedModel, tools: Tools) -> dict[Pool, bool]:
         """Poolings, the official one first, each with whether positions count from padding on the left."""
+        if tools.scorer.backend != "causal":
+            return {"first": False}
         if self.profile == "2026":
             return {"last": True}
         return {"first": False, "last": False} if is_causal(model.base_model) else {"first": False}

@@ -15,7 +15,7 @@ from tutelage.data.documents import Source
 from tutelage.data.stream import TokenStream
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
-from tutelage.evaluation.base import Outcome, Row, Tools, ratio
+from tutelage.evaluation.base import Outcome, Row, Tools, causal_scorer, ratio
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.tokens import Tokens, bytes_by_id, tokens_of
 from tutelage.files import fingerprint
@@ -87,7 +87,9 @@ class Perplexity(ABC):
             ids = np.asarray(tokens.ids[begins[i] : ends[i]], dtype=np.int64)
             return ids, np.arange(begins[i], ends[i]) >= firsts[i]
 
-        logp = tools.scorer.scores(ends - begins, at, self.name, lambda i: f"window {i} of {self.source}")
+        logp = causal_scorer(tools, "perplexity").scores(
+            ends - begins, at, self.name, lambda i: f"window {i} of {self.source}"
+        )
         spans = list(zip(firsts.tolist(), ends.tolist()))
         sizes = [tokens.bytes_in(*span) for span in spans]
         counts = {

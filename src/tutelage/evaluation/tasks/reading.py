@@ -1,8 +1,7 @@
 """Reading times of people, explained by a model's surprisals: eye tracking and self-paced reading.
 
-The official procedure tokenizes a word by itself, without the space before it. It scores the word's first token after
-the context. Each later token is decoded, appended to the text, and the text is tokenized again. The official figures
-here follow that procedure; the figures named `_correct` use the word's tokens in its text. Both years are the same.
+The official figures follow the procedure of word_queries.py, which tokenizes a word by itself; the figures named
+`_correct` use the word's tokens in its text. Both years are the same.
 Figures named `_as_scored` are those of the official procedure with the token types that the challenge's pinned
 transformers gives to some models (see pinned.py).
 """
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
-from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from tutelage.challenge.tasks import TASKS
 from tutelage.errors import UserError
@@ -24,12 +22,12 @@ from tutelage.evaluation.official import file, set_name
 from tutelage.evaluation.pinned import ADDS, with_token_types
 from tutelage.evaluation.regression import CONTROLS, EYES, REPLICATES, SELF_PACED, Explained, explained
 from tutelage.evaluation.request import Request
+from tutelage.evaluation.word_queries import Query, WordQueries
 from tutelage.files import hash_file
 
 TEXTS = ("item", "word", "prev_item", "prev_word")
 NUMBERS = (*CONTROLS, "prev_length", *EYES, SELF_PACED)
 Word = tuple[str, str]  # the context, and the word after it
-Query = tuple[int, ...]  # the tokens of a context, and last the token to be scored
 
 
 def task(request: Request) -> "Reading":
@@ -53,7 +51,7 @@ class Reading:
         words = [*zip(table["item"], table["word"])]
         before = [(c, w) if c else None for c, w in zip(table["prev_item"], table["prev_word"])]
         unique = list(dict.fromkeys([*words, *filter(None, before)]))
-        cut = Queries(tools.tokenizer)
+        cut = tools.scorer.word_queries()
         ways = {"": [cut.official(*word) for word in unique], "_correct": [cut.in_text(*word) for word in unique]}
         logp = log_probs(tools, [query for words in ways.values() for word in words for query in word])
         surprisals = {suffix: _summed(logp, unique, queries) for suffix, queries in ways.items()}
@@ -80,66 +78,17 @@ class Reading:
 
 
 def log_probs(tools: Tools, queries: Sequence[Query]) -> dict[Query, float]:
-    """log P of each query's last token given the others, nats.
+    """log P of each query's target given the others, nats.
 
     Computed without the probability itself, which may round to 0 and then stops the official code.
     """
     unique = list(dict.fromkeys(queries))
-    sequences = [(np.array(query), np.arange(len(query)) == len(query) - 1) for query in unique]
-    names = ["a word and its context"] * len(sequences)
-    return dict(zip(unique, tools.scorer.of_tokens(sequences, "reading", names).tolist()))
+    return dict(zip(unique, tools.scorer.answers(unique, "reading").tolist()))
 
 
 def _summed(logp: dict[Query, float], words: Sequence[Word], queries: Sequence[list[Query]]) -> dict[Word, float]:
     """The surprisal of each word, nats: the sum over its queries."""
     return {word: -sum(logp[query] for query in own) for word, own in zip(words, queries)}
-
-
-class Queries:
-    """The queries that score a word: by the official procedure, and as the word is tokenized in its text."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self._contexts: dict[str, tuple[int, ...]] = {}
-        self._pieces: dict[str, list[int]] = {}
-
-    def official(self, context: str, word: str) -> list[Query]:
-        """The first token of the bare word after the context; each later token, decoded, after the text so far."""
-        first, *later = self._pieces_of(word)
-        queries = [(*self._read(context), first)]
-        context += self._text(first)
-        for piece in later:
-            text = self._text(piece)
-            queries.append((*self._read(context), self._pieces_of(text)[0]))
-            context += text
-        return queries
-
-    def in_text(self, context: str, word: str) -> list[Query]:
-        """The tokens of `context word` that end after the context, each with the tokens before it."""
-        encoded = self.tokenizer(f"{context} {word}", return_offsets_mapping=True)
-        ids = encoded["input_ids"]
-        ends = [end for _, end in encoded["offset_mapping"]]
-        return [tuple(ids[: i + 1]) for i in range(1, len(ids)) if ends[i] > len(context)]
-
-    def ends_in_special(self) -> bool:
-        """Whether the tokenizer appends a special token, after which the official procedure then scores the word."""
-        return self.tokenizer("a", return_offsets_mapping=True)["offset_mapping"][-1] == (0, 0)
-
-    def _read(self, context: str) -> tuple[int, ...]:
-        if context not in self._contexts:
-            self._contexts[context] = tuple(self.tokenizer(context)["input_ids"])
-        return self._contexts[context]
-
-    def _pieces_of(self, word: str) -> list[int]:
-        if word not in self._pieces:
-            pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
-            if not pieces:
-                raise UserError(f"The tokenizer gives no token for {word!r}", "At least one token for every word", "")
-            self._pieces[word] = pieces
-        return self._pieces[word]
-
-    def _text(self, piece: int) -> str:
-        return str(self.tokenizer.decode([piece]))
 
 
 def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]:
@@ -168,14 +117,14 @@ def figures(measures: dict[str, Explained], suffix: str, name: str) -> list[Row]
     ]
 
 
-def _warnings(cut: Queries, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
+def _warnings(cut: WordQueries, words: list[Word], ways: dict[str, list[list[Query]]]) -> list[str]:
     official, correct = ways.values()
     other = [i for i, (a, b) in enumerate(zip(official, correct)) if a != b]
     if not other:
         return []
-    if cut.ends_in_special():
+    if cut.after_special():
         why = "the tokenizer appends a special token to every text, and the official procedure scores words after it"
-    elif official[other[0]][:1] != correct[other[0]][:1]:
+    elif [q.target for q in official[other[0]][:1]] != [q.target for q in correct[other[0]][:1]]:
         why = f"the official procedure tokenizes {words[other[0]][1]!r} without the space before it"
     else:
         why = "the official procedure decodes later tokens, and the tokenizer splits the text in another way"

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from tutelage.checked import as_type
 from tutelage.data.seam import beginning, text_behind
-from tutelage.evaluation.base import Outcome, Row, Tools, mean_row
+from tutelage.evaluation.base import Outcome, Row, Tools, causal_scorer, mean_row
 from tutelage.evaluation.judge_scores import score_rows, score_warnings, verdict_fields
 from tutelage.evaluation.openings import OPENINGS
 from tutelage.evaluation.predictions import again, rows_kept
@@ -82,6 +82,7 @@ class Stories:
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """The figures, and the texts."""
+        causal_scorer(tools, "stories")
         prompts = [beginning(opening, tools.tokenizer) for opening in OPENINGS]
         limit = getattr(model.config, "max_position_embeddings", None) or math.inf
         max_new = int(max(1, min(SAMPLING["max_new"], limit - max(map(len, prompts)))))

@@ -1,0 +1,91 @@
+"""Which back end a model is scored by: the one that is named, or else the one that follows from the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForMaskedLM, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from tutelage.challenge.backends import BACKENDS, OF_OBJECTIVES, Backend
+from tutelage.errors import UserError
+from tutelage.evaluation.results import run_of
+from tutelage.models.auto import is_encoder
+from tutelage.models.student import load_config
+from tutelage.recipe.files import parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """How a model is scored. why: where that is known from. own: it follows from the model, whether or not named."""
+
+    backend: Backend
+    why: str
+    own: bool
+
+
+def scored_by(name: str, asked: Backend | None = None) -> Scored:
+    """The back end of a model: a run, a milestone, a folder, a Hub name. Refuses one that cannot score it."""
+    config = load_config(name)
+    able, (found, why) = able_of(config), _found(name, config)
+    if asked is None and found is None:
+        raise UserError(
+            f"{name} is an encoder-decoder ({config.model_type}), which can be scored in two ways: "
+            + "; ".join(f"{one} ({BACKENDS[one].about})" for one in able),
+            "The way to score it",
+            f"Add --backend {able[0]} or --backend {able[1]}",
+        )
+    backend = asked or found
+    assert backend is not None
+    if backend not in able:
+        kind = (
+            "an encoder-decoder" if config.is_encoder_decoder else "an encoder" if "mlm" in able else "a causal model"
+        )
+        raise UserError(
+            f"{name} is {kind} ({config.model_type}), which the back end {backend} cannot score: "
+            f"transformers has no {BACKENDS[backend].auto} for it",
+            f"--backend {' or '.join(able)}",
+            "Omit --backend" if found else "",
+        )
+    return Scored(backend=backend, why="named by --backend" if asked else why, own=backend == found)
+
+
+def said(scored: Scored) -> str:
+    """One line about how a model is scored."""
+    return f"back end {scored.backend} ({scored.why}): {BACKENDS[scored.backend].about}"
+
+
+def able_of(config: PretrainedConfig) -> tuple[Backend, ...]:
+    """The back ends that can score models of a configuration, likeliest first.
+
+    Transformers has a causal class for many encoders, too: an encoder with an untrained head. It does not count.
+    """
+    if config.is_encoder_decoder:
+        return ("enc_dec_mask", "enc_dec_prefix")
+    if is_encoder(config):
+        return ("mlm", "mntp")
+    own = getattr(config, "auto_map", None) or {}
+    # A class that is registered beside those of transformers may be both; theirs is a causal or a masked model.
+    registered = config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    both = "AutoModelForMaskedLM" in own or (registered and type(config) in AutoModelForMaskedLM._model_mapping)
+    return ("causal", "mlm", "mntp") if both else ("causal",)
+
+
+def _found(name: str, config: PretrainedConfig) -> tuple[Backend | None, str]:
+    """The back end that follows from how the model was trained, or from what it is; None where two are possible."""
+    able = able_of(config)
+    objective = objective_of(name)
+    if (trained := OF_OBJECTIVES.get(objective)) in able and trained is not None:
+        return trained, f"trained by the objective {objective}"
+    if config.is_encoder_decoder:
+        return None, ""
+    return able[0], f"a model of the type {config.model_type}"
+
+
+def objective_of(name: str) -> str:
+    """The objective that a run's model or milestone was trained by; empty for a model that belongs to no run."""
+    run = run_of(name)
+    if run is None or not (Path(run) / "recipe.toml").exists():
+        return ""
+    objective: Any = parsed(Path(run) / "recipe.toml").get("objective", "")
+    return str(objective.get("name", "")) if isinstance(objective, dict) else str(objective)

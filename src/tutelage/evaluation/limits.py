@@ -1,0 +1,46 @@
+"""What a text and its score must fulfil: it fits the model's positions, and its log-probability is finite."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from torch import nn
+from transformers import PreTrainedModel
+
+from tutelage.errors import Missing, UserError
+from tutelage.models.shapes import positions
+
+
+def longest_text(model: PreTrainedModel) -> int | None:
+    """Tokens of the longest text that a model can read; None if any.
+
+    The tables of RoBERTa's kin have rows for padding, and for the ids before it, which no token uses.
+    """
+    limit = positions(model.config)
+    if limit is None:
+        return None
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    unused = [m.padding_idx + 1 for m in tables if isinstance(m, nn.Embedding) and m.padding_idx is not None]
+    return limit - max(unused, default=0)
+
+
+def require_positions(model: Any, lengths: np.ndarray, name: Callable[[int], str]) -> None:
+    """Refuse texts that are longer than the model's positions; they are not cut."""
+    limit = longest_text(model)
+    if limit is not None and len(lengths) and lengths.max() > limit:
+        longest = int(lengths.argmax())
+        raise Missing(
+            f"{name(longest)} has {lengths[longest]:,} tokens, and the model has {limit:,} positions",
+            "Texts that fit the model; a truncated text would have another score",
+            "Leave the task out, or evaluate a model with more positions",
+        )
+
+
+def require_finite(sums: np.ndarray, batch: Iterable[int], name: Callable[[int], str]) -> None:
+    """Refuse log-probabilities that are not finite."""
+    if bad := [i for i in batch if not np.isfinite(sums[i])]:
+        raise UserError(
+            f"The model's log-probability of {name(bad[0])} is {sums[bad[0]]}",
+            "Finite numbers",
+            "The weights are probably not finite: its training diverged, or the file is damaged",
+        )
