@@ -14,14 +14,16 @@ from tutelage.challenge.tasks import TASKS, tasks_of
 RIGHT = 4  # of five items the model is right on four
 
 
-def entered_run(folder: Path, *, track: str = "strict-small", **facts: Any) -> Path:
-    """A finished run with the challenge's milestones, nothing evaluated."""
+def entered_run(
+    folder: Path, *, track: str = "strict-small", objective: str = "cross_entropy", kind: str = "gpt2", **facts: Any
+) -> Path:
+    """A finished run with the challenge's milestones, nothing evaluated. kind: the model type."""
     recipe = {
         "about": "Plain training.",
         "track": track,
         "data": {"path": str(folder.parent / "corpus"), "window": 128},
         "student": {"shape": "gpt2-small", "dropout": 0.1},
-        "objective": {"name": "cross_entropy"},
+        "objective": {"name": objective},
         "optimizer": {"name": "adamw", "lr": 5e-4, "schedule": "cosine", "weight_decay": 0.1},
         "train": {"epochs": 4, "batch": 64},
     }
@@ -37,31 +39,31 @@ def entered_run(folder: Path, *, track: str = "strict-small", **facts: Any) -> P
     }
     write(folder.parent / "corpus" / "manifest.json", json.dumps(corpus))
     make_run(folder, recipe=recipe, evaluated=False, **facts)
-    config = {"model_type": "gpt2", "n_layer": 12, "n_head": 12, "vocab_size": 16_384}
+    config = {"model_type": kind, "n_layer": 12, "n_head": 12, "vocab_size": 16_384}
     for name in ("model", *map(milestone_name, challenge_milestones(track))):
         write(folder / name / "config.json", json.dumps(config))
     return folder
 
 
-def evaluate_all(run: Path, profile: str) -> None:
-    """Results of the full evaluation of the model, and of the fast one of every milestone."""
+def evaluate_all(run: Path, profile: str, **backend: str) -> None:
+    """Results of the full evaluation of the model, and of the fast one of every milestone, by a back end."""
     milestones = sorted(run.glob("chck_*"))
     for task in tasks_of(profile, fast=False):
         rows = aoa(milestones) if task == "aoa" else predictions(task, profile, fast=False)
-        keep(run / "evaluations", task, profile, rows)
+        keep(run / "evaluations", task, profile, rows, **backend)
     home = run / "one"
     for task in tasks_of(profile, fast=True):
-        keep(home, task, f"{profile}-fast", predictions(task, profile, fast=True))
+        keep(home, task, f"{profile}-fast", predictions(task, profile, fast=True), **backend)
     for milestone in milestones:
         shutil.copytree(home, milestone / "evaluations")
     shutil.rmtree(home)
 
 
-def keep(home: Path, task: str, name: str, predictions: Iterable[Mapping[str, Any]]) -> None:
+def keep(home: Path, task: str, name: str, predictions: Iterable[Mapping[str, Any]], **backend: str) -> None:
     """One result with its predictions."""
     figures = {"reading": 0.05, "eye_tracking": 0.08, "self_paced": 0.02, "spearman": 0.6, "aoa": 0.25}
     rows = [{"metric": m, "group": "overall", "name": name, "value": v, "error": 0.01} for m, v in figures.items()]
-    result = {"task": task, "name": name, "model": "m", "fingerprint": "0", "settings": {}, "rows": rows}
+    result = {"task": task, "name": name, "model": "m", "fingerprint": "0", "settings": {}, "rows": rows, **backend}
     write(home / f"{task}-{name}.json", json.dumps(result))
     write(home / f"{task}-{name}.predictions.jsonl", "".join(json.dumps(row) + "\n" for row in predictions))
 

@@ -97,7 +97,7 @@ def evaluate(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
         "data": [str(world.corpus)], "text": [str(world.texts / "plain.txt"), str(world.texts)],
         "split": ["train", "valid"], "window": ["2", "16", "64"], "stride": ["1", "0", "8"],
         "official": [str(world.texts)], "profile": ["2025", "2026"], "glue_seeds": ["1,2", "1"],
-        "batch": ["0", "1", "7"], "glue_parts": ["rte"],
+        "batch": ["0", "1", "7"], "glue_parts": ["rte"], "backend": ["causal", "mlm", "mntp", "enc_dec_mask", "x"],
     }  # fmt: skip
     base = [f"--tasks={task}", f"--pairs={world.corpus / 'pairs'}", "--window=16", f"--out={out}"]
     models = [some(rng, world.run, world.run, world.run / "model", world.begun, rng.choice(world.places))]
@@ -179,7 +179,7 @@ def submission(world: World, rng: random.Random, keys: dict[str, object]) -> Dra
     """Of a run that has not been evaluated in full."""
     out, changed = out_of(world, rng, world.place / "handed_in")
     run = some(rng, world.run, world.run, world.run, world.begun, rng.choice(world.places))
-    fits = {"track": ["strict", "strict-small"], "profile": ["2025", "2026"], "repo": ["a/b"]}
+    fits = {"track": ["strict", "strict-small"], "profile": ["2025", "2026"], "repo": ["a/b"], "backend": ["mlm", "x"]}
     more = options(rng, "submission", world.places, fits, ("out", "tree"))
     tree = [f"--tree={world.place / 'tree'}"] if rng.random() < 0.2 else []
     changed = [*changed, *(Path(f"{place}.json") for place in changed), world.place / "tree"]

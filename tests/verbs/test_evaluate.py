@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hiding import bert, wordpiece
 from scored import gpt2, pairs, prepared, run, saved, tokenizer, uniform
 
 from tutelage.errors import UserError
@@ -216,3 +217,35 @@ def test_a_text_longer_than_the_model_makes_its_task_missing_and_no_other(tmp_pa
     tasks = ["blimp_supplement", "blimp"]
     results = evaluate([name], tasks=tasks, official=home, out=tmp_path / "out", quiet=True)
     assert "and the model has 64 positions" in results[0].missing[0] and results[1].rows
+
+
+def test_the_back_end_is_said_stored_and_part_of_what_a_result_is_found_by(tmp_path, capsys):
+    masked = saved(tmp_path / "bert", bert(), wordpiece())
+    causal = saved(tmp_path / "gpt2", gpt2())
+    suite, out = pairs(tmp_path / "suite"), tmp_path / "out"
+    both = evaluate([masked, causal], tasks=["minimal_pairs"], pairs=suite, out=out, device="cpu")
+    assert [result.backend for result in both] == ["mlm", "causal"]
+    shown = capsys.readouterr().out
+    assert f"{masked}: back end mlm (a model of the type bert): each token masked in turn" in shown
+    assert f"{causal}: back end causal (a model of the type gpt2)" in shown
+    assert " - " in shown.rpartition("points")[0], "a masked and a causal model are compared on the same items"
+    [other] = evaluate([masked], tasks=["minimal_pairs"], pairs=suite, out=out / "bert", backend="mntp", quiet=True)
+    assert (other.backend, other.name) == ("mntp", "suite-mntp") and other.fingerprint != both[0].fingerprint
+    [again] = evaluate([masked], tasks=["minimal_pairs"], pairs=suite, out=out / "bert", backend="mntp", quiet=True)
+    assert again.kept and again.backend == "mntp"
+    assert json.loads((out / "bert" / "minimal_pairs-suite-mntp.json").read_text())["backend"] == "mntp"
+
+
+def test_an_encoder_is_never_scored_as_a_causal_model(tmp_path):
+    masked = saved(tmp_path / "bert", bert(), wordpiece())
+    given = {"pairs": pairs(tmp_path / "pairs"), "out": tmp_path / "out", "quiet": True, "device": "cpu"}
+    with pytest.raises(UserError, match=r"is an encoder .bert., which the back end causal cannot score"):
+        evaluate([masked], tasks=["minimal_pairs"], backend="causal", **given)
+    text = tmp_path / "text.txt"
+    text.write_text("The cat ran away. " * 99)
+    with pytest.raises(
+        UserError, match="Nothing could be measured: perplexity: perplexity needs a model that predicts"
+    ):
+        evaluate([masked], text=text, **given)
+    with pytest.raises(UserError, match=r"There is no back end 'mln' .did you mean 'mlm'"):
+        evaluate([masked], tasks=["minimal_pairs"], backend="mln", **given)

@@ -3,7 +3,9 @@
 import shutil
 
 import pytest
+from hiding import bert, wordpiece
 from interacting import small
+from scored import saved
 from toys import tiny
 
 from tutelage.challenge import budget
@@ -134,3 +136,10 @@ def test_a_judge_from_outside_is_allowed_by_name_and_by_one_track_only(plain, wr
         interact("rloo_toy", [*asked, "track=strict"], quiet=True, dry_run=True)
     with pytest.raises(UserError, match="gpt-5 is not among the judges"):
         interact("rloo_toy", [*asked, "judge.model=gpt-5", "track=interaction"], quiet=True, dry_run=True)
+
+
+def test_a_student_that_fills_in_masks_is_refused_before_a_round(plain, tmp_path):
+    masked = saved(tmp_path / "bert", bert(), wordpiece())
+    with pytest.raises(UserError, match="cannot write: it predicts each token masked in turn, from all others"):
+        interact("rloo_toy", small(plain, masked, tmp_path / "run"), quiet=True)
+    assert not (tmp_path / "run" / "rounds").exists()

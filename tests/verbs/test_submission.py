@@ -280,6 +280,41 @@ def test_the_strict_track_wants_28_milestones(tmp_path: Path):
     assert len(content["fast_eval_results"]["blimp"]) == 28
 
 
+def test_a_masked_run_is_handed_in_under_its_back_end(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(_collate, "challenge_milestones", lambda track: challenge_milestones(track)[:2])
+    run = entered_run(tmp_path / "runs" / "a-s1", objective="masked_next", kind="bert")
+    for name in STEPS[2:]:
+        shutil.rmtree(run / name)
+    evaluate_all(run, "2026", backend="mntp")
+    path = submission(run, track="strict-small", out=tmp_path / "out", tree=tmp_path / "tree")
+    assert path.name == "all_full_preds_and_fast_scores_mntp.json"
+    content = json.loads(path.read_text())
+    assert content["blimp"] and len(content["fast_eval_results"]["blimp"]) == 2
+    tree = tmp_path / "tree" / "a-s1"
+    for revision, data in (("main", "blimp_filtered"), ("chck_1M", "blimp_fast")):
+        assert (tree / revision / "zero_shot" / "mntp" / "blimp" / data / "predictions.json").exists()
+    assert (tree / path.name).exists() and not list(tree.glob("*causal*"))
+    card = json.loads((tmp_path / "out" / CARD).read_text())
+    assert card["backend"] == "mntp" and card["form"]["model_type"] == "Encoder only"
+    assert "back end mntp (trained by the objective masked_next)" in capsys.readouterr().out
+    other = submission(run, track="strict-small", out=tmp_path / "other", backend="mlm", quiet=True)
+    assert other.name.endswith("_mlm.json") and json.loads(other.read_text())["blimp"] is None
+    with pytest.raises(UserError, match="the back end causal cannot score"):
+        submission(run, track="strict-small", backend="causal")
+    with pytest.raises(UserError, match=r"There is no back end 'mln' .did you mean 'mlm'"):
+        submission(run, track="strict-small", backend="mln")  # type: ignore[arg-type]
+
+
+def test_results_of_another_back_end_are_a_gap(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(_collate, "challenge_milestones", lambda track: [])
+    run = entered_run(tmp_path / "runs" / "a-s1", objective="masked", kind="bert")
+    keep(run / "evaluations", "blimp", "2026", predictions("blimp", "2026", fast=False))
+    content = json.loads(submission(run, track="strict-small", out=tmp_path / "out", quiet=True).read_text())
+    assert content["blimp"] is None
+    gaps = json.loads((tmp_path / "out" / CARD).read_text())["missing"]
+    assert any("scored by the back end causal, where mlm is expected" in gap for gap in gaps)
+
+
 def test_an_unknown_track_or_profile_is_answered(run: Path):
     with pytest.raises(UserError, match=r"There is no track 'strict_small' .did you mean 'strict-small'"):
         submission(run, track="strict_small")

@@ -4,29 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from torch import nn
-from transformers import PreTrainedModel
 
 from tutelage.errors import Missing, UserError
 from tutelage.models.shapes import positions
 
 
-def longest_text(model: PreTrainedModel) -> int | None:
-    """Tokens of the longest text that a model can read; None if any.
-
-    The tables of RoBERTa's kin have rows for padding, and for the ids before it, which no token uses.
-    """
-    limit = positions(model.config)
-    if limit is None:
-        return None
-    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    unused = [m.padding_idx + 1 for m in tables if isinstance(m, nn.Embedding) and m.padding_idx is not None]
-    return limit - max(unused, default=0)
-
-
 def require_positions(model: Any, lengths: np.ndarray, name: Callable[[int], str]) -> None:
     """Refuse texts that are longer than the model's positions; they are not cut."""
-    limit = longest_text(model)
+    limit = positions(model.config)
     if limit is not None and len(lengths) and lengths.max() > limit:
         longest = int(lengths.argmax())
         raise Missing(

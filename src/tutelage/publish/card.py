@@ -12,7 +12,7 @@ import tomli_w
 from huggingface_hub import ModelCardData
 
 import tutelage
-from tutelage.challenge.backends import BACKENDS, Backend
+from tutelage.challenge.backends import BACKENDS, Backend, BackendFacts
 from tutelage.files import duration
 from tutelage.printable import all_printable, printable
 from tutelage.publish.finished import Finished, named
@@ -33,19 +33,20 @@ LEDGERS = {
 
 def card(run: Finished, name: str, *, license: str = "", on_hub: bool = True, revision: str = "") -> str:
     """README.md of an exported model. revision: the milestone it describes; empty for the finished model."""
+    backend = run.backend
     about = escaped(str(run.facts.recipe.get("about") or ""))
     milestone = f"This is the milestone {revision}: the model after that many words.\n" if revision else ""
     parts = [
-        f"---\n{_front(run, license)}\n---",
+        f"---\n{_front(run, BACKENDS[backend], license)}\n---",
         f"{MARK} {NOT_IN_COMMENT.sub('_', run.facts.name)} -->",
         f"# {escaped(name.rpartition('/')[2])}",
         "\n".join(part for part in (about, milestone) if part),
-        _loading(run, name, on_hub),
+        _loading(run, BACKENDS[backend].auto, name, on_hub),
         _data(run),
         _words(run),
         _guides(run),
         _validity(run),
-        _results(run.backend, run.facts.scores, run.facts.notes),
+        _results(backend, run.facts.scores, run.facts.notes),
         _recipe(run),
         _made_with(run),
         _citation(),
@@ -69,21 +70,20 @@ def _addresses(value: Any, key: str = "") -> set[str]:
     return {url.strip() for url in urls if url.strip()}
 
 
-def _front(run: Finished, license: str) -> str:
+def _front(run: Finished, facts: BackendFacts, license: str) -> str:
     track = str(run.facts.recipe.get("track", "none"))
     tags = ["babylm", "tutelage", *([track] if track != "none" else [])]
     return ModelCardData(
         language="en",
         license=license or None,
         library_name="transformers",
-        pipeline_tag=BACKENDS[run.backend].pipeline,
+        pipeline_tag=facts.pipeline,
         tags=tags,
     ).to_yaml()
 
 
-def _loading(run: Finished, name: str, on_hub: bool) -> str:
+def _loading(run: Finished, auto: str, name: str, on_hub: bool) -> str:
     how = "revision" if on_hub else "subfolder"
-    auto = BACKENDS[run.backend].auto
     quoted = json.dumps(printable(name), ensure_ascii=False).replace("`", "\\u0060")
     lines = [
         f"## Usage\n\n```python\nfrom transformers import {auto}, AutoTokenizer\n",

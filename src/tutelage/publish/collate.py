@@ -196,8 +196,8 @@ class Collator:
         other = "" if self.backend == self.run.backend else f"-{self.backend}"
         reader, place = Reader(), home / f"{row.name}-{data}{other}.json"
         result = reader.json(place, ResultFile)
-        if result and result.get("backend", "causal") != self.backend:
-            self._gap(f"{place}: scored by the back end {result['backend']}, where {self.backend} is expected")
+        if result and (scored := result.get("backend", "causal")) != self.backend:
+            self._gap(f"{place.name}: scored by the back end {scored}, where {self.backend} is expected")
             return None
         figures = result.get("rows", [])
         if any(checked(figure, ResultRow)[0] is None for figure in figures):

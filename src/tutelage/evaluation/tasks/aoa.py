@@ -30,11 +30,11 @@ from tutelage.evaluation.curves import (
     model_aoa_2025,
     model_aoa_2026,
 )
-from tutelage.evaluation.limits import longest_text
 from tutelage.evaluation.official import file, set_name
 from tutelage.evaluation.predictions import again, rows_kept
 from tutelage.evaluation.request import Milestone, Request
 from tutelage.files import hash_file, read_json, write_json
+from tutelage.models.shapes import positions
 from tutelage.models.student import fingerprint_of
 from tutelage.printable import shown
 
@@ -151,7 +151,7 @@ def surprisals(tools: Tools, contexts: list[Context], label: str) -> np.ndarray:
     The text is `context word`, both stripped. A token is scored if it ends after the start of the word.
     """
     texts = [(f"{context.strip()} {word.strip()}", word.strip()) for word, _, context in contexts]
-    limit = longest_text(tools.scorer.model) or math.inf
+    limit = positions(tools.scorer.model.config) or math.inf
     lengths = [len(ids) for ids in tools.tokenizer([text for text, _ in texts], verbose=False)["input_ids"]]
     fits = np.array([length <= limit for length in lengths], bool)
     names = [f"context {number} of {word!r}" for word, number, _ in contexts]

@@ -18,10 +18,10 @@ from tutelage.evaluation.glue.classifier import Pool, is_causal
 from tutelage.evaluation.glue.data import LONGEST, PARTS, Examples, Part, read
 from tutelage.evaluation.glue.figures import Figures, rows, warnings_of
 from tutelage.evaluation.glue.fit import Fit, Fitted
-from tutelage.evaluation.limits import longest_text
 from tutelage.evaluation.predictions import again
 from tutelage.evaluation.request import Request
 from tutelage.files import fingerprint, hash_file, read_json, write_json
+from tutelage.models.shapes import positions
 from tutelage.printable import shown
 from tutelage.recipe import did_you_mean
 
@@ -70,7 +70,7 @@ class Glue:
 
     def run(self, model: PreTrainedModel, tools: Tools) -> Outcome:
         """Fine-tune for every part, seed and pooling without a result on disk; then compute the figures."""
-        longest = min(LONGEST, longest_text(model) or LONGEST)
+        longest = min(LONGEST, positions(model.config) or LONGEST)
         ways = self._ways(model, tools)
         found: list[Figures] = []
         for name in self.files:
