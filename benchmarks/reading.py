@@ -28,7 +28,7 @@ from tutelage.data.tokenizer import load_tokenizer
 from tutelage.evaluation.base import Tools
 from tutelage.evaluation.scorer import Scorer
 from tutelage.evaluation.tasks.aoa import surprisals
-from tutelage.evaluation.tasks.reading import Cut, log_probs, read
+from tutelage.evaluation.tasks.reading import log_probs, read
 
 CLOSE = 1e-3  # nats; softmax in fp32 and its logarithm, against log-probabilities
 Row = tuple[str, str, str, str]  # context and word, context and word before
@@ -80,7 +80,7 @@ class Ours:
 
     def reading(self, rows: Sequence[Row]) -> list[list[float]]:
         words = list(dict.fromkeys(pair for row in rows for pair in (row[:2], row[2:]) if pair[0]))
-        cut = Cut(self.tools.tokenizer)
+        cut = self.tools.scorer.word_queries()
         asked = {word: (cut.official(*word), cut.in_text(*word)) for word in words}
         logp = log_probs(self.tools, [query for both in asked.values() for one in both for query in one])
         found = {word: -sum(logp[query] for query in official) for word, (official, _) in asked.items()}

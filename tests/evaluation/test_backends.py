@@ -19,7 +19,7 @@ from transformers import AutoModel
 
 from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.errors import Missing, UserError
-from tutelage.evaluation.backends import objective_of, scored_by
+from tutelage.evaluation.backends import objectives_of, scored_by
 from tutelage.evaluation.base import Outcome, Tools
 from tutelage.evaluation.glue.classifier import body_of
 from tutelage.evaluation.loading import Loader
@@ -189,9 +189,11 @@ def test_the_back_end_follows_from_the_model_or_from_how_it_was_trained(tmp_path
     (run / "run.json").write_text('{"status": "done"}')
     for objective, backend in (("masked", "mlm"), ("masked_next", "mntp"), ("diffusion", "mlm")):
         (run / "recipe.toml").write_text(f'[objective]\nname = "{objective}"\n')
-        assert objective_of(str(run / "chck_1M")) == objective
+        assert objectives_of(str(run / "chck_1M")) == [objective]
         assert {scored_by(str(place)).backend for place in (run, run / "model", run / "chck_1M")} == {backend}
         assert scored_by(str(run)).why == f"trained by the objective {objective}"
+    (run / "recipe.toml").write_text("[objectives]\nhidden_states = 0.1\n[objectives.mine]\nname = 'masked_next'\n")
+    assert objectives_of(str(run)) == ["hidden_states", "masked_next"] and scored_by(str(run)).backend == "mntp"
 
 
 def test_a_back_end_that_cannot_score_a_model_is_refused_with_those_that_can(tmp_path):

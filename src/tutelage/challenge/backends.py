@@ -5,7 +5,7 @@ names of folders in the results tree and end the name of a submission's file.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Backend = Literal["causal", "mlm", "mntp", "enc_dec_mask", "enc_dec_prefix"]
 
@@ -23,8 +23,12 @@ class BackendFacts:
     writes: bool = False
 
 
-_SEQ2SEQ = {"auto": "AutoModelForSeq2SeqLM", "kind": "Encoder-decoder", "pipeline": "text2text-generation"}
-_MASKED = {"auto": "AutoModelForMaskedLM", "kind": "Encoder only", "pipeline": "fill-mask"}
+_SEQ2SEQ: dict[str, Any] = {
+    "auto": "AutoModelForSeq2SeqLM",
+    "kind": "Encoder-decoder",
+    "pipeline": "text2text-generation",
+}
+_MASKED: dict[str, Any] = {"auto": "AutoModelForMaskedLM", "kind": "Encoder only", "pipeline": "fill-mask"}
 BACKENDS: dict[Backend, BackendFacts] = {
     "causal": BackendFacts(
         about="each token from those before it", auto="AutoModelForCausalLM", kind="Decoder only",

@@ -1,7 +1,6 @@
 """Which back end a model is scored by: the one that is named, or else the one that follows from the model."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForMaskedLM, PretrainedConfig
@@ -74,18 +73,20 @@ def able_of(config: PretrainedConfig) -> tuple[Backend, ...]:
 def _found(name: str, config: PretrainedConfig) -> tuple[Backend | None, str]:
     """The back end that follows from how the model was trained, or from what it is; None where two are possible."""
     able = able_of(config)
-    objective = objective_of(name)
-    if (trained := OF_OBJECTIVES.get(objective)) in able and trained is not None:
-        return trained, f"trained by the objective {objective}"
+    for objective in objectives_of(name):
+        if (trained := OF_OBJECTIVES.get(objective)) in able and trained is not None:
+            return trained, f"trained by the objective {objective}"
     if config.is_encoder_decoder:
         return None, ""
     return able[0], f"a model of the type {config.model_type}"
 
 
-def objective_of(name: str) -> str:
-    """The objective that a run's model or milestone was trained by; empty for a model that belongs to no run."""
+def objectives_of(name: str) -> list[str]:
+    """The objectives that a run's model or milestone was trained by; none for a model that belongs to no run."""
     run = run_of(name)
-    if run is None or not (Path(run) / "recipe.toml").exists():
-        return ""
-    objective: Any = parsed(Path(run) / "recipe.toml").get("objective", "")
-    return str(objective.get("name", "")) if isinstance(objective, dict) else str(objective)
+    if run is None or not (run / "recipe.toml").exists():
+        return []
+    recipe = parsed(run / "recipe.toml")
+    whole: Any = recipe.get("objectives") or {"": recipe.get("objective", "")}
+    named = whole.items() if isinstance(whole, dict) else []
+    return [str(one.get("name", label)) if isinstance(one, dict) else label or str(one) for label, one in named]

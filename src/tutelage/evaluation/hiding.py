@@ -80,27 +80,31 @@ class HidingScorer(ABC):
         A token of the whole text is scored if it ends after the start of the completion. names: of the texts, for
         errors. mean: divide by the number of scored tokens. prefixes: not used; the model reads the whole text.
         """
-        copies, lengths, counts = Copies(), np.zeros(len(texts), int), np.zeros(len(texts), int)
-        for text, ids, scored, words in self._encoded(texts):
-            lengths[text], counts[text] = len(ids), len(scored)
-            targets, places = ids[scored], scored - self.back
-            alone = np.arange(len(ids)) == scored[:, None]
-            later = (words == words[scored][:, None]) & (np.arange(len(ids)) >= scored[:, None])
-            for way, hidden in enumerate((alone, later | alone)):
-                copies.ask(np.where(hidden, self.mask, ids), places, targets, 2 * text + way)
-        require_positions(self.model, lengths, names.__getitem__)
-        found = copies.answered(2 * len(texts), self._on_device(self.read), self._size, self._tracked(label))
-        require_finite(found, range(len(found)), lambda i: names[i // 2])
-        sums = found.reshape(-1, 2)
-        if mean:
-            sums = sums / np.maximum(counts, 1)[:, None]
-        return {"": sums[:, 0], WORD_L2R: sums[:, 1]}
+        official, later_hidden = self._sums(texts, label, names, mean=mean, ways=2)
+        return {"": official, WORD_L2R: later_hidden}
 
     def completions(
         self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
     ) -> np.ndarray:
         """The official score of each (text, completion)."""
-        return self.readings(texts, label, names, mean=mean)[""]
+        return self._sums(texts, label, names, mean=mean, ways=1)[0]
+
+    def _sums(
+        self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool, ways: int
+    ) -> np.ndarray:
+        """The official scores, and in the second of two ways those with later pieces hidden: [ways, texts]."""
+        copies, lengths, counts = Copies(), np.zeros(len(texts), int), np.zeros(len(texts), int)
+        for text, ids, scored, words in self._encoded(texts):
+            lengths[text], counts[text] = len(ids), len(scored)
+            alone = np.arange(len(ids)) == scored[:, None]
+            later = (words == words[scored][:, None]) & (np.arange(len(ids)) >= scored[:, None])
+            for way, hidden in enumerate((alone, later)[:ways]):
+                given = np.where(hidden, self.mask, ids)
+                copies.ask(given, scored - self.back, ids[scored], way * len(texts) + text)
+        require_positions(self.model, lengths, names.__getitem__)
+        found = copies.answered(ways * len(texts), self._on_device(self.read), self._size, self._tracked(label))
+        require_finite(found, range(len(found)), lambda i: names[i % len(texts)])
+        return found.reshape(ways, -1) / (np.maximum(counts, 1) if mean else 1)
 
     def answers(self, queries: Sequence[Query], label: str) -> np.ndarray:
         """The log-probability of each query's target."""

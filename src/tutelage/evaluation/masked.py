@@ -29,7 +29,8 @@ class MaskedScorer(HidingScorer):
                 "A tokenizer with a mask_token",
                 "Name the one that the model was trained with in tokenizer_config.json",
             )
-        self.mask, self.back = int(tokenizer.mask_token_id), 1 if backend == "mntp" else 0
+        mask: Any = tokenizer.mask_token_id
+        self.mask, self.back = int(mask), 1 if backend == "mntp" else 0
         self.places = Places(model)
         if self.places.whole:
             self.notes.append(f"{self.places.whole}, so the head computes all; scoring is slower")

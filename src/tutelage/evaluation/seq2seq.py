@@ -38,7 +38,7 @@ class Signs:
     asked: tuple[int, ...]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "Signs":
+    def of(cls, tokenizer: Any) -> "Signs":
         """Where a mask or BOS is missing, the first additional special token takes its place: <extra_id_0> of T5."""
         further = getattr(tokenizer, "extra_special_tokens", None) or getattr(
             tokenizer, "additional_special_tokens", []

@@ -5,7 +5,7 @@ the context. Each later token is decoded, appended to the text, and the text is 
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
@@ -24,7 +24,7 @@ class WordQueries(ABC):
     """The queries of words: by the official procedure, and as a word is tokenized in its text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self._contexts: dict[str, tuple[tuple[int, ...], int]] = {}
         self._pieces: dict[str, list[int]] = {}
 

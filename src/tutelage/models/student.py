@@ -33,6 +33,7 @@ from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.models.value_head import ValueHead
+from tutelage.models.whole import require_all_weights, require_causal
 from tutelage.quantised.cached import dequantised, is_gguf
 from tutelage.remote_code import trusted
 from tutelage.sums import SUMS, check_sums, write_sums
@@ -198,36 +199,15 @@ def load_model(
         )
     config = _from_hub(AutoConfig, place, name)
     if auto is AutoModelForCausalLM:
-        _require_causal(name, config)
+        require_causal(name, config)
     require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     model, found = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
-    _require_all_weights(name, model, found)
+    require_all_weights(name, model, found)
     _fuse_gelu(model)
     return model.eval()
-
-
-def _require_all_weights(name: str, model: PreTrainedModel, found: Any) -> None:
-    """Refuse a folder that lacks weights: transformers would draw them at random behind a warning."""
-    if lacking := sorted(found["missing_keys"]):
-        raise UserError(
-            f"{name} has no weights for {' and '.join(lacking[:2])}, which {type(model).__name__} needs",
-            "A model that was saved with its head",
-            "Save it again with save_pretrained, from the class that it was trained with",
-        )
-
-
-def _require_causal(name: str, config: PretrainedConfig) -> None:
-    """Refuse encoders, which the Auto class would load as causal models with an untrained head or none at all."""
-    if is_encoder(config) or config.is_encoder_decoder:
-        kind = "an encoder-decoder" if config.is_encoder_decoder else "an encoder"
-        raise UserError(
-            f"{name} is {kind} ({config.model_type}): it does not predict the next token from those before it",
-            "A causal language model, such as GPT-2 or Llama",
-            "Masked models cannot be scored, sampled or taught as causal ones; name another model",
-        )
 
 
 def load_config(name: str) -> PretrainedConfig:

@@ -70,7 +70,7 @@ class Request:
             if value not in known:
                 known = [one for one in known if one]
                 raise UserError(
-                    f"There is no {what} {value!r}{did_you_mean(value, known)}", f"One of {', '.join(known)}"
+                    f"There is no {what} {value!r}{did_you_mean(str(value), known)}", f"One of {', '.join(known)}"
                 )
 
     def places(self, backend: Backend) -> tuple[Path, Path]:
