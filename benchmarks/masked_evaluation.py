@@ -3,11 +3,12 @@
     TUTELAGE_DATA=... python benchmarks/masked_evaluation.py     writes benchmarks/results/masked_evaluation.json
 
 Plain is what the challenge's pipeline does with the back end mlm, under inference mode: 64 items a batch in the order
-of the files; for each candidate the copies of all items, padded on the right to the longest, 64 a forward with all logits.
-Of reading, one text a forward. Both begin with strings and end with official scores, which must be equal before
-anything is timed. `tutelage evaluate` also scores texts with later pieces hidden and words as in their text, which plain
-lacks: `with_more` is its own time, ratios are of the same work. Items are neighbours from every paradigm. The weights
-are random: time does not depend on them. The model is a BERT of GPT-2 Small's size in fp32 with GPT-2's vocabulary.
+of the files; for each candidate the copies of all items, padded on the right to the longest, 64 a forward with all
+logits. Of reading, one text a forward. Both begin with strings and end with official scores, which must be equal before
+anything is timed. `tutelage evaluate` also scores texts with later pieces hidden and words as in their text, which
+plain lacks: `with_more` is the time with these, ratios are of the same work. Items are neighbours from every paradigm.
+The weights are random: time does not depend on them. The model is a BERT of GPT-2 Small's size in fp32 with GPT-2's
+vocabulary.
 """
 
 import argparse

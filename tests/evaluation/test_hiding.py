@@ -115,7 +115,7 @@ def test_sentences_that_differ_in_a_token_share_the_copy_in_which_it_is_hidden()
     assert both[""][0] == pytest.approx(alone[""][0], abs=1e-5)
     assert sum(read) < 2 * before
     read.clear()
-    scorer.completions([texts[0]] * 5, "", [""] * 5)
+    scorer.readings([texts[0]] * 5, "", [""] * 5)
     assert sum(read) == before, "a text that occurs five times is read once"
 
 

@@ -89,4 +89,9 @@ def objectives_of(name: str) -> list[str]:
     recipe = parsed(run / "recipe.toml")
     whole: Any = recipe.get("objectives") or {"": recipe.get("objective", "")}
     named = whole.items() if isinstance(whole, dict) else []
-    return [str(one.get("name", label)) if isinstance(one, dict) else label or str(one) for label, one in named]
+    return [_trained_for(one, label) if isinstance(one, dict) else label or str(one) for label, one in named]
+
+
+def _trained_for(objective: dict[str, Any], label: str) -> str:
+    """An objective's name, or the one whose prediction it distils."""
+    return str(objective.get("predicts") or objective.get("name", label))

@@ -53,7 +53,7 @@ class Signs:
                 "Name them in tokenizer_config.json",
             )
         before, after = (() if i is None else (int(i),) for i in (tokenizer.cls_token_id, tokenizer.eos_token_id))
-        asked = (spare,) if tokenizer.bos_token_id is None else (bos, mask)
+        asked: tuple[Any, ...] = (spare,) if tokenizer.bos_token_id is None else (bos, mask)
         return cls(mask=mask, bos=bos, before=before, after=after, asked=asked)
 
 
@@ -124,9 +124,14 @@ class EncDecPrefix(EncDecMask):
             require_positions(self.model, np.array([len(one) for one in ids], int), names.__getitem__)
         sums, batches = np.zeros(len(texts)), self._batches(encoders, completions)
         for batch in self.track(batches, len(batches), label):
-            sums[batch] = self._sums([encoders[i] for i in batch], [completions[i] for i in batch])
+            sums[batch] = self._of_batch([encoders[i] for i in batch], [completions[i] for i in batch])
             require_finite(sums, batch, names.__getitem__)
         return {"": sums / np.maximum([len(ids) for ids in completions], 1) if mean else sums}
+
+    def completions(
+        self, texts: Sequence[tuple[str, str]], label: str, names: Sequence[str], *, mean: bool = False
+    ) -> np.ndarray:
+        return self.readings(texts, label, names, mean=mean)[""]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self.tokenizer([text or " " for text in texts], add_special_tokens=False, verbose=False)
@@ -146,7 +151,7 @@ class EncDecPrefix(EncDecMask):
         ]
 
     @torch.inference_mode()
-    def _sums(self, encoders: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> np.ndarray:
+    def _of_batch(self, encoders: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> np.ndarray:
         device = self.model.device
         decoders = [(self.signs.bos, self.signs.mask, *ids[:-1]) for ids in completions]
         ids, decoder = (torch.tensor(rows, device=device) for rows in (encoders, decoders))
