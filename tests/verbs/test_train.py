@@ -247,7 +247,7 @@ def test_a_head_that_is_more_than_a_product_is_refused():
     )  # fmt: skip
     capped = Auto.from_config(config)
     capped.get_output_embeddings().weight.data.mul_(100)
-    with pytest.raises(UserError, match="A causal LM with a plain head"):
+    with pytest.raises(UserError, match="A model with a plain head"):
         Student(capped)
 
 

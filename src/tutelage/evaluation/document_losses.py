@@ -12,6 +12,7 @@ from tutelage.data.document_index import Documents
 from tutelage.data.document_scores import write_scores
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
+from tutelage.evaluation.base import causal_scorer
 from tutelage.evaluation.loading import Loader
 from tutelage.evaluation.scorer import Scorer
 from tutelage.models.compatible import require_compatible
@@ -33,7 +34,7 @@ def scored(corpus: Path, name: str, by: str, window: int, device: str | None, co
         require_compatible(by, corpus, window=window, setting="--window")
         model, tools = Loader(device=choose(device), batch=None, console=console)(by)
         del model
-        values = losses(tools.scorer, stream, reading.documents, window)
+        values = losses(causal_scorer(tools, "score"), stream, reading.documents, window)
     path = write_scores(corpus, name, stream, values, by)
     low, middle, high = np.quantile(values, [0, 0.5, 1]).tolist()
     console.print(
