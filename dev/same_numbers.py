@@ -29,6 +29,7 @@ from typing import Any
 # (case, field, reason), two patterns: fields that only one side has. Two values that differ are never expected.
 EXPECTED = [
     ("*", "metrics.train.tokens", "rows of interaction have `tokens`, as those of training"),
+    ("*", "*.checksum", "rows have a checksum"),
     ("*", "run.skipped_updates", "interaction says how many updates were skipped, as training does"),
     ("*", "run.objective_parameters", "parameters that an objective holds itself are counted"),
     ("*", "best-*", "models that were the best for a while are deleted when the run is done"),
@@ -40,7 +41,7 @@ NO_RESULT = (*UNSTEADY, "parts", "versions", "format")  # of run.json: describe 
 TUTELAGE = ("-m", "tutelage")
 PREPARE = ["prepare", "nursery:words=6000,seed=1", "--tokenizer", "bpe", "--vocabulary", "300", "--valid-share", "0.1"]
 SMALL = ["data=data/nursery", "log.every=1", "valid.windows=8", "optimizer.warmup=1", "data.window=16"]
-SMALL += ["train.steps=4", "train.batch=4", "train.micro_batch=2"]
+SMALL += ["train.steps=4", "train.batch=4", "train.micro_batch=2", "train.precision=fp32"]  # auto differs by machine
 TINY = ["student.shape=gpt2-tiny", "student.config.n_embd=16"]
 WRITER = [*TINY, "data.window=48", "train.steps=40", "train.batch=16", "optimizer.lr=1e-2"]
 ROUNDS = ["data=data/plain", "student=runs/start_writer", "data.window=48", "rounds=2", "log.every=1"]
