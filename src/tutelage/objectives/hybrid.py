@@ -2,24 +2,21 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from tutelage.data.batch import TokenBatch
 from tutelage.data.draws import Draws
-from tutelage.data.masking import FREE, Masking
+from tutelage.data.masking import FREE
 from tutelage.data.symbols import Symbols
 from tutelage.models.head import token_log_probs
 from tutelage.objectives.common.base import HidesTokens, Loss, Term, Traits
 from tutelage.objectives.common.masked import (
     chosen_places,
-    hide,
     of_rows,
-    rate_at,
     some_causal,
     states_at,
-    with_hidden,
+    with_hidden_at_rate,
 )
 from tutelage.recipe import Section
 
@@ -57,13 +54,8 @@ class Hybrid(HidesTokens):
 
     def masked(self, batch: TokenBatch, *, draws: Draws, symbols: Symbols) -> TokenBatch:
         """Some rows as they are, the others with hidden tokens."""
-        settings = self.settings
-        rate = rate_at(draws.progress, settings.rate, settings.final_rate, settings.schedule)
-        masking = Masking(unit=settings.unit, replace=settings.replace, keep=settings.keep)
-        rates = np.full(len(batch), rate)
-        hidden = hide(batch, masking=masking, rates=rates, draws=draws, symbols=symbols)
-        rows = with_hidden(batch, hidden, shift=self.shift)
-        return some_causal(batch, rows, settings.causal, draws.rows(batch.positions.numpy(), FREE))
+        rows = with_hidden_at_rate(batch, self.settings, shift=self.shift, draws=draws, symbols=symbols)
+        return some_causal(batch, rows, self.settings.causal, draws.rows(batch.positions.numpy(), FREE))
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
         assert batch.bidirectional is not None, "a batch that `masked` has not made"

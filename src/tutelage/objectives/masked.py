@@ -2,15 +2,13 @@
 
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tutelage.data.batch import TokenBatch
 from tutelage.data.draws import Draws
-from tutelage.data.masking import Masking
 from tutelage.data.symbols import Symbols
 from tutelage.objectives.common.base import HidesTokens, Loss, Term, Traits
-from tutelage.objectives.common.masked import hide, loss_at_chosen, rate_at, with_hidden
+from tutelage.objectives.common.masked import loss_at_chosen, with_hidden_at_rate
 from tutelage.recipe import Section
 
 
@@ -41,13 +39,7 @@ class Masked(HidesTokens):
 
     def masked(self, batch: TokenBatch, *, draws: Draws, symbols: Symbols) -> TokenBatch:
         """Each token is chosen independently at the rate of the step."""
-        settings = self.settings
-        rate = rate_at(draws.progress, settings.rate, settings.final_rate, settings.schedule)
-        masking = Masking(unit=settings.unit, replace=settings.replace, keep=settings.keep)
-        rates = np.full(len(batch), rate)
-        return with_hidden(
-            batch, hide(batch, masking=masking, rates=rates, draws=draws, symbols=symbols), shift=self.shift
-        )
+        return with_hidden_at_rate(batch, self.settings, shift=self.shift, draws=draws, symbols=symbols)
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
         return Loss({"ce": Term(loss_at_chosen(student, batch), "tokens")})

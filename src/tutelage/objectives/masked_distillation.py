@@ -2,17 +2,15 @@
 
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from tutelage.data.batch import TokenBatch
 from tutelage.data.draws import Draws
-from tutelage.data.masking import Masking
 from tutelage.data.symbols import Symbols
 from tutelage.errors import UserError
 from tutelage.models.head import linear_losses
 from tutelage.objectives.common.base import HasTeacher, HidesTokens, Loss, Term, Traits
-from tutelage.objectives.common.masked import chosen_places, hide, rate_at, states_at, with_hidden
+from tutelage.objectives.common.masked import chosen_places, states_at, with_hidden_at_rate
 from tutelage.objectives.masked import Masked
 from tutelage.objectives.masked_next import MaskedNext
 from tutelage.recipe import Section
@@ -63,12 +61,7 @@ class MaskedDistillation(HasTeacher, HidesTokens):
 
     def masked(self, batch: TokenBatch, *, draws: Draws, symbols: Symbols) -> TokenBatch:
         """Each token is chosen independently at the rate of the step."""
-        settings = self.settings
-        rate = rate_at(draws.progress, settings.rate, settings.final_rate, settings.schedule)
-        masking = Masking(unit=settings.unit, replace=settings.replace, keep=settings.keep)
-        rates = np.full(len(batch), rate)
-        hidden = hide(batch, masking=masking, rates=rates, draws=draws, symbols=symbols)
-        return with_hidden(batch, hidden, shift=self.shift)
+        return with_hidden_at_rate(batch, self.settings, shift=self.shift, draws=draws, symbols=symbols)
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
         settings = self.settings

@@ -6,7 +6,7 @@ Legend: B rows, T tokens of a row, N chosen tokens, H width.
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.data.draws import Draws
-from tutelage.data.masking import Masking
+from tutelage.data.masking import Masking, Unit
 from tutelage.data.symbols import Symbols
 from tutelage.models.head import linear_losses
 
@@ -63,6 +63,33 @@ def with_hidden(batch: TokenBatch, hidden: Hidden, *, shift: int) -> TokenBatch:
     width = batch.ids.shape[1]
     targets = np.pad(targets, ((0, 0), (0, max(width - targets.shape[1], 0))), constant_values=IGNORED)
     return _remade(batch, seen[:, :width], targets, np.ones(len(batch), dtype=bool))
+
+
+class Masks(Protocol):
+    """Settings of an objective that hides tokens at one rate, which may change over the run."""
+
+    @property
+    def rate(self) -> float: ...
+    @property
+    def final_rate(self) -> float | None: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def unit(self) -> Unit: ...
+    @property
+    def replace(self) -> float: ...
+    @property
+    def keep(self) -> float: ...
+
+
+def with_hidden_at_rate(
+    batch: TokenBatch, settings: Masks, *, shift: int, draws: Draws, symbols: Symbols
+) -> TokenBatch:
+    """The batch with tokens hidden in all rows: each is chosen independently at the rate of the step."""
+    rate = rate_at(draws.progress, settings.rate, settings.final_rate, settings.schedule)
+    masking = Masking(unit=settings.unit, replace=settings.replace, keep=settings.keep)
+    rates = np.full(len(batch), rate)
+    return with_hidden(batch, hide(batch, masking=masking, rates=rates, draws=draws, symbols=symbols), shift=shift)
 
 
 def with_weights(batch: TokenBatch, weights_B: Float[np.ndarray, " B"]) -> TokenBatch:
