@@ -18,6 +18,7 @@ from typing import Any
 
 from _archive import files_below, pack
 
+from tutelage.data.integrity import listed
 from tutelage.errors import UserError
 from tutelage.files import read_json
 from tutelage.nursery import write_pairs
@@ -31,7 +32,6 @@ TOKENIZERS: dict[str, dict[str, Any]] = {
     "bpe32k": {"tokenizer": "bpe", "vocabulary": 32_768},
 }
 ITEMS = ("blimp_filtered", "supplement_filtered")
-PARTS = ("manifest.json", "train.bin", "train.starts", "valid.bin", "valid.starts", "tokenizer")
 TOY = {"words": 8000, "vocabulary": 400, "pairs": 4}
 
 
@@ -54,7 +54,8 @@ def corpus(folder: Path, packed: Path, name: str) -> int:
     train, vocab = manifest["splits"]["train"], manifest["tokenizer"]["vocab"]
     facts = {"kind": "corpus", "fingerprint": manifest["fingerprint"], "vocab": vocab}
     facts |= {"tokens": train["tokens"], "words": train["words"]}
-    return pack(files_below(folder, PARTS), packed, name, facts)
+    parts = [file for file in listed(manifest) if not file.startswith("pairs/")]  # pairs are not read in these studies
+    return pack(files_below(folder, parts), packed, name, facts)
 
 
 def items(evaluation: Path, packed: Path) -> int:
