@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-peers
-EXTRAS := report,evaluation,hub,judge,optimizers,zstd,gguf,tensorboard
+EXTRAS := report,evaluation,hub,judge,optimizers,language,zstd,gguf,tensorboard
 
 .PHONY: demo test check docs site study-toy real real-toy bench gpu fuzz clean
 

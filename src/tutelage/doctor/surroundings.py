@@ -16,6 +16,7 @@ EXTRAS = {
     "hub": (("datasets",), "data sets from the Hub"),
     "judge": (("httpx",), "a judge or a tutor behind a server"),
     "optimizers": (("pytorch_optimizer",), "the optimizers lamb, lion, normuon and soap"),
+    "language": (("py3langid",), "the language of documents, for prepare --language"),
     "zstd": (("zstandard",), "texts packed as .zst"),
     "gguf": (("gguf",), "models in GGUF files"),
     "tensorboard": (("tensorboard",), "log.tensorboard=true"),
