@@ -34,6 +34,16 @@ def test_the_cpu_takes_no_more_tokens_at_once_than_it_is_fast_with():
     assert fitting_micro_batch(needed, batch=128, window=128, device=torch.device("cpu")) == 16
 
 
+def test_a_model_without_attention_needs_no_room_for_rows_of_attention():
+    from transformers import LlamaConfig, MambaConfig
+
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "vocab_size": 50}
+    told = {"parameters": 100, "teacher_parameters": 0, "window": 8, "precision": "fp32", "moments": 2}
+    with_rows = memory.needs(LlamaConfig(**size, num_attention_heads=2), **told)
+    without = memory.needs(MambaConfig(**size), **told)
+    assert (without.fixed, without.window) == (with_rows.fixed, with_rows.window - 8 * 2 * 2 * 2 * 8 * 4)
+
+
 class RunsOut:
     """Cross-entropy with dropout, out of memory once more than some windows go through at some call.
 

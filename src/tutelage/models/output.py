@@ -18,6 +18,7 @@ from tutelage.errors import UserError
 
 Directions = Literal["causal", "bidirectional", "either"]
 SEES = {"causal": "the tokens before a place", "bidirectional": "the tokens on both sides of a place"}
+LARGE = 1000.0  # of the largest logit in a test: more than the caps of known models, and within float16
 WIDER = 8  # columns that a bias adds to the output matrix: tensor cores want widths that are multiples of 8
 
 
@@ -54,11 +55,10 @@ def has_layers_before_output(model: Any) -> bool:
     model.eval()
     try:
         with torch.no_grad():
-            logits, output = model(input_ids=ids).logits, model.get_output_embeddings()
-            if output is not None:
+            if (output := model.get_output_embeddings()) is not None:
                 for layers in (False, True):
                     hidden = before_output(model, ids).logits if layers else _last_hidden(model, ids)
-                    if hidden.shape[-1] == output.weight.shape[1] and _close(output(hidden), logits):
+                    if hidden.shape[-1] == output.weight.shape[1] and _is_product(model, ids, output, hidden):
                         return layers
     finally:
         model.train(was_training)
@@ -71,6 +71,13 @@ def has_layers_before_output(model: Any) -> bool:
 
 def _last_hidden(model: Any, ids: Tensor) -> Tensor:
     return model.base_model(input_ids=ids).last_hidden_state
+
+
+def _is_product(model: Any, ids: Tensor, output: Any, hidden: Tensor) -> bool:
+    """Whether the logits are the product of these hidden states, as large as they may ever be."""
+    largest = float(model(input_ids=ids).logits.abs().max().clamp(min=1e-6))
+    with _magnified(output, LARGE / largest):  # a cap hardly changes the logits of random weights, which are small
+        return _close(output(hidden), model(input_ids=ids).logits)
 
 
 def _close(logits: Tensor, expected: Tensor) -> bool:
@@ -86,6 +93,17 @@ def before_output(model: Any, ids: Int[Tensor, "B T"], **given: Any) -> Any:
         given["use_cache"] = False
     with _without(model.get_output_embeddings()):
         return model(input_ids=ids, **given)
+
+
+@contextmanager
+def _magnified(layer: Any, factor: float) -> Iterator[None]:
+    """Inside this block the layer returns its output times a factor."""
+    plain = layer.forward
+    layer.forward = lambda x: factor * plain(x)
+    try:
+        yield
+    finally:
+        del layer.forward
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Student(Section):
 
     shape: Place | None = None
     """Random weights in this shape: gpt2-tiny, -mini, -small, -medium, -large, -705m, llama-tiny, -58m, -360m; a model
-    type of transformers, such as mamba or gemma2; a folder with a config.json; or the dotted path of an architecture of
+    type of transformers, such as qwen3 or olmo2; a folder with a config.json; or the dotted path of an architecture of
     your own, a module or a class."""
     weights: Place | None = None
     """Weights to start from: a run, a folder, a GGUF file or a Hub name. `student=PATH` sets it."""

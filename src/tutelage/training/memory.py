@@ -40,7 +40,7 @@ def needs(
     moments: copies of the weights that the optimizer keeps. workspace: bytes of the head's logits and copies
     """
     layers, width = config.num_hidden_layers, config.hidden_size
-    heads = config.num_attention_heads
+    heads = getattr(config, "num_attention_heads", 0)  # a state-space model has no rows of attention
     size = 4 if precision == "fp32" else 2
     token = layers * (18 * width + 2 * heads * window) * size
     fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4 + workspace
