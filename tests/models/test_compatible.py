@@ -99,3 +99,23 @@ def test_a_student_handed_in_must_have_the_vocabulary_that_is_asked_for(teacher_
     with pytest.raises(UserError, match=r"300 ids, the student one of 290"):
         Live(student, vocab=290)
     assert torch.equal(Live(student, vocab=300).models[0].head, student.head)
+
+
+def test_a_mask_that_the_teacher_knows_as_another_token_is_a_difference(corpus):
+    ours, theirs = load_tokenizer(corpus), load_tokenizer(corpus)
+    ours.mask_token = "a"
+    assert difference(theirs, ours) == ""  # theirs has none: a causal model needs no mask
+    theirs.mask_token = "b"
+    assert difference(theirs, ours) == "mask_token is 'b' and 'a'"
+
+
+def test_texts_are_measured_against_the_positions_that_a_roberta_really_has(corpus, tmp_path):
+    from transformers import RobertaConfig
+
+    from tutelage.models.compatible import require_positions
+
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = RobertaConfig(vocab_size=50, max_position_embeddings=18, pad_token_id=1, **size)
+    require_positions("roberta", config, 16, "data.window")
+    with pytest.raises(UserError, match=r"(?s)roberta reads at most 16 tokens.*Set data.window=16"):
+        require_positions("roberta", config, 17, "data.window")

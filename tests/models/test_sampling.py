@@ -324,3 +324,11 @@ def test_on_a_gpu_a_recorded_step_writes_the_same_text_and_a_rerun_the_same_bits
     assert first == again
     tokens = [pair for a, b in zip(plain, first, strict=True) for pair in zip(a.ids, b.ids)]
     assert sum(a == b for a, b in tokens) >= 0.99 * len(tokens)
+
+
+def test_what_is_sampled_fits_the_positions_of_models_that_call_them_something_else():
+    from transformers import CTRLConfig, CTRLLMHeadModel
+
+    model = CTRLLMHeadModel(CTRLConfig(vocab_size=50, n_positions=8, n_embd=16, n_layer=1, n_head=2, dff=16))
+    with pytest.raises(UserError, match="do not fit into the model's 8 positions"):
+        sample(model, [[1, 2, 3]], max_new=6)

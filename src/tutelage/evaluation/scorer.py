@@ -16,6 +16,7 @@ from tutelage.evaluation.limits import require_finite, require_positions
 from tutelage.evaluation.logits import Logits
 from tutelage.evaluation.prefix_tree import PackedRow, attention_mask, pack, stacked
 from tutelage.evaluation.word_queries import AfterContext, Query
+from tutelage.models.shapes import positions
 
 # The activations of a thousand tokens fit the caches of a CPU: with 4,096, a token of GPT-2 Small took 1.2 times as
 # long. A GPU needs large batches to be busy.
@@ -222,7 +223,7 @@ class Scorer:
         Not every architecture accepts custom attention masks and positions, so the model itself is tested. All
         sequences of the row share one prefix, so the last one attends across all the others.
         """
-        half = min(6, (getattr(self.model.config, "max_position_embeddings", None) or 12) // 2)
+        half = min(6, (positions(self.model.config) or 12) // 2)
         random = np.random.default_rng(0).integers(1, self.model.config.vocab_size, (max(length // half, 3), half))
         sequences = [[*random[0].tolist(), *end] for end in random[1:].tolist()]
         flags = [np.ones(2 * half, bool)] * len(sequences)

@@ -18,6 +18,7 @@ from tutelage.models._captured import Captured
 from tutelage.models._draw import choose, noise
 from tutelage.models._writer import Writer
 from tutelage.models.precision import float64_device
+from tutelage.models.shapes import positions
 
 COMPACT = 7 / 8  # finished rows are removed from the batch once less than this share is unfinished
 CHECK_EVERY = {"cpu": 1}  # tokens between two checks for finished rows
@@ -185,7 +186,7 @@ def _sample(row: tuple[int, int], ids: list[int], logp: list[float], options: Op
 
 def _require_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], options: Options) -> None:
     longest = max((len(prompt) for prompt in prompts), default=0)
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = positions(model.config)
     if any(len(prompt) == 0 for prompt in prompts):
         raise UserError("A prompt has no token", "At least one token to continue", "")
     if limit is not None and longest + options.max_new > limit:

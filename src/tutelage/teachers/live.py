@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
-from tutelage.data.tokenizer import with_end
 from tutelage.errors import UserError
+from tutelage.models.compatible import take_vocabulary
 from tutelage.models.head import FrozenHead
 from tutelage.models.precision import HALVES
-from tutelage.models.student import Student, load_student, load_tokenizer_of
+from tutelage.models.student import Student, load_student
 from tutelage.teachers.common.base import Targets, Teacher, Traits
 
 
@@ -33,7 +33,7 @@ class Live(Teacher):
         built = [load_student(m, dtype=dtype or torch.float32) if isinstance(m, str) else m for m in models]
         for name, model in zip(models, built, strict=True):
             if vocab is not None:
-                _take_vocabulary(model, name, vocab)
+                take_vocabulary(model, name, vocab)
         self.models = [model.to(device).eval().requires_grad_(False) for model in built]
         self.heads = [FrozenHead(model.head) for model in self.models]
 
@@ -64,17 +64,3 @@ class Live(Teacher):
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
             seen = batch.seen
             return model.states(batch.ids, **seen) if layers else (model.backbone(batch.ids, **seen),)
-
-
-def _take_vocabulary(model: Student, name: Student | str, vocab: int) -> None:
-    """Cut padding off a vocabulary, and refuse another vocabulary. The tokenizer of a name shows what is padding."""
-    if isinstance(name, str) and model.vocab > vocab and len(with_end(load_tokenizer_of(name))) == vocab:
-        model.vocab = vocab
-    if model.vocab != vocab:
-        raise UserError(
-            f"The teacher {name if isinstance(name, str) else type(model.model).__name__} has a vocabulary of "
-            f"{model.vocab:,} ids, the student one of {vocab:,}",
-            "One vocabulary for both: a distribution over other tokens cannot be compared",
-            f"Train the student on a corpus prepared with the teacher's tokenizer; if the tokenizers are equal and the "
-            f"student's embeddings are padded, cut them: model.resize_token_embeddings({model.vocab})",
-        )

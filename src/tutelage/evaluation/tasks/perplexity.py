@@ -19,7 +19,7 @@ from tutelage.evaluation.base import Outcome, Row, Tools, causal_scorer, ratio
 from tutelage.evaluation.request import Request
 from tutelage.evaluation.tokens import Tokens, bytes_by_id, tokens_of
 from tutelage.files import fingerprint
-from tutelage.models.compatible import require_same_tokenizer
+from tutelage.models.compatible import Advice, Reader, require_readable
 
 WINDOW = 128  # tokens, as in published figures
 
@@ -136,12 +136,10 @@ class OfStream(Perplexity):
 
     def tokens(self, tokenizer: Tokenizer) -> Tokens:
         """The stream, memory-mapped."""
-        require_same_tokenizer(
-            tokenizer,
-            load_tokenizer(self.source),
-            model="The model",
-            corpus=self.source,
-            do="Compare models with different tokenizers on text: --text PATH",
+        require_readable(
+            Reader(name="The model", tokenizer=tokenizer),
+            Reader(name=self.source, tokenizer=load_tokenizer(self.source)),
+            Advice(tokenizer="Compare models with different tokenizers on text: --text PATH"),
         )
         return Tokens(ids=self.stream.ids, words=self.stream.starts, table=bytes_by_id(tokenizer))
 

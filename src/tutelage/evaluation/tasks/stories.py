@@ -17,6 +17,7 @@ from tutelage.evaluation.request import Judge, Request
 from tutelage.files import fingerprint, write_json
 from tutelage.judges.common.base import Rollout
 from tutelage.models.sampling import sample
+from tutelage.models.shapes import positions
 from tutelage.printable import shown
 from tutelage.text import distinct, longest_run, repetition, self_bleu, words_of
 
@@ -84,7 +85,7 @@ class Stories:
         """The figures, and the texts."""
         causal_scorer(tools, "stories")
         prompts = [beginning(opening, tools.tokenizer) for opening in OPENINGS]
-        limit = getattr(model.config, "max_position_embeddings", None) or math.inf
+        limit = positions(model.config) or math.inf
         max_new = int(max(1, min(SAMPLING["max_new"], limit - max(map(len, prompts)))))
         stories = self._stories(model, tools, prompts, max_new)
         words = [words_of(story.text) for story in stories]

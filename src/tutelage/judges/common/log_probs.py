@@ -41,9 +41,11 @@ class LocalLogProbs:
 
     def measured(self, rollouts: Sequence[Rollout]) -> list[Measured]:
         """Nats of each text, its tokens after those of the prompt summed. The end-of-text token is not counted."""
+        from tutelage.models.shapes import positions
+
         found: list[Measured] = [""] * len(rollouts)
         ids = [self._ids(rollout) for rollout in rollouts]
-        longest = getattr(self.model.config, "max_position_embeddings", None) or math.inf
+        longest = positions(self.model.config) or math.inf
         fitting = []
         for place, (before, text) in enumerate(ids):
             if not text:
