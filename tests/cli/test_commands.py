@@ -130,6 +130,13 @@ def test_list_and_show_print_what_is_shipped():
     assert "alpha = 0.25" in out and "# Weight of the cross-entropy" in out
 
 
+def test_list_prints_the_plug_ins_of_a_kind_with_the_first_line_of_each():
+    out, _ = tutelage("list", "objectives")
+    assert "cross_entropy        Plain next-token prediction." in out
+    out, _ = tutelage("list", "tasks")
+    assert any(line.startswith("blimp ") for line in out.splitlines())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -138,7 +145,7 @@ def test_list_and_show_print_what_is_shipped():
         (["train", "weekly"], "weekly is a recipe of the verb `study`. A recipe of `train`. tutelage study weekly."),
         (["evaluate", "x", "--tasks", "perplexty"], "There is no task 'perplexty' (did you mean 'perplexity'?)"),
         (["study", "demoo"], "There is no recipe 'demoo' (did you mean 'demo'?)"),
-        (["list", "judges"], "There is no list of 'judges'"),
+        (["list", "judge"], "There is no list of 'judge' (did you mean 'judges'?). One of recipes, objectives, "),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(words, message):

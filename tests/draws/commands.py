@@ -195,8 +195,8 @@ def show(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
 
 
 def list_(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
-    """There is one list."""
-    return Draw(["list", *([some(rng, "recipes", "x")] if rng.random() < 0.8 else [])], [])
+    """Recipes and plug-ins."""
+    return Draw(["list", *([some(rng, "recipes", "objectives", "tasks", "x")] if rng.random() < 0.8 else [])], [])
 
 
 def doctor(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:

@@ -188,13 +188,15 @@ def report(
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="recipes")] = "recipes") -> None:
-    """List the shipped recipes."""
-    from tutelage.verbs.list_recipes import list_recipes
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="recipes, objectives, orders, teachers, judges, optimizers, architectures, tasks, ...")
+    ] = "recipes",
+) -> None:
+    """List the shipped recipes, or the plug-ins of a kind."""
+    from tutelage.verbs.list_names import list_names
 
-    if what != "recipes":
-        raise UserError(f"There is no list of {what!r}", "recipes", "tutelage list recipes")
-    list_recipes()
+    list_names(what)
 
 
 @app.command()

@@ -6,6 +6,7 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 from tutelage.recipe.checked import Named, labelled, validated
 from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
 from tutelage.recipe.functions import is_function, load_function, require_function
+from tutelage.recipe.listed import listed
 from tutelage.recipe.modules import (
     KINDS,
     did_you_mean,
@@ -33,6 +34,7 @@ __all__ = [
     "given",
     "is_function",
     "labelled",
+    "listed",
     "load_class",
     "load_function",
     "load_module",
