@@ -30,6 +30,7 @@ from typing import Any
 EXPECTED = [
     ("*", "metrics.train.tokens", "rows of interaction have `tokens`, as those of training"),
     ("*", "*.checksum", "rows have a checksum"),
+    ("*", "run.lines.*", "run.json of a finished run says how many rows its logs have"),
     ("*", "run.skipped_updates", "interaction says how many updates were skipped, as training does"),
     ("*", "run.objective_parameters", "parameters that an objective holds itself are counted"),
     ("*", "best-*", "models that were the best for a while are deleted when the run is done"),
