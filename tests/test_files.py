@@ -42,13 +42,17 @@ def test_a_folder_that_could_not_be_filled_leaves_the_old_one(tmp_path):
 
 
 def test_a_folder_that_takes_the_place_of_another_keeps_files_that_it_did_not_write(tmp_path):
-    (tmp_path / "f" / "mine").mkdir(parents=True)
-    for name in ("notes.txt", "mine/more.txt", "x", "x.old"):
+    for folder in ("mine", "both/mine"):
+        (tmp_path / "f" / folder).mkdir(parents=True)
+    for name in ("notes.txt", "mine/more.txt", "x", "x.old", "both/x", "both/notes.txt", "both/mine/more.txt"):
         (tmp_path / "f" / name).write_text("before")
     with run.folder_atomically(tmp_path / "f", ["*.old"]) as fresh:
         (fresh / "x").write_text("new")
-    held = {str(p.relative_to(tmp_path)): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
-    assert held == {"f/x": "new", "f/notes.txt": "before", "f/mine/more.txt": "before"}
+        (fresh / "both").mkdir()
+        (fresh / "both" / "x").write_text("new")
+    held = {str(p.relative_to(tmp_path / "f")): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    old = ("notes.txt", "mine/more.txt", "both/notes.txt", "both/mine/more.txt")
+    assert held == {"x": "new", "both/x": "new"} | dict.fromkeys(old, "before")
 
 
 def test_what_a_killed_command_left_of_a_folder_is_deleted_and_no_file_of_others(tmp_path):

@@ -84,8 +84,11 @@ def _keep_foreign(old: Path, path: Path, written: Iterable[str]) -> None:
         return
     ours = {name for pattern in written for name in old.glob(pattern)}
     for entry in sorted(old.iterdir()):
-        if entry not in ours and not (path / entry.name).exists():
-            entry.rename(path / entry.name)
+        place = path / entry.name
+        if entry not in ours and not place.exists():
+            entry.rename(place)
+        elif entry.is_dir() and place.is_dir():
+            _keep_foreign(entry, place, ())
 
 
 def delete_written(folder: Path, patterns: Iterable[str]) -> None:

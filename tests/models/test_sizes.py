@@ -1,14 +1,17 @@
 """A configuration that is no model is refused in one message, before memory or time is taken for it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.errors import UserError
-from tutelage.models.student import load_model, new_student
-from tutelage.sums import SUMS
+from tutelage.evaluation.backends import scored_by
+from tutelage.models.student import load_config, load_model, load_student, new_student
+from tutelage.sums import SUMS, write_sums
+from tutelage.verbs.export import export
 
 
 @pytest.mark.parametrize(
@@ -45,12 +48,41 @@ def test_a_field_of_another_type_or_of_the_tokenizer_is_named(changes: dict[str,
         shape_config("gpt2-tiny", vocab=61, window=16, changes=changes)
 
 
-def test_absurd_numbers_in_the_configuration_of_a_saved_model_are_named(teacher_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_layer": 10**9}, "n_layer is 1000000000"),
+        ({"vocab_size": -0.5}, "vocab_size"),
+        ({"vocab_size": -1}, "vocab_size is -1"),
+        ({"n_embd": None}, "n_embd"),
+        ({"layer_norm_epsilon": -1e-5}, "layer_norm_epsilon is -1e-05. A number above 0"),
+        ({"layer_norm_epsilon": float("inf")}, "layer_norm_epsilon is inf. A finite number"),
+        ({"initializer_range": float("nan")}, "initializer_range is nan. A finite number"),
+        ({"resid_pdrop": 5.0}, "resid_pdrop is 5.0. A share from 0 to 1"),
+    ],
+)
+def test_absurd_numbers_in_the_configuration_of_a_saved_model_are_named_by_every_door(
+    changes: dict[str, object], message: str, teacher_run: Path, tmp_path: Path
+) -> None:
     """Of a folder without checksums, as other libraries write it; with them the change itself is named."""
     for file in (teacher_run / "model").iterdir():
         if file.name != SUMS:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"n_layer": 10**9}))
-    with pytest.raises(UserError, match=f"{tmp_path} could not be loaded: n_layer is 1000000000"):
-        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    for load in (load_config, load_model, load_student, scored_by):
+        with pytest.raises(UserError, match=f"{tmp_path} could not be loaded: .*{message}"):
+            load(str(tmp_path))
+
+
+@pytest.mark.parametrize("changes", [{"vocab_size": -0.5}, {"n_head": 3}, {"activation_function": "foo"}])
+def test_a_model_that_nobody_can_load_is_not_exported(
+    changes: dict[str, object], teacher_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(teacher_run, tmp_path / "run"))
+    config = json.loads((run / "model" / "config.json").read_text())
+    (run / "model" / "config.json").write_text(json.dumps(config | changes))
+    write_sums(run / "model")
+    with pytest.raises(UserError, match=rf"model.*{next(iter(changes))}|cannot be built"):
+        export(run, to=str(tmp_path / "out"), quiet=True)
+    assert not (tmp_path / "out").exists()

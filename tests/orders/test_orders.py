@@ -1,5 +1,6 @@
 """Orders: every window of a pass once, easy before hard, sources and phases in turn; functions of seed and step."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from toys import tiny
 from tutelage.data.document_index import Documents
 from tutelage.data.stream import Order, TokenStream
 from tutelage.errors import UserError
-from tutelage.files import read_json, read_rows
+from tutelage.files import read_json, read_rows, write_json
 from tutelage.orders.common.base import Reading
 from tutelage.orders.common.load import load_order
 from tutelage.runs.ordered import Ordered
@@ -187,8 +188,12 @@ def test_a_models_losses_are_stored_and_order_a_run(corpus: Path, teacher_run: P
     assert rows[-1]["words"] > 0
     plain = train("student_ce", [*tiny(place, tmp_path / "plain")], quiet=True)
     assert read_json(run / "run.json")["parts"]["corpus"] != read_json(plain / "run.json")["parts"]["corpus"]
-    path.write_text(path.read_text().replace(stream.fingerprint, "0" * 16))
+    scores = path.read_text()
+    write_json(path, json.loads(scores) | {"corpus": "0" * 16})
     with pytest.raises(UserError, match=r"scores of another corpus(?s:.)*tutelage score"):
+        train("student_ce", [*options, f"run={tmp_path / 'other'}"], quiet=True)
+    path.write_text(scores.replace(".", ".0", 1))
+    with pytest.raises(UserError, match=r"loss.json was altered or damaged.*tutelage score"):
         train("student_ce", [*options, f"run={tmp_path / 'other'}"], quiet=True)
 
 

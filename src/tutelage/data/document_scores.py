@@ -1,6 +1,5 @@
 """A number for each document of a corpus, such as a model's loss: stored beside the corpus, read by an order."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ from jaxtyping import Float64
 
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
-from tutelage.files import read_json, write_atomically
+from tutelage.files import read_json, write_json
+from tutelage.owned import object_with, require_own
 from tutelage.printable import shown
 
 FOLDER = "scores"
@@ -25,20 +25,25 @@ def stored_scores(corpus: Path) -> list[str]:
     return sorted(path.stem for path in (Path(corpus) / FOLDER).glob("*.json"))
 
 
+def require_own_scores(corpus: Path, name: str) -> None:
+    """Refuse to replace a file that holds no scores."""
+    require_own(place_of(corpus, name), object_with("corpus", "scores"), "choose another --name")
+
+
 def write_scores(corpus: Path, name: str, stream: TokenStream, values: Float64[np.ndarray, " D"], by: Any) -> Path:
     """Store a number for each document. by: what they are, for people."""
     path = place_of(corpus, name)
+    require_own_scores(corpus, name)
     path.parent.mkdir(exist_ok=True)
-    content = {"corpus": stream.fingerprint, "by": by, "scores": values.tolist()}
-    write_atomically(path, json.dumps(content) + "\n")
+    write_json(path, {"corpus": stream.fingerprint, "by": by, "scores": values.tolist()})
     return path
 
 
 def read_scores(corpus: Path, name: str, stream: TokenStream, documents: int) -> Float64[np.ndarray, " D"]:
     """Read them back. Raises UserError where they belong to another corpus or are damaged."""
     path = place_of(corpus, name)
-    content = read_json(path)
     again = f"Make them again: tutelage score {shown(corpus)} --name {name}, with --model or --function"
+    content = read_json(path, again)
     if not isinstance(content, dict) or content.get("corpus") != stream.fingerprint:
         raise UserError(f"{shown(path)} has the scores of another corpus", "Scores of this corpus", again)
     try:

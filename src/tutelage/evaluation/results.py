@@ -13,10 +13,13 @@ from tutelage.checked import as_type
 from tutelage.evaluation.base import Outcome, Result
 from tutelage.evaluation.predictions import again, predictions_beside, require_same_predictions
 from tutelage.evaluation.request import Milestone
-from tutelage.files import read_json, write_atomically, write_json
+from tutelage.files import exists, read_json, write_atomically, write_json
 from tutelage.models.student import locate
+from tutelage.owned import object_with, require_own
 from tutelage.printable import shown
 from tutelage.quantised.cached import quantised
+
+ELSEWHERE = "choose another --out"
 
 
 def run_of(name: str) -> Path | None:
@@ -47,7 +50,9 @@ def home_of(name: str, out: Path | None, *, several: bool) -> Path:
         return (run if folder.name == "model" else folder) / "evaluations"
     home = out if out is not None and not several else (out or Path("evaluations")) / safe(name)
     # The report finds a model that is not a run by this file. A file that exists may say more: it is kept.
-    if not (home / "model.json").exists():
+    if exists(home / "model.json"):
+        require_own(home / "model.json", object_with("name", "model"), ELSEWHERE)
+    else:
         facts = {"name": home.name, "model": name, "about": quantised(name)}
         write_json(home / "model.json", facts)
     return home
@@ -81,9 +86,20 @@ def kept(place: Path, key: str, name: str) -> Result | None:
     return replace(result, model=name, kept=True)
 
 
+def require_own_files(place: Path) -> None:
+    """Refuse to replace a result, or predictions, that no evaluation wrote."""
+    require_own(place, object_with("task", "fingerprint"), ELSEWHERE)
+    predictions = predictions_beside(place)
+    # A result lists its predictions; those of earlier versions list none. A kill between the two leaves a note.
+    listed = _read(place).get("sha256", [predictions.name]) if place.exists() else []
+    own = predictions.name in listed or _begun(predictions).exists()
+    require_own(predictions, lambda _: own, ELSEWHERE)
+
+
 def keep(place: Path, result: Result, outcome: Outcome) -> Result:
     """Write a result, and its predictions before it: a result on disk has its predictions. Returns the result."""
     predictions, digests = predictions_beside(place), {}
+    write_atomically(_begun(predictions), "")
     if outcome.predictions:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions).encode()
         write_atomically(predictions, lines)
@@ -91,7 +107,13 @@ def keep(place: Path, result: Result, outcome: Outcome) -> Result:
     else:
         predictions.unlink(missing_ok=True)
     write_json(place, result.to_json() | {"sha256": digests})
+    _begun(predictions).unlink()
     return result
+
+
+def _begun(predictions: Path) -> Path:
+    """A note that predictions are being written of which no result tells yet."""
+    return predictions.with_name(f".{predictions.name}.begun")
 
 
 def keep_missing(place: Path, result: Result) -> None:

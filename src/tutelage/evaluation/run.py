@@ -18,7 +18,7 @@ from tutelage.evaluation.official import require_folder, set_name
 from tutelage.evaluation.options import Evaluation
 from tutelage.evaluation.pinned import gives_token_types, pinned_warnings
 from tutelage.evaluation.request import Request
-from tutelage.evaluation.results import home_of, keep, keep_missing, kept, milestones_of, place_of
+from tutelage.evaluation.results import home_of, keep, keep_missing, kept, milestones_of, place_of, require_own_files
 from tutelage.evaluation.scoreboard import Measured, show
 from tutelage.files import fingerprint
 from tutelage.models.student import fingerprint_of
@@ -129,10 +129,12 @@ def _measured(job: Job, loader: Loader) -> Iterator[Measured]:
                 loader.console.print(line, soft_wrap=True, markup=False)
                 yield old, place
                 continue
+            require_own_files(place)
             loaded = loaded or list(loader(job.model))
             outcome = _outcome(module, task, loaded[0], _tools(loaded[1], job, short, weights))
         except Missing as missing:
             place = place_of(job.home, short, data + suffix, source)
+            require_own_files(place)
             result = _result(short, place, source, job.model, backend=job.scored.backend, missing=[str(missing)])
             keep_missing(place, result)
             yield result, place

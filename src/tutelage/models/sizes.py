@@ -1,5 +1,7 @@
 """Whether a configuration can become a model on this machine, asked before memory is taken for it."""
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,7 @@ MOST_LAYERS = 1024
 MOST = 2**24
 """The largest width, number of heads or positions: above that of any model."""
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
+EPSILON, DROPOUT = re.compile(r"(^|_)(eps|epsilon)$"), re.compile(r"pdrop$|dropout(_prob)?$")
 # What transformers and its libraries raise where a configuration or a file of a model is not what it should be.
 DAMAGED = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, SafetensorError)
 DAMAGED += (StrictDataclassError,)
@@ -31,9 +34,10 @@ def first_line(error: Exception) -> str:
 
 
 def require_sensible(config: Any, where: str) -> None:
-    """Raise UserError where a size is no number from 1 to what any model has. where: begins the message.
+    """Raise UserError where a size is no number from 1 to what any model has, or a rate is none. where: begins the
+    message.
 
-    A billion layers would be built one by one, for hours.
+    A billion layers would be built one by one, for hours; a negative epsilon gives NaN where it is used.
     """
     for name in SIZES:
         size = getattr(config, name, 1)
@@ -41,6 +45,15 @@ def require_sensible(config: Any, where: str) -> None:
         if size is not None and not (isinstance(size, int) and 1 <= size <= most):
             field = config.attribute_map.get(name, name)
             raise UserError(f"{where}: {field} is {size!r}", f"A whole number from 1 to {most:,}")
+    for name, value in vars(config).items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        if not math.isfinite(value):
+            raise UserError(f"{where}: {name} is {value}", "A finite number")
+        if EPSILON.search(name) and not 0 < value < 1:
+            raise UserError(f"{where}: {name} is {value}", "A number above 0 and below 1")
+        if DROPOUT.search(name) and not 0 <= value <= 1:
+            raise UserError(f"{where}: {name} is {value}", "A share from 0 to 1")
 
 
 @contextmanager

@@ -197,10 +197,9 @@ def load_model(
             "A model with weights; pickled weights (.bin, .pt) are not loaded, because they can run code",
             "Save it again with save_pretrained, or name another folder",
         )
-    config = _from_hub(AutoConfig, place, name)
+    config = load_config(name)
     if auto is AutoModelForCausalLM:
         require_causal(name, config)
-    require_sensible(config.get_text_config(), f"{name} could not be loaded")
     if dropout is not None:
         config = with_dropout(config, dropout)
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
@@ -211,8 +210,10 @@ def load_model(
 
 
 def load_config(name: str) -> PretrainedConfig:
-    """The configuration of a run, a folder or a Hub name."""
-    return _from_hub(AutoConfig, locate(name), name)
+    """The configuration of a run, a folder or a Hub name, with sizes that a model can have."""
+    config = _from_hub(AutoConfig, locate(name), name)
+    require_sensible(config.get_text_config(), f"{name} could not be loaded")
+    return config
 
 
 def load_tokenizer_of(name: str) -> Tokenizer:

@@ -11,6 +11,8 @@ from tutelage.errors import UserError
 from tutelage.files import gigabytes
 from tutelage.models.hub import Files, Repository, repository
 from tutelage.models.portable import portable_config
+from tutelage.models.sizes import require_buildable
+from tutelage.models.student import load_config
 from tutelage.publish.card import card
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.folder import CARD, MAIN, size_of, write_folder
@@ -64,6 +66,7 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
         if file.is_file() and not file.name.startswith(".") and file.name not in (CARD, SUMS)
     }
     check_sums(folder, "Restore it from a copy, or train the run again")
+    _require_model(folder)
     try:
         if CONFIG in files:
             files[CONFIG] = portable(folder).encode()
@@ -75,6 +78,13 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
             "Train the run again, or restore the folder from a copy",
         ) from error
     return files | {SUMS: sums_of(files).encode()}
+
+
+def _require_model(folder: Path) -> None:
+    """Refuse a configuration of which no model can be made. One with code of its own is not made: nobody allowed it."""
+    config = load_config(str(folder))
+    if not getattr(config, "auto_map", None):
+        require_buildable(config, str(folder))
 
 
 def _plan(run: Finished, name: str, revisions: Mapping[str, Files], request: Request, *, on_hub: bool) -> list[str]:

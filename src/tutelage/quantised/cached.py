@@ -3,15 +3,16 @@
 import json
 import os
 import shutil
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from tutelage.checked import as_type
+from tutelage.checked import Count, as_type
 from tutelage.errors import UserError
 from tutelage.files import disk_errors, exists, fingerprint, folder_atomically, hash_file, read_json, require_space
+from tutelage.sums import write_sums
 
 FORMAT = 1  # raise it when a change of the conversion makes folders of before wrong
 FACTS = "gguf.json"
@@ -62,16 +63,23 @@ def home() -> Path:
 
 def _whole(folder: Path) -> bool:
     """Whether every file of the folder is there in its size."""
-    facts = _facts(folder)
-    sizes = facts.get("sizes", {})
+    sizes = _facts(folder).sizes
     return bool(sizes) and all(
         (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
     )
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    file = folder / FACTS
-    return as_type(dict[str, Any], read_json(file), str(file), f"Delete {folder}") if file.is_file() else {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is kept of a GGUF file. types: how many weights each type holds; sizes: of the folder's files, in bytes"""
+
+    types: dict[str, Count] = field(default_factory=dict)
+    sizes: dict[str, Count] = field(default_factory=dict)
+
+
+def _facts(folder: Path) -> Facts:
+    file, do = folder / FACTS, f"Delete {folder}; it is made again"
+    return as_type(Facts, read_json(file, do), str(file), do) if file.is_file() else Facts()
 
 
 def _make(path: Path, digest: str, size: int, folder: Path) -> None:
@@ -85,6 +93,7 @@ def _make(path: Path, digest: str, size: int, folder: Path) -> None:
         sizes = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
         facts = {"file": path.name, "sha256": digest, "types": held, "sizes": sizes}
         (fresh / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_sums(fresh)  # compared where the model is loaded
 
 
 def quantised(name: str | Path) -> str:
@@ -94,8 +103,8 @@ def quantised(name: str | Path) -> str:
     """
     if not is_gguf(name):
         return ""
-    types: dict[str, int] = _facts(dequantised(name)).get("types", {})
-    most = max(types, key=types.__getitem__)
+    types = _facts(dequantised(name)).types
+    most = max(types, key=types.__getitem__, default="F32")
     return "" if most in ("F32", "F16", "BF16", "F64") else f"quantised ({most})"
 
 

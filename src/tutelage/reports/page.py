@@ -7,9 +7,11 @@ from typing import Any
 
 import tutelage
 from tutelage.errors import UserError
+from tutelage.owned import MARK
 from tutelage.printable import printable
 from tutelage.reports.blocks import Figure, Section
 from tutelage.reports.figures import PALETTE
+from tutelage.reports.markdown import markdown
 from tutelage.reports.model import Collection
 from tutelage.reports.sections import SECTIONS, in_short
 
@@ -61,12 +63,21 @@ def page(collection: Collection, sections: list[Section], title: str) -> str:
         "about": about_of(collection),
         "facts": in_short(collection),
         "sections": sections,
+        "mark": Markup(MARK),
         "css": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         "palette": PALETTE,
         "version": tutelage.__version__,
         "date": datetime.date.today().strftime("%-d %B %Y"),
     }
     return environment.get_template("page.html.j2").render(values).lstrip()
+
+
+def files_of(collection: Collection, title: str = "") -> dict[str, str]:
+    """Every file of a report by its name, the page last. Each holds the mark of what may be replaced."""
+    sections, title = sections_of(collection), title_of(collection, title)
+    files = {f"figures/{figure.name}.svg": f"{figure.file.rstrip()}\n{MARK}\n" for figure in figures_of(sections)}
+    files["report.md"] = f"{markdown(title, about_of(collection), sections)}\n{MARK}\n"
+    return files | {"index.html": page(collection, sections, title)}
 
 
 def figures_of(sections: list[Section]) -> list[Figure]:

@@ -1,5 +1,6 @@
 """One job of a study: whether it is done, and the verb that does it. The verbs are handed in."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 from tutelage.checked import read_object
 from tutelage.errors import Interrupted
 from tutelage.files import fingerprint, line_of, write_atomically, write_json
+from tutelage.owned import object_with, require_own, rows_with
 from tutelage.quantised.cached import quantised
 from tutelage.recipe import verb_of
 from tutelage.studies.jobs import Job
+
+ELSEWHERE = "choose another --out for the study"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +72,16 @@ def _evaluate(job: Job, verbs: Verbs) -> None:
 def _sample(job: Job, verbs: Verbs) -> None:
     if _sampled(job) == _samples_key(job):
         return
+    file, key = job.folder / "samples.jsonl", job.folder / "samples.key"
+    require_own(file, rows_with("prompt", "text"), ELSEWHERE)
+    require_own(key, lambda content: re.fullmatch(rb"[0-9a-f]{16}", content) is not None, ELSEWHERE)
     _describe(job)
     settings = {key: job.arguments[key] for key in ("prompts", "n", "max_new", "temperature", "top_p", "seed")}
     rows = verbs.sample(job.arguments["model"], **settings)
     # Replaces the file: the verb would add to it, and the page of the study shows only what the study requested.
     lines = [line_of({"prompt": r["prompt"], "text": r["text"], "seed": r.get("seed")}) for r in rows]
-    write_atomically(job.folder / "samples.jsonl", "".join(lines))
-    write_atomically(job.folder / "samples.key", _samples_key(job))
+    write_atomically(file, "".join(lines))
+    write_atomically(key, _samples_key(job))
 
 
 def _describe(job: Job) -> None:
@@ -85,6 +92,7 @@ def _describe(job: Job) -> None:
         trained = _run_of(job)
         facts |= {"parameters": trained["parameters"]} if trained.get("parameters") else {}
         path = job.folder / "model.json"
+        require_own(path, object_with("name", "model"), ELSEWHERE)
         old = read_object(path) if path.exists() else {}
         write_json(path, old | facts)
 

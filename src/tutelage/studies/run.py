@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import write_json
+from tutelage.owned import object_with, require_own
 from tutelage.recipe import did_you_mean
 from tutelage.remote_code import trusted
 from tutelage.studies.job import Verbs, done, run_job
@@ -99,4 +100,6 @@ def _record(plan: Plan, command: Command, outcome: Outcome) -> None:
         "sweeps": [asdict(sweep) for sweep in plan.sweeps],
         "jobs": [{"name": job.name, "kind": job.kind, "error": why.get(job.name, "")} for job in plan.jobs],
     }
-    write_json(plan.folder / "study.json", record)
+    file = plan.folder / "study.json"
+    require_own(file, object_with("format", "jobs"), "choose another --out")
+    write_json(file, record)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from tutelage.files import write_atomically
+from tutelage.owned import marked, require_own
 from tutelage.publish.paired import with_differences
 from tutelage.reports.collect import collect
-from tutelage.reports.markdown import markdown
-from tutelage.reports.page import about_of, figures_of, page, require_extra, sections_of, title_of
+from tutelage.reports.page import files_of, require_extra
 
 
 def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> Path:
@@ -15,12 +15,11 @@ def report(runs: list[Path], *, out: Path = Path("report"), title: str = "") -> 
     runs: run folders, folders of evaluated models, or folders that hold such folders (a study's, all of runs/).
     """
     require_extra()
-    collection = with_differences(collect([Path(run) for run in runs]))
-    sections, title = sections_of(collection), title_of(collection, title)
+    files = files_of(with_differences(collect([Path(run) for run in runs])), title)
     out = Path(out)
-    for figure in figures_of(sections):
-        write_atomically(out / "figures" / f"{figure.name}.svg", figure.file)
-    # Half a surrogate pair is a legal JSON string and no legal UTF-8; models can write one.
-    write_atomically(out / "report.md", markdown(title, about_of(collection), sections).encode(errors="replace"))
-    write_atomically(out / "index.html", page(collection, sections, title).encode(errors="replace"))
+    for name in files:
+        require_own(out / name, marked, "choose another --out")
+    for name, content in files.items():
+        # Half a surrogate pair is a legal JSON string and no legal UTF-8; models can write one.
+        write_atomically(out / name, content.encode(errors="replace"))
     return out / "index.html"

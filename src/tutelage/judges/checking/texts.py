@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tutelage.checksums import ALTERED, altered
 from tutelage.errors import UserError
 from tutelage.files import exists, shown
 from tutelage.judges.common.base import Rollout
@@ -45,6 +46,8 @@ def _rows(source: object) -> Iterator[Rollout]:
     assert isinstance(source, JsonLines)
     for where, row in source.rows(lambda n: None):
         place = f"{where} of {shown(source.path)}"
+        if altered(row):
+            raise UserError(f"{place} {ALTERED}", "The text as tutelage wrote it", "Delete that line, or sample again")
         text = text_of(row, "text", place) or ""
         prompt = (text_of(row, "prompt", place) or "") if "prompt" in row else ""
         yield Rollout(prompt=prompt, text=text, ended=row.get("ended") is not False)
