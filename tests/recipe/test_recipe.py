@@ -6,7 +6,17 @@ import sys
 import pytest
 
 from tutelage.errors import UserError
-from tutelage.recipe import RECIPES, load_class, load_module, read, read_toml, recipes, settings_of, to_toml
+from tutelage.recipe import (
+    RECIPES,
+    annotated_toml,
+    load_class,
+    load_module,
+    read,
+    read_toml,
+    recipes,
+    settings_of,
+    to_toml,
+)
 from tutelage.settings.train import Training
 
 TRAINING = [name for name in recipes() if read_toml(RECIPES / f"{name}.toml").get("verb", "train") == "train"]
@@ -18,6 +28,15 @@ def test_every_shipped_recipe_is_valid_and_survives_being_written_out(name, tmp_
     (tmp_path / "again.toml").write_text(to_toml(recipe))
     assert to_toml(read(Training, str(tmp_path / "again.toml"))) == to_toml(recipe)
     assert recipe.about
+
+
+def test_a_list_of_tables_survives_being_written_out_and_shown(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "student_ce"\n[[optimizer.groups]]\nmatch = "*norm*"\nlr_scale = 0.5\n')
+    recipe = read(Training, str(file))
+    for text in (to_toml(recipe), "\n".join(annotated_toml(recipe))):
+        file.write_text(text)
+        assert read(Training, str(file)) == recipe and recipe.optimizer.groups[0].lr_scale == 0.5
 
 
 def test_the_systems_have_the_settings_that_the_report_gives_them():

@@ -15,22 +15,20 @@ def to_toml(value: Section) -> str:
     return tomli_w.dumps(_plain(value))
 
 
-def _plain(value: Section) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for field in value.__class__.model_fields:
-        part = getattr(value, field)
-        if isinstance(part, Section):
-            plain[field] = _plain_table(part)
-        elif isinstance(part, dict):
-            plain[field] = {k: _plain_table(v) if isinstance(v, Section) else v for k, v in part.items()}
-        elif part is not None:
-            plain[field] = list(part) if isinstance(part, tuple) else part
-    return {key: part for key, part in plain.items() if part is not None}
-
-
-def _plain_table(part: Section) -> dict[str, Any]:
+def _plain(part: Section) -> dict[str, Any]:
+    """A table without the settings that are None, and with those of its plug-in."""
     own = part.settings() if isinstance(part, Named) else {}
-    return _plain(part) | {key: value for key, value in own.items() if value is not None}
+    every = {field: getattr(part, field) for field in part.__class__.model_fields} | own
+    return {key: _plain_value(value) for key, value in every.items() if value is not None}
+
+
+def _plain_value(value: Any) -> Any:
+    """A setting as TOML holds it: tables and lists of plain values."""
+    if isinstance(value, Section):
+        return _plain(value)
+    if isinstance(value, dict):
+        return {key: _plain_value(part) for key, part in value.items()}
+    return [_plain_value(part) for part in value] if isinstance(value, tuple | list) else value
 
 
 def explained(value: Section) -> Iterator[tuple[str, Any, str]]:
@@ -43,7 +41,11 @@ def explained(value: Section) -> Iterator[tuple[str, Any, str]]:
             for label, table in part.items():
                 yield from _explained_table(f"{field}.{label}", table)
         elif part is not None or not subsection(value.__class__, field):  # a table that is not there has no settings
-            yield field, part, info.description or ""
+            yield field, _plain_value(part) if _has_tables(part) else part, info.description or ""
+
+
+def _has_tables(part: Any) -> bool:
+    return isinstance(part, tuple) and any(isinstance(each, Section) for each in part)
 
 
 def _explained_table(name: str, part: Section) -> Iterator[tuple[str, Any, str]]:
