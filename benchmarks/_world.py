@@ -20,6 +20,7 @@ from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.runs import build as assemble
 from tutelage.runs.corpus import open_corpus, total_steps
+from tutelage.runs.objectives import build_objective
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
 from tutelage.training.loop import HALF
@@ -119,7 +120,7 @@ class Ours:
         self.student: Student = assemble.build_student(recipe, corpus).to(device)
         self.model, self.corpus = self.student.model, corpus
         if teacher is None:
-            self.objective = assemble.build_objective(recipe, corpus, self.student, device)
+            self.objective = build_objective(recipe, corpus, self.student, device)
         else:
             from tutelage.objectives.distillation import Distillation
 

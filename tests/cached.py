@@ -13,6 +13,7 @@ from tutelage.data.stream import TokenStream
 from tutelage.recipe import read
 from tutelage.runs import build as assemble
 from tutelage.runs.corpus import open_corpus
+from tutelage.runs.objectives import build_objective
 from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
@@ -46,7 +47,7 @@ def gradient(corpus: Path, teacher: Path, run: Path, micro: int, dtype: torch.dt
     recipe = read(Training, "student_kd", [*overrides, "train.batch=8", "train.precision=fp32"])
     stream, device = open_corpus(recipe), torch.device("cpu")
     student = assemble.build_student(recipe, stream).to(dtype)
-    objective = assemble.build_objective(recipe, stream, student, device)
+    objective = build_objective(recipe, stream, student, device)
     loop = assemble.build_loop(recipe, stream, student, objective, device, micro, 4)
     loop.accumulate(loop.batch_at(0))
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from tutelage.settings.train import Optimizer
     from tutelage.teachers.cache import Cache
     from tutelage.teachers.live import Live
-    from tutelage.training.loop import Loop, Step
+    from tutelage.training.loop import Loop
     from tutelage.training.optim import build_optimizers
     from tutelage.training.scaling import MicroBatch
     from tutelage.training.schedule import lr_factor
+    from tutelage.training.step import Step
     from tutelage.verbs.evaluate import evaluate
     from tutelage.verbs.export import export
     from tutelage.verbs.interact import interact
@@ -66,7 +67,8 @@ _HOMES = {
     "settings.train": ("Optimizer",),
     "teachers.cache": ("Cache",),
     "teachers.live": ("Live",),
-    "training.loop": ("Loop", "Step"),
+    "training.loop": ("Loop",),
+    "training.step": ("Step",),
     "training.optim": ("build_optimizers",),
     "training.scaling": ("MicroBatch",),
     "training.schedule": ("lr_factor",),

@@ -7,7 +7,7 @@ from toys import V, tiny, toy_batches, toy_student
 
 from tutelage.models.student import Student
 from tutelage.recipe import read
-from tutelage.runs import build
+from tutelage.runs import build, objectives
 from tutelage.runs.corpus import open_corpus
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
@@ -51,6 +51,6 @@ def test_a_live_teacher_is_compiled_where_the_student_is(corpus, teacher_run, tm
         recipe = read(Training, "student_kd", [*overrides, f"train.compile={str(wanted).lower()}"])
         opened, device = open_corpus(recipe), torch.device("cpu")
         student = build.build_student(recipe, opened)
-        objective = build.build_objective(recipe, opened, student, device)
+        objective = objectives.build_objective(recipe, opened, student, device)
         build.build_loop(recipe, opened, student, objective, device, 2, 4)
         assert compiled == ([student, *objective.teacher.models] if wanted else [])

@@ -161,8 +161,12 @@ class Order:
 
     def at(self, step: int) -> Int64[np.ndarray, " batch"]:
         """Where the windows of a step start in the stream; steps count from 0. A batch may straddle two epochs."""
-        epochs, within = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), self.windows)
-        starts = np.empty(self.batch, dtype=np.int64)
+        return self.between(step * self.batch, self.batch)
+
+    def between(self, first: int, count: int) -> Int64[np.ndarray, " count"]:
+        """Where `count` windows start, from the run's window number `first` on."""
+        epochs, within = np.divmod(np.arange(first, first + count), self.windows)
+        starts = np.empty(count, dtype=np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             windows = _permutation(self.windows, self.seed, int(epoch))[within[here]]

@@ -26,16 +26,18 @@ from tutelage.objectives.common.kl import KLWeight
 from tutelage.objectives.common.kl import require_first_ratio as check_ratio
 from tutelage.objectives.common.load import load_objective
 from tutelage.objectives.cross_entropy import CrossEntropy
-from tutelage.runs import build as assemble
+from tutelage.runs.build import build_student
 from tutelage.runs.corpus import Corpus
 from tutelage.runs.corpus import open_corpus as open_training_corpus
 from tutelage.runs.identity import NUMERIC_ROOMS, identity_of
+from tutelage.runs.objectives import seeded
 from tutelage.runs.provenance import provenance as training_provenance
 from tutelage.settings import train as settings
 from tutelage.settings.interact import Interaction
-from tutelage.training.loop import Loop, Step
+from tutelage.training.loop import Loop
 from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
+from tutelage.training.step import Step
 
 STAGES = ("sample", "judge", "update")
 ANNOTATORS = ("judge", "held_out_judge", "tutor")
@@ -102,12 +104,12 @@ def build(recipe: Interaction, corpus: Corpus, device: torch.device) -> Models:
     _require_fitting(recipe, kind)
     if recipe.student.weights:
         require_writer(recipe.student.weights)
-    objective = assemble.seeded(kind, recipe.seed, **recipe.objective.settings())
+    objective = seeded(kind, recipe.seed, **recipe.objective.settings())
     training = as_training(recipe)
     if recipe.faithful and kind.traits.learns_from == "pairs":
         changed = {"student": training.student.model_copy(update={"dropout": PUBLISHED_DROPOUT})}
         training = training.model_copy(update=changed)
-    student = assemble.build_student(training, corpus).to(device)
+    student = build_student(training, corpus).to(device)
     require_writing_shape("The student", student.config)
     require_directions(student, *kind.traits.directions, purpose=f"the objective {recipe.objective.name}")
     reference = copy.deepcopy(student).requires_grad_(False)

@@ -23,7 +23,8 @@ from tutelage.runs.identity import fingerprint_of_run
 from tutelage.runs.lifecycle import Lifecycle
 from tutelage.settings.interact import Interaction
 from tutelage.training import parallel
-from tutelage.training.loop import Loop, Step
+from tutelage.training.loop import Loop
+from tutelage.training.step import Step
 
 
 class InteractionWork:

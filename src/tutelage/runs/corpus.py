@@ -75,7 +75,10 @@ class Corpus:
 
     def batch_at(self, step: int) -> Batch:
         """The training windows or pairs of a step, over all processes."""
-        starts = self.order.at(step)
+        return self.batch_of(self.order.at(step))
+
+    def batch_of(self, starts: Any) -> Batch:
+        """The training windows or pairs that the order gives."""
         if self.pairs:
             return self.pairs.train.batch(starts.tolist())
         if self.apart:

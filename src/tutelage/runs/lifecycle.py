@@ -30,7 +30,8 @@ from tutelage.runs.work import Work
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
 from tutelage.training import checkpoint, memory, parallel
-from tutelage.training.loop import Loop, Step
+from tutelage.training.loop import Loop
+from tutelage.training.step import Step
 
 AGAIN = "The same command goes on."
 Make = Callable[[Any, "Lifecycle"], Any]

@@ -49,7 +49,11 @@ class Ordered:
 
     def at(self, step: int) -> Int64[np.ndarray, " batch"]:
         """Where the windows of a step start in the stream; steps count from 0. A batch may straddle two passes."""
-        place, parts, missing = step * self.batch, [], self.batch
+        return self.between(step * self.batch, self.batch)
+
+    def between(self, first: int, count: int) -> Int64[np.ndarray, " count"]:
+        """Where `count` windows start, from the run's window number `first` on."""
+        place, parts, missing = first, [], count
         number = self._containing(place)
         while missing:
             found = self._pass(number)[place - self._begins[number] :][:missing]

@@ -7,7 +7,7 @@ from typing import Any
 from tutelage.challenge import budget
 from tutelage.errors import UserError
 from tutelage.models.student import Student, fingerprint_of
-from tutelage.runs import build
+from tutelage.runs import build, objectives
 from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.runs.forecast import Forecast
 from tutelage.runs.identity import identity_of
@@ -18,7 +18,8 @@ from tutelage.runs.watch import Best, best_folder, of_held_out_pairs, prune_best
 from tutelage.settings.train import Training
 from tutelage.sums import check_sums
 from tutelage.training import memory, parallel
-from tutelage.training.loop import Loop, Step
+from tutelage.training.loop import Loop
+from tutelage.training.step import Step
 
 
 class TrainingWork:
@@ -44,9 +45,9 @@ class TrainingWork:
         """Student, objective and loop at step 0."""
         settings, device = self.settings, self.life.device
         self.student = build.build_student(settings, self.corpus).to(device)
-        objective = build.build_objective(settings, self.corpus, self.student, device)
-        self.corpus = build.with_reference(self.corpus, objective, self.student)
-        teacher = build.teacher_of(objective)
+        objective = objectives.build_objective(settings, self.corpus, self.student, device)
+        self.corpus = objectives.with_reference(self.corpus, objective, self.student)
+        teacher = objectives.teacher_of(objective)
         if teacher and (note := teacher.status()):
             self.life.say(note)
         self.needs = build.estimate(settings, self.student, objective, device)

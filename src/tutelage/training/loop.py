@@ -25,6 +25,7 @@ from tutelage.training.own import Own
 from tutelage.training.parallel import Together
 from tutelage.training.put_back import put_back
 from tutelage.training.scaling import LossScale, MicroBatch
+from tutelage.training.step import Step
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LATEST_CHECK = 64  # steps after which the loop checks by itself, where nothing is logged or saved
@@ -42,30 +43,6 @@ class Stateful(Protocol):
 
 class NotFinite(UserError):
     """The loss or the gradient is not finite; the weights are those of the step before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What a step did.
-
-    index:    steps taken, this one included
-    loss:     [] what is minimised: the weighted terms, each per its unit
-    terms:    [] each term per its unit, unweighted
-    gradient: [] norm before clipping
-    words, tokens: words shown and tokens learnt from, over all processes
-    skipped:  the update was left out, as the scaled gradient overflowed
-    notes:    sentences for the log
-    """
-
-    index: int
-    loss: Tensor
-    terms: Mapping[str, Tensor]
-    gradient: Tensor
-    lr_factor: float
-    words: int
-    tokens: int
-    skipped: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)

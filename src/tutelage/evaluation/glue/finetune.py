@@ -6,9 +6,10 @@ import torch
 
 from tutelage.evaluation.base import FineTuning
 from tutelage.training import memory
-from tutelage.training.loop import Loop, Step
+from tutelage.training.loop import Loop
 from tutelage.training.optim import Optimizers
 from tutelage.training.scaling import MicroBatch
+from tutelage.training.step import Step
 
 
 def finetune(fine_tuning: FineTuning, /) -> Iterator[Step]:
