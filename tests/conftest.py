@@ -1,6 +1,7 @@
 """What every test stands on: no network, one thread count, no progress bars."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,6 +17,17 @@ def _threads() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _choices() -> Iterator[None]:
+    """What a run would choose by the machine is fixed, so that its numbers are the same wherever the tests run."""
+    from tutelage.choices import Choices
+    from tutelage.runs import choices
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choices, "fast_choices", lambda device: Choices(muon="fp32"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ GROUND = {
     "plug_ins",
     "text",
     "remote_code",
+    "choices",
 }
 PLUG_INS = {"objectives", "teachers", "judges"}
 BELOW_TRAIN = GROUND | {
@@ -47,6 +48,7 @@ ALLOWED = {
     "printable": set(),
     "text": set(),
     "remote_code": set(),
+    "choices": set(),
     "checked": {"errors", "printable", "files"},
     "checksums": set(),
     "owned": {"errors", "printable"},

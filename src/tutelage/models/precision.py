@@ -12,12 +12,19 @@ WITHOUT_FLOAT64 = ("mps",)
 def best_precision(device: torch.device, among: Sequence[str]) -> str:
     """bf16 where the hardware has products in it, else fp16 on CUDA; fp32 elsewhere, or where `among` lacks it."""
     wanted = "fp32"
+    if device.type in ("cuda", "cpu") and multiplies_bf16(device):
+        wanted = "bf16"
+    elif device.type == "cuda":
+        wanted = "fp16"
+    return wanted if wanted in among else "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 by itself."""
     if device.type == "cuda":
         with torch.cuda.device(device):
-            wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif device.type == "cpu" and cpu_has_bf16():
-        wanted = "bf16"
-    return wanted if wanted in among else "fp32"
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "cpu" or cpu_has_bf16()
 
 
 def cpu_has_bf16() -> bool:

@@ -2,8 +2,12 @@
 
 import torch
 
+from tutelage.choices import current
 from tutelage.optimizers.common.base import Optimizer, Parameters, adamw
+from tutelage.optimizers.common.orthogonal import OrthogonalMomentum
 from tutelage.settings.train import Optimizer as Recipe
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class Muon(Optimizer):
@@ -14,11 +18,10 @@ class Muon(Optimizer):
 
     def over(self, parameters: Parameters) -> list[torch.optim.Optimizer]:
         """Muon with `muon_lr` over the maps, AdamW with `lr` over the rest."""
-        muon = torch.optim.Muon(
+        muon = OrthogonalMomentum(
             parameters.maps,
             lr=self.recipe.muon_lr,
             weight_decay=self.recipe.weight_decay,
-            momentum=0.95,
-            nesterov=True,
+            dtype=DTYPES[current().muon],
         )
         return [muon, adamw(parameters.others, self.recipe)]

@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 import tutelage
 from tutelage.architectures.common.shapes import shape_code, shape_folder
+from tutelage.choices import current
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, hash_file
 from tutelage.models.student import fingerprint_of
@@ -72,6 +74,7 @@ def identity_of(
             "processes": parallel.processes(),
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
+            "choices": asdict(current()),
         },
     }
 
@@ -134,7 +137,8 @@ def require_same(
 
 def machine_note(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """What is different about the machine, and what that means; empty where it is the same."""
-    changed = _changed(old["machine"], new["machine"])
+    machines = [{key: value for key, value in x["machine"].items() if key != "choices"} for x in (old, new)]
+    changed = _changed(*machines)  # without choices, which are kept
     return f"Resumed with {'; '.join(changed)}: equal to rounding, not bit for bit." if changed else ""
 
 

@@ -20,6 +20,7 @@ from tutelage.judges.common.base import Unavailable
 from tutelage.models.student import Student
 from tutelage.printable import printable
 from tutelage.runs import identity
+from tutelage.runs.choices import with_choices
 from tutelage.runs.deterministic import deterministic
 from tutelage.runs.precision import AUTO, with_precision
 from tutelage.runs.progress import Progress
@@ -60,7 +61,7 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Make, option
         if options.dry_run:
             make(life.settings, life).describe()
             return path
-        with deterministic(settings.train.deterministic, device):
+        with with_choices(device, life.existing), deterministic(settings.train.deterministic, device):
             life.run(make(life.settings, life), options)
     return path
 

@@ -3,13 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tutelage.checked import Count, as_type
+from tutelage.choices import Choices
 from tutelage.errors import UserError
 from tutelage.files import append_row, line_of, read_json, rows_and_broken, write_atomically, write_json
 from tutelage.recipe import to_toml
@@ -38,6 +39,7 @@ class Machine:
     processes: Count
     threads: Count
     micro_batch: Annotated[int, Field(ge=1, lt=2**31)]
+    choices: Choices = field(default_factory=Choices)
 
 
 @dataclass(frozen=True, slots=True)

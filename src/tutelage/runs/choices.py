@@ -1,0 +1,24 @@
+"""The choices of a run: made for this machine when it begins, read back from run.json when it is resumed."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from tutelage.checked import as_type
+from tutelage.choices import Choices, taken
+from tutelage.models.precision import multiplies_bf16
+from tutelage.training import parallel
+
+
+def with_choices(device: torch.device, existing: Mapping[str, Any] | None) -> AbstractContextManager[None]:
+    """Take those of the existing run, else what is fast on this device: the same in all processes."""
+    if existing is None:
+        return taken(parallel.from_first(lambda: fast_choices(device)))
+    return taken(as_type(Choices, existing["parts"]["machine"].get("choices", {}), "run.json: its choices"))
+
+
+def fast_choices(device: torch.device) -> Choices:
+    """What is fast on this device."""
+    return Choices(muon="bf16" if multiplies_bf16(device) else "fp32")

@@ -1,0 +1,86 @@
+"""What a run chooses for its machine is written down when it begins and taken again wherever it is resumed."""
+
+import json
+
+import pytest
+import torch
+from toys import tiny
+
+from tutelage import choices
+from tutelage.choices import Choices
+from tutelage.errors import UserError
+from tutelage.files import read_json
+from tutelage.models import precision
+from tutelage.runs import choices as of_runs
+from tutelage.runs.choices import fast_choices  # the function itself: the tests' own is fixed
+from tutelage.verbs.train import train
+
+
+class Stops(Exception):
+    pass
+
+
+def stops(self):
+    raise Stops
+
+
+@pytest.fixture
+def begun(corpus, tmp_path, monkeypatch):
+    """A run of Muon that was begun with an iteration in fp32, and stopped after a step, on a machine that is fast in
+    bf16 now; and the command that goes on.
+    """
+    command = [*tiny(corpus, tmp_path / "run"), "optimizer=muon", "save.every=1"]
+    with monkeypatch.context() as patch, pytest.raises(Stops):
+        patch.setattr("tutelage.runs.lifecycle.Lifecycle.stop_if_requested", stops)
+        train("student_ce", command)
+    monkeypatch.setattr(of_runs, "fast_choices", lambda device: Choices(muon="bf16"))
+    return tmp_path / "run", command
+
+
+def weights(run):
+    return (run / "model" / "model.safetensors").read_bytes()
+
+
+def test_muon_iterates_in_bf16_where_the_device_multiplies_it(monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr(precision, "cpu_has_bf16", lambda has=has: has)
+        assert fast_choices(torch.device("cpu")).muon == ("bf16" if has else "fp32")
+
+
+def test_a_run_keeps_its_choices_on_a_machine_that_would_choose_others(begun, corpus, tmp_path, monkeypatch):
+    run, command = begun
+    assert read_json(run / "run.json")["parts"]["machine"]["choices"]["muon"] == "fp32"
+    train("student_ce", command)
+    assert read_json(run / "run.json")["parts"]["machine"]["choices"]["muon"] == "fp32"
+
+    def fresh(name, choice):
+        monkeypatch.setattr(of_runs, "fast_choices", lambda device: Choices(muon=choice))
+        return train("student_ce", [*tiny(corpus, tmp_path / name), "optimizer=muon"])
+
+    assert weights(run) == weights(fresh("fp32", "fp32")) != weights(fresh("bf16", "bf16"))
+
+
+def test_a_run_without_a_record_of_choices_goes_on_as_runs_then_did(begun):
+    run, command = begun
+    facts = read_json(run / "run.json")
+    del facts["parts"]["machine"]["choices"]
+    (run / "run.json").write_text(json.dumps({k: v for k, v in facts.items() if k != "checksum"}))
+    train("student_ce", command)
+    assert read_json(run / "run.json")["parts"]["machine"]["choices"]["muon"] == Choices().muon == "bf16"
+
+
+def test_a_choice_that_does_not_exist_is_one_message(begun):
+    run, command = begun
+    facts = read_json(run / "run.json")
+    facts["parts"]["machine"]["choices"]["muon"] = "fp8"
+    (run / "run.json").write_text(json.dumps({k: v for k, v in facts.items() if k != "checksum"}))
+    with pytest.raises(UserError, match=r"run.json.*muon"):
+        train("student_ce", command)
+
+
+def test_choices_end_with_the_block_that_takes_them():
+    before = choices.current()
+    with pytest.raises(Stops), choices.taken(Choices(muon="fp32")):
+        assert choices.current().muon == "fp32"
+        raise Stops
+    assert choices.current() == before
