@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from tutelage.data.encode import encoder_for
 from tutelage.data.special_tokens import with_special_tokens
 from tutelage.data.stream import TokenStream
 from tutelage.data.symbols import Symbols
@@ -41,6 +42,8 @@ def test_a_trained_tokenizer_has_mask_and_template_within_its_size(kind: str, tm
     stream = TokenStream.open(out, "train")
     assert not set(np.unique(stream.ids).tolist()) & {ids[0], ids[-1], tokenizer.mask_token_id}
     assert int(stream.starts.sum()) == stream.words
+    # A template does not send long texts the slow way.
+    assert encoder_for(load_tokenizer(out)).fast is (kind != "wordpiece")
 
 
 def test_a_loaded_tokenizer_gets_what_it_lacks_and_keeps_its_ids(corpus: Path) -> None:

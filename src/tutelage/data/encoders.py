@@ -104,7 +104,10 @@ class Fast:
     def _learn(self, units: list[str | None]) -> None:
         """Add the ids and starts of new units to the table."""
         texts = [self._text(unit) for unit in units]
-        rows = [encoding.ids for encoding in self.backend.encode_batch_fast([text or "" for text in texts], False)]
+        rows = [
+            encoding.ids
+            for encoding in self.backend.encode_batch_fast([text or "" for text in texts], add_special_tokens=False)
+        ]
         odd: dict[int, list[int]] = {}
         for i, text in enumerate(texts):
             if text is None:
