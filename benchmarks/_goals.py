@@ -34,6 +34,10 @@ def _of_a_cpu(results: Mapping[str, Result]) -> Iterator[Goal]:
     yield "CPU, step: hidden states / plain training", MOST, 1.25, _ratio(stored, hidden, plain)
     yield "CPU, step: draws / plain training", MOST, 1.12, _ratio(stored, "ours, 64 draws", plain)
     yield "CPU, step: naive online / hidden states", LEAST, 2.0, _ratio(stored, "BabyLlama port", hidden)
+    packed = results.get("documents", {}).get("comparisons", [])
+    slowest = max((x["ratio"] for x in packed), default=None)
+    yield "CPU, step: documents apart / plain windows", MOST, 1.15, slowest
+    yield "Documents apart: share of empty places", MOST, 0.02, max((x["waste"] for x in packed), default=None)
 
 
 def _of_a_card(card: Result) -> Iterator[Goal]:

@@ -87,6 +87,23 @@ def step(results: Mapping[str, Result]) -> str:
     return "".join(parts).rstrip("\n") + "\n" + where(result)
 
 
+def documents(results: Mapping[str, Result]) -> str:
+    if (result := results.get("documents")) is None:
+        return f"{MISSING}\n"
+    rows = [
+        [
+            f"{x['windows']} windows of {x['window']}", f"{x['documents']}",
+            *(f"{x['timings'][way]['median']:.3f}" for way in ("plain", "apart")),
+            f"{x['ratio']:.2f}", f"{x['waste']:.2%}", f"{max(x['apart_from_alone'].values()):.0e}",
+        ]
+        for x in result["comparisons"]
+    ]  # fmt: skip
+    columns = ["", "documents", "plain, s", "apart, s", "apart / plain", "empty places", "apart from alone"]
+    repeats = result["comparisons"][0]["timings"]["plain"]["repeats"]
+    about = f"{result['tokens']:,} tokens a step, {result['precision']}, medians of {repeats} turns.\n"
+    return table(columns, rows) + f"\n{about}" + where(result)
+
+
 def batch(results: Mapping[str, Result]) -> str:
     if (result := results.get("batch")) is None:
         return f"{MISSING}\n"
@@ -223,7 +240,8 @@ def _listed(found: Mapping[str, Any], text: Callable[[Any], str]) -> str:
 
 
 TABLES: dict[str, Callable[[Mapping[str, Result]], str]] = {
-    "goals": goals, "head": head, "step": step, "batch": batch, "time_to_loss": time_to_loss, "gpu": gpu,
+    "goals": goals, "head": head, "step": step, "documents": documents, "batch": batch, "time_to_loss": time_to_loss,
+    "gpu": gpu,
     "evaluation": evaluation, "reading": reading, "sampling": sampling, "interact": interact, "judge": judge,
 }  # fmt: skip
 

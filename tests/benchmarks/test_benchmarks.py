@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -36,7 +37,7 @@ def test_steps_are_timed_only_where_gradients_agree(benchmark: Loader, tmp_path:
     assert not ce["left_out"] | cached["left_out"]
     results = {"step": json.loads((tmp_path / "step.json").read_text())}
     assert "| transformers Trainer |" in benchmark("render").step(results)
-    assert benchmark("render").goals(results).count("not yet measured") == 11
+    assert benchmark("render").goals(results).count("not yet measured") == 13
 
 
 def test_who_computes_something_else_is_left_out(benchmark: Loader, tmp_path: Path) -> None:
@@ -65,6 +66,21 @@ def test_memory_of_a_step_is_measured_at_two_sizes(benchmark: Loader, tmp_path: 
         {"batch": json.loads((tmp_path / "batch.json").read_text())}
     )
     assert benchmark("batch").line((4, 16), (1040, 1160), 10)["bytes_a_token"] == 1.0
+
+
+def test_documents_apart_are_timed_only_where_they_equal_each_document_alone(
+    benchmark: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ["--quick", "--tokens", "256", "--windows", "32,128", "--repeats", "1"]
+    benchmark("documents").main([*more, "--out", str(tmp_path / "documents.json")])
+    found = json.loads((tmp_path / "documents.json").read_text())
+    for row in found["comparisons"]:
+        assert set(row["timings"]) == {"plain", "apart"} and row["waste"] < 0.02
+        assert row["documents"] > row["windows"] and max(row["apart_from_alone"].values()) < 1e-4
+    assert "| 2 windows of 128 |" in benchmark("render").documents({"documents": found})
+    monkeypatch.setattr(benchmark("documents"), "documents_apart", lambda batch: nullcontext())
+    with pytest.raises(AssertionError, match="'hidden'"):
+        benchmark("documents").main([*more, "--out", str(tmp_path / "wrong.json")])
 
 
 def test_everybody_runs_for_the_same_loss(benchmark: Loader, tmp_path: Path) -> None:

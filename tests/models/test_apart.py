@@ -95,6 +95,24 @@ def test_documents_in_nested_tensors_attend_as_a_mask_says(monkeypatch: pytest.M
     assert torch.allclose(nested, expected.transpose(1, 2), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_mask_of_documents_is_the_one_that_flex_attention_makes_from_their_numbers() -> None:
+    """Flex attention, which has no mask in memory on CUDA, is told the rule in words: same document, not later."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    batch = batch_of()
+    assert batch.places is not None
+    places = Places(batch.places, torch.device("cpu"))
+    number = (batch.places == 0).cumsum(1)
+    rule = create_block_mask(
+        lambda b, h, q, k: (number[b, q] == number[b, k]) & (q >= k), B=4, H=None, Q_LEN=T, KV_LEN=T, device="cpu"
+    )
+    q, k, v = (torch.randn(4, 2, T, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    found = flex_attention(q, k, v, block_mask=rule, scale=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=places.hidden[:, None], scale=0.3)
+    assert torch.allclose(found, expected, atol=1e-5)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", ["gpt2-tiny", "llama-tiny"])
 @pytest.mark.parametrize("half", [False, True])

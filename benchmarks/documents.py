@@ -1,0 +1,150 @@
+"""What documents apart cost: a training step on windows of packed documents, beside the same step on plain windows.
+
+    TUTELAGE_DATA=... python benchmarks/documents.py      writes benchmarks/results/documents.json
+
+Both read the same texts, cut into documents at their titles, and take turns in one process; a step is batch, forward,
+loss, backward, clipping and AdamW, built as by `tutelage train`. Before anything is timed, hidden states, loss and
+gradient of a packed batch are compared with those of each of its documents alone. `waste` is the share of empty places
+in all windows of the corpus.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import _bench
+import torch
+from torch import Tensor
+
+from tutelage.data.batch import TokenBatch
+from tutelage.models.apart import documents_apart
+from tutelage.models.devices import choose
+from tutelage.models.student import Student
+from tutelage.objectives.cross_entropy import CrossEntropy
+from tutelage.recipe import validated
+from tutelage.runs import build
+from tutelage.runs.corpus import Corpus, open_corpus
+from tutelage.settings.train import Training
+from tutelage.training.loop import Loop
+from tutelage.verbs.prepare import prepare
+
+CLOSE = {"hidden": 1e-4, "loss": 1e-5, "gradient": 1e-4}  # relative, in fp32
+STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
+WAYS = {"plain": {"documents": "joined"}, "apart": {"documents": "apart", "eos": "document"}}
+
+
+def texts(quick: bool, folder: Path) -> Path:
+    """The corpus: the real texts, or some words of the nursery."""
+    if quick:
+        more: dict[str, Any] = {"tokenizer": "bpe", "vocabulary": 300}
+        return prepare(["nursery:words=6000,pairs=20"], out=folder, valid_share=0.1, quiet=True, **more)
+    data = _bench.real_data()
+    sources, valid = [str(data / "corpus" / "train")], [str(data / "corpus" / "dev")]
+    tokenizer = str(data / "gpt2_tokenizer")
+    return prepare(sources, out=folder, tokenizer=tokenizer, valid=valid, documents="title", quiet=True)
+
+
+def recipe(corpus: Path, way: str, window: int, options: argparse.Namespace) -> Training:
+    windows = options.tokens // window
+    tables = {
+        "data": {"path": str(corpus), "window": window, "offsets": "none", "targets": "inside", **WAYS[way]},
+        "student": {"shape": "gpt2-tiny" if options.quick else "gpt2-small", "dropout": 0.1},
+        "optimizer": {"name": "adamw", "lr": 2.5e-4, "schedule": "constant"},
+        "train": {"batch": windows, "micro_batch": windows, "steps": STEPS, "precision": options.precision},
+    }
+    return validated(Training, tables, "benchmark")
+
+
+def steps_of(made: Training, corpus: Corpus) -> tuple[Loop, Iterator[Any]]:
+    device = choose(made.train.device)
+    student = build.build_student(made, corpus).to(device)
+    objective = build.build_objective(made, corpus, student, device)
+    loop = build.build_loop(made, corpus, student, objective, device, made.train.batch, STEPS)
+    return loop, iter(loop)
+
+
+def beside_alone(student: Student, batch: TokenBatch) -> dict[str, float]:
+    """Relative differences of a packed batch to its documents, each read by itself."""
+    assert batch.places is not None
+    begins = torch.nonzero(batch.places.flatten() == 0).flatten()
+    lengths = torch.diff(begins, append=torch.tensor([batch.places.numel()])).tolist()
+    parts = [
+        TokenBatch(ids=ids[None], targets=targets[None], positions=torch.zeros(1), words=torch.zeros(1))
+        for ids, targets in zip(batch.ids.flatten().split(lengths), batch.targets.flatten().split(lengths))
+    ]
+    whole, alone = (_read(student, batches) for batches in ([batch], parts))
+    errors = zip(CLOSE, whole, alone, strict=True)
+    return {name: float((one - other).norm() / other.norm()) for name, one, other in errors}
+
+
+def _read(student: Student, batches: Sequence[TokenBatch]) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states, loss and gradient, in evaluation mode."""
+    student.eval().zero_grad()
+    hidden, total = [], torch.zeros(())
+    for batch in batches:
+        with documents_apart(batch):
+            with torch.no_grad():
+                hidden.append(student.backbone(batch.ids).flatten(0, 1))
+            loss = CrossEntropy()(student, batch).terms["ce"].sum
+        loss.backward()
+        total += loss.detach()
+    gradient = torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
+    student.train().zero_grad(set_to_none=True)
+    return torch.cat(hidden), total, gradient
+
+
+def compare(corpus_folder: Path, window: int, options: argparse.Namespace) -> dict[str, Any]:
+    made = {way: recipe(corpus_folder, way, window, options) for way in WAYS}
+    corpora = {way: open_corpus(made[way]) for way in WAYS}
+    loops = {way: steps_of(made[way], corpora[way]) for way in WAYS}
+    assert corpora["apart"].apart is not None
+    batch: Any = corpora["apart"].batch_at(0)
+    errors = beside_alone(loops["apart"][0].student, batch)  # pyright: ignore[reportArgumentType]
+    assert all(errors[name] < bound for name, bound in CLOSE.items()), errors
+    took = {way: lambda steps=steps: next(steps) for way, (_, steps) in loops.items()}
+    timings = _bench.alternate(took, options.repeats)
+    ratio = timings["apart"].median / timings["plain"].median
+    waste = corpora["apart"].apart[0].waste
+    assert waste < 0.02, waste
+    print(f"window {window}: apart / plain {ratio:.3f}, waste {waste:.2%}, {errors}", flush=True)
+    return {
+        "window": window,
+        "windows": len(batch.ids),
+        "documents": int((batch.places == 0).sum()),
+        "apart_from_alone": errors,
+        "waste": waste,
+        "timings": {way: asdict(timing) for way, timing in timings.items()},
+        "ratio": ratio,
+        "ratio_of_least": timings["apart"].least / timings["plain"].least,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="generated text and a tiny model")
+    parser.add_argument("--windows", default="128,512", help="tokens of a window")
+    parser.add_argument("--tokens", type=int, default=1024, help="tokens of a step")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/documents.json"))
+    options = parser.parse_args(arguments)
+    machine = _bench.machine()
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = texts(options.quick, Path(folder) / "corpus")
+        found = [compare(corpus, int(window), options) for window in options.windows.split(",")]
+    result = {
+        "benchmark": "documents",
+        "tokens": options.tokens,
+        "precision": options.precision,
+        "machine": machine,
+        "versions": _bench.versions("torch", "transformers"),
+        "comparisons": found,
+    }
+    _bench.save(options.out, result)
+
+
+if __name__ == "__main__":
+    main()
