@@ -24,6 +24,7 @@ from transformers.integrations.sdpa_attention import repeat_kv
 from tutelage.data.batch import queued
 from tutelage.errors import UserError
 from tutelage.models.attention import CAUSAL_ALONE, SHORT, unmasked
+from tutelage.models.attention_maps import MAPS
 
 APART = "tutelage_apart"
 
@@ -90,7 +91,7 @@ def _places_of(ids: Int[Tensor, "B T"]) -> Places | None:
 def _apart_attention(config: PretrainedConfig) -> Iterator[None]:
     """Inside this block a model with plain causal attention attends within documents."""
     before = config._attn_implementation
-    if config.model_type in CAUSAL_ALONE:
+    if config.model_type in CAUSAL_ALONE and before != MAPS:
         config._attn_implementation = APART
     try:
         yield  # other models make the mask themselves, from positions that restart

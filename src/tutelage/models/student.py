@@ -1,6 +1,7 @@
 """A Hugging Face causal LM as training sees it: a backbone that gives hidden states, and a head."""
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.apart import body_output
+from tutelage.models.attention_maps import map_sizes_of, recorded_maps
 from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
 from tutelage.models.hub import hub_problem
 from tutelage.models.output import (
@@ -51,7 +53,7 @@ class Student(nn.Module):
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
         self.directions = directions(model)
-        self._has_layers = has_layers_before_output(model)
+        self._has_layers, self._compiled = has_layers_before_output(model), False
         _fuse_gelu(model)
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
@@ -79,6 +81,14 @@ class Student(nn.Module):
         hidden, layers = self._read(ids, bidirectional, output_hidden_states=True)
         return *layers[:-1], hidden
 
+    def attended(self, ids: Int[Tensor, "B T"], **seen: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """`states`, and from the same pass the attention map [B, heads, T, T] of each layer, as log-probabilities."""
+        if self._compiled:
+            raise UserError("train.compile is set, and attention maps are recorded", do="Set train.compile=false")
+        with recorded_maps(self.config) as maps:
+            states = self.states(ids, **seen)
+        return states, tuple(maps)
+
     def _read(self, ids: Tensor, bidirectional: Tensor | None, **more: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the output matrix is applied to, and the hidden states of all layers where `more` asks for them."""
         if bidirectional is not None and self.directions == "either":
@@ -94,8 +104,14 @@ class Student(nn.Module):
         """How many hidden states `states` gives, and the width of each."""
         return int(self.config.num_hidden_layers) + 1, self.model.get_output_embeddings().weight.shape[1]
 
+    @cached_property
+    def map_sizes(self) -> tuple[int, int]:
+        """How many attention maps `attended` gives, and the heads of each. Raises UserError where it gives none."""
+        return map_sizes_of(self)
+
     def compile_body(self, backend: str = "inductor") -> None:
         """Compile everything but the head and its loss, once for each shape; there are few shapes."""
+        self._compiled = True
         self.model.base_model.compile(dynamic=False, backend=backend)
 
     @property

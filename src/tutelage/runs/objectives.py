@@ -47,7 +47,7 @@ def build_objective(recipe: Training, corpus: Corpus, student: Student, device: 
     if teacher and traits.layers:
         _require_layers(recipe, teacher)
     if teacher and recipe.objectives:
-        teacher = SharedTeacher(teacher, layers=traits.layers)
+        teacher = SharedTeacher(teacher, layers=traits.layers, maps=traits.maps)
     objectives = {}
     for label, kind in kinds.items():
         given = {"teacher": teacher} if kind.traits.teacher else {}

@@ -50,17 +50,33 @@ class Live(Teacher):
         """For each model the embeddings and its layers, and their width."""
         return [model.layer_sizes for model in self.models]
 
-    @torch.no_grad()
-    def targets(self, batch: TokenBatch, *, layers: bool = False) -> Targets:
-        """The teachers' hidden states at every position of `batch`: of the last layer, or of all of them as well."""
-        states = [self._states(model, batch, layers) for model in self.models]
-        heads = [(of_model[-1].flatten(0, 1), head) for of_model, head in zip(states, self.heads, strict=True)]
-        return Targets(heads, layers=states if layers else ())
+    def map_sizes(self) -> list[tuple[int, int]]:
+        """For each model its layers, and their heads."""
+        return [model.map_sizes for model in self.models]
 
-    def _states(self, model: Student, batch: TokenBatch, layers: bool) -> Sequence[Tensor]:
+    @torch.no_grad()
+    def targets(self, batch: TokenBatch, *, layers: bool = False, maps: bool = False) -> Targets:
+        """The teachers' hidden states at every position of `batch`: of the last layer, or of all of them as well.
+
+        maps: and the attention maps of all layers
+        """
+        read = [self._read(model, batch, layers=layers, maps=maps) for model in self.models]
+        heads = [(states[-1].flatten(0, 1), head) for (states, _), head in zip(read, self.heads, strict=True)]
+        return Targets(
+            heads,
+            layers=[states for states, _ in read] if layers else (),
+            maps=[of_layers for _, of_layers in read] if maps else (),
+        )
+
+    def _read(
+        self, model: Student, batch: TokenBatch, *, layers: bool, maps: bool
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         # The student's autocast would cast between 16 and 32 bits around every operation on 16-bit weights, with nearly
         # twice the kernels and the memory traffic.
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
             seen = batch.seen
-            return model.states(batch.ids, **seen) if layers else (model.backbone(batch.ids, **seen),)
+            if maps:
+                states, of_layers = model.attended(batch.ids, **seen)
+                return (*states[:-1], model.for_head(states[-1])), of_layers
+            return (model.states(batch.ids, **seen) if layers else (model.backbone(batch.ids, **seen),)), ()

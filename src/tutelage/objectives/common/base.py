@@ -71,6 +71,8 @@ class Traits:
     value_head:  the student must have a value head
     layers:      it reads hidden states of layers: the student's by `student.states`, a teacher's as
                  `targets(batch, layers=True).layers`
+    maps:        it reads attention maps: the student's by `student.attended`, a teacher's as
+                 `targets(batch, maps=True).maps`
     student:     it is constructed with `student=`, to read its sizes
     masks:       it hides tokens of windows from the student, before a batch is split: HidesTokens
     bidirectional: the student must see the tokens on both sides of a place, in some rows of a batch or in all
@@ -85,6 +87,7 @@ class Traits:
     siblings: bool = False
     value_head: bool = False
     layers: bool = False
+    maps: bool = False
     student: bool = False
     masks: bool = False
     bidirectional: bool = False

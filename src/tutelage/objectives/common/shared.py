@@ -12,10 +12,11 @@ class SharedStudent:
     """A student whose forward passes over the same ids are made once. Everything else is the student's own.
 
     layers: a pass keeps the hidden states of all layers, so that `states` and `backbone` are one pass
+    maps:   a pass keeps the attention maps, so that `attended` is the same pass too
     """
 
-    def __init__(self, student: Any, *, layers: bool) -> None:
-        self._student, self._layers = student, layers
+    def __init__(self, student: Any, *, layers: bool, maps: bool = False) -> None:
+        self._student, self._layers, self._maps = student, layers or maps, maps
         self._made: dict[Any, Any] = {}
 
     def backbone(self, *inputs: Any, **options: Any) -> Tensor:
@@ -26,7 +27,11 @@ class SharedStudent:
 
     def states(self, *inputs: Any, **options: Any) -> tuple[Tensor, ...]:
         """The hidden states of all layers, as the student's `states` gives them."""
-        return self._once("states", inputs, options)
+        return self.attended(*inputs, **options)[0] if self._maps else self._once("states", inputs, options)
+
+    def attended(self, *inputs: Any, **options: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The hidden states and attention maps of all layers, as the student's `attended` gives them."""
+        return self._once("attended", inputs, options)
 
     def _once(self, name: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         key = (name, *map(_same, inputs), *((option, _same(value)) for option, value in sorted(options.items())))
@@ -50,20 +55,20 @@ class SharedTeacher:
     """A teacher whose targets for a batch are computed once, until `forget`.
 
     teacher: may be replaced: a CUDA graph reads targets from a place of its own
-    layers:  targets have the hidden states of the teacher's layers
+    asked:   `layers=True`, `maps=True`: what targets have beside the teacher's distribution
     """
 
-    def __init__(self, teacher: Teacher, *, layers: bool) -> None:
-        self.teacher, self.layers = teacher, layers
+    def __init__(self, teacher: Teacher, **asked: bool) -> None:
+        self.teacher, self.asked = teacher, {name: True for name, wanted in asked.items() if wanted}
         self._made: list[tuple[TokenBatch, Targets]] = []
 
     def targets(self, batch: TokenBatch, **_: Any) -> Targets:
-        """The teacher's targets, with its layers where an objective of the sum reads them."""
+        """The teacher's targets, with its layers and maps where an objective of the sum reads them."""
         for seen, targets in self._made:
             if seen is batch:
                 return targets
         teacher: Any = self.teacher
-        targets = teacher.targets(batch, layers=True) if self.layers else teacher.targets(batch)
+        targets = teacher.targets(batch, **self.asked)
         self._made.append((batch, targets))
         return targets
 

@@ -42,7 +42,7 @@ class WeightedSum(Objective):
         self.shared.teacher = teacher
 
     def __call__(self, student: Any, batch: Any) -> Loss:
-        one = SharedStudent(student, layers=self.traits.layers)
+        one = SharedStudent(student, layers=self.traits.layers, maps=self.traits.maps)
         terms: dict[str, Term] = {}
         for label, objective in self.objectives.items():
             for name, term in objective(one, batch).terms.items():

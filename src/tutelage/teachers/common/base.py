@@ -34,11 +34,13 @@ class Targets:
              weight that is a FrozenHead, the loss need not prepare it at every call.
     sampled: samples, instead of heads
     layers:  per teacher, its hidden states [B, T, H] from the embeddings to the last layer, where they were asked for
+    maps:    per teacher, the log attention map [B, heads, T, T] of each layer, where they were asked for
     """
 
     heads: Sequence[tuple[Tensor, Tensor | FrozenHead]] = ()
     sampled: Sampled | None = None
     layers: Sequence[Sequence[Tensor]] = ()
+    maps: Sequence[Sequence[Tensor]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,13 @@ class Teacher(Protocol):
         """For each model, how many hidden states `targets(batch, layers=True).layers` has, and the width of each.
 
         Empty for a teacher that has none; its `targets` need not take `layers`.
+        """
+        return ()
+
+    def map_sizes(self) -> Sequence[tuple[int, int]]:
+        """For each model, how many attention maps `targets(batch, maps=True).maps` has, and the heads of each.
+
+        Empty for a teacher that has none; its `targets` need not take `maps`.
         """
         return ()
 
