@@ -104,10 +104,12 @@ def test_the_mixture_that_is_shown_is_one(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "yours" / "cleaning.py").write_text("def tidy(text):\n    return text\n")
     (tmp_path / "yours" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    [text] = blocks(ROOT / "docs" / "data.md", "toml")
+    text, multilingual = blocks(ROOT / "docs" / "data.md", "toml")
     (tmp_path / "mix.toml").write_text(text, encoding="utf-8")
     parts = read_parts(tmp_path / "mix.toml")
     assert sum(part.share or 0 for part in parts.values()) == pytest.approx(1)
+    (tmp_path / "mix.toml").write_text(multilingual, encoding="utf-8")
+    assert [part.byte_premium for part in read_parts(tmp_path / "mix.toml").values()] == [None, 1.0516739, 0.9893825]
 
 
 def test_the_readme_names_every_system() -> None:

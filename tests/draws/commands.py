@@ -41,7 +41,7 @@ def prepare(world: World, rng: random.Random, keys: dict[str, object]) -> Draw:
     fits = {
         "vocabulary": INTEGERS, "valid_share": ["0", "0.5", "0.1"], "newlines": ["space", "keep"],
         "join": ["space", "none", "eot"], "documents": ["file", "line", "title", "blank-line"],
-        "text_field": ["text", "other"], "max_words": ["1", "100", "1000000"],
+        "text_field": ["text", "other"], "column": ["text", "n"], "max_words": ["1", "100", "1000000"],
         "valid": [str(world.texts / "plain.txt"), str(world.texts), str(one)],
         "tokenizer": ["unigram", "bpe", "wordpiece", str(world.corpus), str(world.run)],
         "special_tokens": ["none", "mask", "cls", "cls-sep"],

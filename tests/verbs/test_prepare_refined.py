@@ -129,6 +129,38 @@ def test_shares_repeats_and_budgets_give_the_words_that_they_say(texts: Path) ->
     assert manifest["corpus"]["distinct_words"] == manifest["splits"]["train"]["words"] - 2 * 240
 
 
+def test_byte_premiums_make_shares_and_budgets_english_equivalent_words(texts: Path, capsys: Any) -> None:
+    """A language that needs three bytes for one of English gives three times the bytes for the same share."""
+    (texts / "far.train").write_text("\n\n".join("день ночь утро вечер" for _ in range(60)), encoding="utf-8")
+    mixture: dict[str, Any] = {
+        "far": {"share": 1, "byte_premium": 3.0}, "other": {"share": 1}, "childes": {"share": 1, "repeats": 2},
+        "simple_wiki": {"share": 1},
+    }  # fmt: skip
+    out = made(texts, mixture=mixture, max_words=200, quiet=False)
+    manifest = read_json(out / "manifest.json")
+    taken = manifest["corpus"]["english_equivalent_words"]
+    assert taken == dict.fromkeys(("far", "other", "childes", "simple_wiki"), 50)
+    assert "English-equivalent words (bytes / 5.43 / byte premium): childes 50, far 50" in capsys.readouterr().out
+    sizes = {name: 0 for name in taken}
+    stream = TokenStream.open(out)
+    from tutelage.data.document_index import Documents
+    from tutelage.orders.common.base import Reading
+
+    reading = Reading(folder=out, stream=stream, seed=1, places=1)
+    documents = Documents.open(out, "train", manifest)
+    for text, source in zip(reading.texts(), documents.sources, strict=True):
+        sizes[documents.names[source]] += len(text.encode())
+    for name, premium in (("far", 3.0), ("other", 1.0)):
+        equivalent = sizes[name] / (5.43 * premium)
+        assert 50 - 3 < equivalent <= 50 + 0.01, (name, equivalent)  # whole words, at most the budget
+    [whole] = [made(texts, mixture={"far": {"byte_premium": 3.0}}, documents="blank-line", out=texts.parent / "whole")]
+    rows = {row["name"]: row for row in read_json(whole / "manifest.json")["corpus"]["sources"]}
+    assert (rows["far"]["words"], rows["other"]["words"]) == (240, 240)  # without a limit nothing is cut
+    repeated = made(texts, mixture={"far": {"byte_premium": 3.0, "repeats": 2}}, out=texts.parent / "repeated")
+    facts = read_json(repeated / "manifest.json")
+    assert facts["corpus"]["distinct_words"] == facts["splits"]["train"]["words"] - 240  # whitespace words
+
+
 def test_held_out_documents_are_neither_repeated_nor_drawn(texts: Path) -> None:
     out = made(texts, valid=[], valid_share=0.5, documents="blank-line", mixture={"other": {"repeats": 2}})
     train, valid = text_of(out), text_of(out, "valid")

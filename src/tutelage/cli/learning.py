@@ -58,6 +58,10 @@ def prepare(
         typer.Option(help="What a document of a text file is: file, blank-line, title or line; detected if not given"),
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of .jsonl rows that holds the text")] = "text",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A numeric field of rows to keep with their documents, for order=score order.by=NAME"),
+    ] = None,
     max_words: Annotated[
         int | None, typer.Option(min=1, max=EVER, help="Train on so many words, drawn from all sources in proportion")
     ] = None,
@@ -92,6 +96,7 @@ def prepare(
         join=join,  # pyright: ignore[reportArgumentType]
         documents=documents,  # pyright: ignore[reportArgumentType]
         text_field=text_field,
+        columns=column or [],
         max_words=max_words,
         mixture=mixture,
         clean=clean,

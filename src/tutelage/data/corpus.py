@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tutelage.data import babylm, hub
@@ -117,7 +117,7 @@ def first_words(passages: Iterable[Passage], words: int) -> Iterator[Passage]:
         there = len(passage.text.split())
         if there > left:
             ends = [match.end() for _, match in zip(range(left), re.finditer(r"\S+", passage.text))]
-            yield Passage(text=passage.text[: ends[-1]], source=passage.source, begins=passage.begins)
+            yield replace(passage, text=passage.text[: ends[-1]])
             return
         left -= there
         yield passage

@@ -11,6 +11,8 @@ from tutelage.data.integrity import AGAIN
 from tutelage.errors import UserError
 from tutelage.printable import shown
 
+COLUMNS = "train.columns"
+"""[D, C] numbers of the training documents, float64; the manifest names the columns."""
 ENTRY = np.dtype([("begin", "<i8"), ("source", "<i8")])
 """A document in the file. begin: its first token; source: its place among the split's sources in the manifest."""
 

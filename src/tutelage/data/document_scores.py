@@ -1,4 +1,4 @@
-"""A number for each document of a corpus, such as a model's loss: stored beside the corpus, read by an order."""
+"""A number for each document of a corpus, read by an order: a column of its rows, or a score stored beside it."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from tutelage.data.document_index import COLUMNS
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.files import read_json, write_json
@@ -20,9 +21,15 @@ def place_of(corpus: Path, name: str) -> Path:
     return Path(corpus) / FOLDER / f"{name}.json"
 
 
-def stored_scores(corpus: Path) -> list[str]:
-    """Names of the scores that lie beside a corpus."""
-    return sorted(path.stem for path in (Path(corpus) / FOLDER).glob("*.json"))
+def columns_of(stream: TokenStream) -> list[str]:
+    """The columns that were kept when a corpus was prepared."""
+    return list(stream.manifest.get("request", {}).get("columns", ()))
+
+
+def stored_scores(corpus: Path, stream: TokenStream) -> list[str]:
+    """Names of a corpus's columns, and of the scores that lie beside it."""
+    stored = sorted(path.stem for path in (Path(corpus) / FOLDER).glob("*.json"))
+    return list(dict.fromkeys([*columns_of(stream), *stored]))
 
 
 def require_own_scores(corpus: Path, name: str) -> None:
@@ -40,7 +47,10 @@ def write_scores(corpus: Path, name: str, stream: TokenStream, values: Float64[n
 
 
 def read_scores(corpus: Path, name: str, stream: TokenStream, documents: int) -> Float64[np.ndarray, " D"]:
-    """Read them back. Raises UserError where they belong to another corpus or are damaged."""
+    """A column, or scores read back. Raises UserError where they belong to another corpus or are damaged."""
+    if name in (columns := columns_of(stream)):
+        table = np.fromfile(Path(corpus) / COLUMNS, "<f8").reshape(documents, len(columns))
+        return table[:, columns.index(name)].astype(np.float64)
     path = place_of(corpus, name)
     again = f"Make them again: tutelage score {shown(corpus)} --name {name}, with --model or --function"
     content = read_json(path, again)

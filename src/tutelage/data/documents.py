@@ -12,6 +12,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Literal, Protocol
 
+from tutelage.errors import UserError
+
 Newlines = Literal["space", "keep"]
 Documents = Literal["file", "title", "blank-line", "line"]
 Join = Literal["space", "none", "eot"]
@@ -33,6 +35,8 @@ class Passage:
     text: str
     source: str
     begins: bool = True
+    columns: tuple[float, ...] = ()
+    """Numbers of the row that the document is, where some were asked for and it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,17 @@ class ReadOptions:
     """space: each newline becomes one space. keep: newlines stay."""
     text_field: str = "text"
     """The field of a .jsonl row or of a Hub data set that holds the text."""
+    columns: tuple[str, ...] = ()
+    """Fields of rows whose numbers are kept with the documents."""
+
+    def require_no_columns(self, source: str) -> None:
+        """Refuse text whose documents are no rows where columns are asked for."""
+        if self.columns:
+            raise UserError(
+                f"{source} is plain text, and the column {self.columns[0]!r} is to be kept",
+                "Sources of rows, such as .jsonl, .csv, .parquet or a Hub data set",
+                "Leave --column out; order.by can be a function of a document's text",
+            )
 
 
 class Source(Protocol):
@@ -78,6 +93,7 @@ class Source(Protocol):
 
 def as_documents(blocks: Iterable[str], source: str, options: ReadOptions) -> Iterator[Passage]:
     """The documents of one text file, which comes in blocks that are cut anywhere."""
+    options.require_no_columns(source)
     if options.documents == "file":
         yield from passages_of(blocks, source, options.newlines)
         return
@@ -86,7 +102,9 @@ def as_documents(blocks: Iterable[str], source: str, options: ReadOptions) -> It
         yield from passages_of((line for _, line in group), source, options.newlines)
 
 
-def passages_of(blocks: Iterable[str], source: str, newlines: Newlines) -> Iterator[Passage]:
+def passages_of(
+    blocks: Iterable[str], source: str, newlines: Newlines, columns: tuple[float, ...] = ()
+) -> Iterator[Passage]:
     """The blocks of one document as passages: stripped, and cut only before a space or newline that follows a word."""
     kept: list[str] = []
     size, begins = 0, True
@@ -97,13 +115,13 @@ def passages_of(blocks: Iterable[str], source: str, newlines: Newlines) -> Itera
             continue
         text = _joined(kept, begins, newlines)
         if cut := _cut(text):
-            yield Passage(text=text[:cut], source=source, begins=begins)
+            yield Passage(text=text[:cut], source=source, begins=begins, columns=columns if begins else ())
             begins = False
         kept = [text[cut:]]
         # The rest counts as size 0, so that a block without a space is not searched again and again.
         size = 0
     if text := _joined(kept, begins, newlines).rstrip():
-        yield Passage(text=text, source=source, begins=begins)
+        yield Passage(text=text, source=source, begins=begins, columns=columns if begins else ())
 
 
 def _joined(blocks: list[str], begins: bool, newlines: Newlines) -> str:

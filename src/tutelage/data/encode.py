@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from tutelage.data.documents import BLOCK, Join, Passage
 from tutelage.data.encoders import Fast, Ids, Plain, Starts
@@ -35,6 +35,8 @@ class Encoded:
     bytes: int
     begins: Int64[np.ndarray, " D"] | None = None
     """The first token of each document that begins in it; None where documents are joined by nothing."""
+    columns: Float64[np.ndarray, "D C"] | None = None
+    """Numbers of each of these documents; None where there are none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class _Pending:
     words: int = 0
     before: list[int] = field(default_factory=list)
     """For each document that begins, the words before it."""
+    columns: list[tuple[float, ...]] = field(default_factory=list)
+    """For each of these documents, its numbers."""
 
 
 def encode(passages: Iterable[Passage], encoder: Fast | Plain, join: Join) -> Iterator[Encoded]:
@@ -62,7 +66,9 @@ def encode(passages: Iterable[Passage], encoder: Fast | Plain, join: Join) -> It
         spaced = passage.begins and not first and join == "space"
         pending.texts.append(" " + passage.text if spaced else passage.text)
         pending.size += len(passage.text)
-        pending.before += [pending.words] if passage.begins else []
+        if passage.begins:
+            pending.before.append(pending.words)
+            pending.columns.append(passage.columns)
         pending.words += len(passage.text.split())
         first = False
     if pending.texts:
@@ -75,7 +81,16 @@ def _encoded(encoder: Fast | Plain, pending: _Pending, source: str, join: Join) 
     ids, starts = encoder(pending.texts)
     begins = None if join == "none" else _begins(starts, np.array(pending.before, dtype=np.int64), pending.texts[0])
     size = sum(len(text) if text.isascii() else len(text.encode()) for text in pending.texts if text)
-    return Encoded(ids=ids, starts=starts, source=source, documents=len(pending.before), bytes=size, begins=begins)
+    columns = np.array(pending.columns, dtype=np.float64)
+    return Encoded(
+        ids=ids,
+        starts=starts,
+        source=source,
+        documents=len(pending.before),
+        bytes=size,
+        begins=begins,
+        columns=columns if columns.size else None,
+    )
 
 
 def _begins(starts: Starts, before: Int64[np.ndarray, " D"], first: str | None) -> Int64[np.ndarray, " D"]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tutelage.data.documents import Passage, ReadOptions, Tick, passages_of
-from tutelage.data.rows import text_of
+from tutelage.data.rows import numbers_of, text_of
 from tutelage.errors import UserError
 
 
@@ -68,12 +68,13 @@ class Rows:
                 self.repository, self.configuration, split=self.split, revision=self.revision, streaming=True
             )
             for number, row in enumerate(rows):
-                text = text_of(row, options.text_field, f"row {number} of {self.repository}")
+                place = f"row {number} of {self.repository}"
+                text = text_of(row, options.text_field, place)
                 if text is None:
                     self.skipped[f"rows with null in the field {options.text_field!r}"] += 1
                     continue
                 tick(len(text))
-                yield from passages_of([text], self.name, options.newlines)
+                yield from passages_of([text], self.name, options.newlines, numbers_of(row, options.columns, place))
         except (OSError, ValueError) as error:
             raise hub_error(self.repository, "data set", error) from error
 

@@ -76,9 +76,16 @@ def identity_of(
         "max_words": request.max_words,
         # Versions before this one read the sources in turn until there were enough words.
         **({"max_words_drawn": "in proportion"} if splits.drawn else {}),
-        **asdict(splits.options),
+        **_options(splits),
         **(refinement.identity() if refinement else {}),
     }
+
+
+def _options(splits: Splits) -> dict[str, Any]:
+    """How text becomes documents. Versions before this one kept no columns."""
+    options = asdict(splits.options)
+    columns = options.pop("columns")
+    return options | ({"columns": list(columns)} if columns else {})
 
 
 REFINED = ("cleaners", "filters", "duplicates", "mixture")
@@ -91,7 +98,7 @@ def differences(out: Path, identity: Mapping[str, Any]) -> list[str] | None:
         return None
     old = read_manifest(out)["request"]
     lines = []
-    for key in (*identity, *(key for key in REFINED if key in old and key not in identity)):
+    for key in (*identity, *(key for key in (*REFINED, "columns") if key in old and key not in identity)):
         if old.get(key) != (now := identity.get(key)):
             plain = isinstance(now, str | int | float | None) and isinstance(old.get(key), str | int | float | None)
             lines.append(f"{key}: {old.get(key)}, now {now}" if plain else f"other {key}")

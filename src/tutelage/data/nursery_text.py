@@ -70,6 +70,7 @@ class NurseryText:
 
     def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
         """Each story or dialogue is a document."""
+        options.require_no_columns(self.name)
         settings = {key: value for key, value in self.settings if key != "pairs"}
         for text in nursery.documents(**settings):
             tick(len(text))

@@ -158,7 +158,9 @@ class _Filling:
     def _describe_sources(self, folder: Path, tokenizer: Any, counts: Mapping[Split, Counts]) -> dict[str, Any]:
         """Write what became of each source, where text was refined; gives the same for the manifest."""
         distinct = self.splits.distinct_words
-        more = {} if distinct is None else {"distinct_words": distinct}
+        more: dict[str, Any] = {} if distinct is None else {"distinct_words": distinct}
+        if equivalents := self.splits.equivalents_taken:
+            more["english_equivalent_words"] = equivalents
         if not self.refined:
             return more
         written = {(split, name): count for split in counts for name, count in counts[split].sources.items()}
@@ -172,6 +174,9 @@ class _Filling:
         """The table of the sources, where text was refined."""
         if self.refined:
             self.table.print(console)
+        if equivalents := self.splits.equivalents_taken:
+            parts = ", ".join(f"{shown(name)} {words:,}" for name, words in equivalents.items())
+            console.print(f"English-equivalent words (bytes / 5.43 / byte premium): {parts}.")
 
     def _trained(self) -> Any:
         assert self.request.vocabulary is not None

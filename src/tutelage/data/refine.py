@@ -101,7 +101,11 @@ class Refinement:
         cleaners = {name: cleaning.identity() for name, cleaning in self.cleanings.items() if cleaning}
         limits = {name: facts for name, limits in self.limits.items() if (facts := limits.identity())}
         amounts = ("share", "words", "repeats")
-        mixture = {name: part.model_dump(include={*amounts}) for name, part in self.parts.items() if part.portioned}
+        mixture = {
+            name: part.model_dump(include={*amounts}) | _premium(part)
+            for name, part in self.parts.items()
+            if part.portioned
+        }
         duplicates = self.duplicates if self.duplicates != "keep" else None
         found = {"cleaners": cleaners, "filters": limits, "duplicates": duplicates, "mixture": mixture}
         return {key: value for key, value in found.items() if value}
@@ -121,6 +125,11 @@ class Refinement:
         for source in splits.valid:
             valid.append(reading.read(source, "valid", self.cleanings[source.name], Limits(), kept))
         return replace(splits, sources=sources, valid=valid, parts=self.parts), list(reading.refined.values())
+
+
+def _premium(part: Part) -> dict[str, Any]:
+    """Versions before this one had none."""
+    return {} if part.byte_premium is None else {"byte_premium": part.byte_premium}
 
 
 def _limits(request: Request, part: Part) -> Limits:
@@ -148,7 +157,8 @@ class _Reading:
             before, after = Tally(room=self.room), Tally(room=self.room)
             self.refined[key] = Refined(name=source.name, split=split, cleaning=cleaning, before=before, after=after)
         document = _Document(self.spool, self.refined[key], limits, seen, self.newlines)
-        for piece in whole_lines(source.passages(self.options, self.tick)):
+        options = self.options if split == "train" else replace(self.options, columns=())
+        for piece in whole_lines(source.passages(options, self.tick)):
             document.add(piece)
         return Spooled(source=source, spool=self.spool, start=start, end=self.spool.place)
 
@@ -163,12 +173,13 @@ class _Document:
     def _begin(self) -> None:
         self.start, self.after = self.spool.place, Tally(room=self.facts.after.room)
         self.sieve, self.space = Sieve(self.limits, self.seen), ""
+        self.columns: tuple[float, ...] = ()
 
     def add(self, piece: Piece) -> None:
         """Clean a piece and spool it; at the end of a document that is left out, take it back."""
         facts = self.facts
         facts.before.add(piece.text, len(piece.text.split()), piece.begins)
-        text = piece.text
+        text, self.columns = piece.text, piece.columns
         if facts.cleaning:
             text = facts.cleaning.clean(text, facts.characters, facts.name)
         text = self.space + text
@@ -184,7 +195,8 @@ class _Document:
             text = text.lstrip()
         elif not text[0].isspace():  # a cleaner may have taken the newline with the line
             text = "\n" + text
-        self.spool.write(text.replace("\n", " ") if self.newlines == "space" else text, begins)
+        columns = self.columns if begins else ()
+        self.spool.write(text.replace("\n", " ") if self.newlines == "space" else text, begins, columns)
         words = text.split()
         self.sieve.add(text, words)
         self.after.add(text, len(words), begins)

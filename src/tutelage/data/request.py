@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     join: Join
     documents: Documents | None
     text_field: str
+    columns: Sequence[str]
     max_words: int | None
     mixture: str | Path | Mapping[str, Any] | None
     clean: str
@@ -72,6 +73,8 @@ class Request:
     """What a document of a text file is; see ReadOptions. None: title where a share is held out, else file."""
     text_field: str = "text"
     """The field of .jsonl rows and of Hub data sets that holds the text."""
+    columns: Sequence[str] = ()
+    """Fields of rows whose numbers are kept with the training documents; `order=score order.by=NAME` reads them."""
     max_words: int | None = None
     """The largest number of words of the training split, drawn from all sources in proportion to their words."""
     mixture: str | Path | Mapping[str, Any] | None = None
@@ -120,7 +123,21 @@ class Request:
             raise UserError(
                 f"Documents of {least} to {most} words are wanted", "At least 0, and not more than the largest number"
             )
+        self._check_columns()
         self._check_vocabulary()
+
+    def _check_columns(self) -> None:
+        if self.columns and self.join == "none":
+            raise UserError(
+                f"The column {self.columns[0]!r} is kept with each document, and join is none",
+                "Documents that the corpus knows",
+                "Use --join space or --join eot",
+            )
+        if "length" in self.columns or len(set(self.columns)) < len(self.columns):
+            raise UserError(
+                f"The columns to be kept are {', '.join(self.columns)}",
+                "Each once, and none called length, which is the number of a document's tokens",
+            )
 
     @property
     def sifted(self) -> bool:

@@ -1,5 +1,7 @@
-"""One row of a .jsonl file or of a table, and the text in it."""
+"""One row of a .jsonl file or of a table: the text in it, and numbers."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from tutelage.errors import UserError
@@ -24,6 +26,23 @@ def text_of(row: Any, field: str, where: str) -> str | None:
     if not is_unicode(text):
         raise UserError(f"{where} holds half of a surrogate pair, which is not text", "Text that UTF-8 can write")
     return text
+
+
+def numbers_of(row: dict[str, Any], columns: Sequence[str], where: str) -> tuple[float, ...]:
+    """The numbers in some columns of a row, also where a table has them as text."""
+    return tuple(_number(row, column, where) for column in columns)
+
+
+def _number(row: dict[str, Any], column: str, where: str) -> float:
+    value = row.get(column)
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        what = f"has {value!r:.80} in the column {column!r}" if column in row else f"has no column {column!r}"
+        raise UserError(f"{where} {what}", "A finite number in every row", "Correct the rows, or leave --column out")
+    return number
 
 
 def is_unicode(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tutelage.data import corpus
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick
+from tutelage.data.equivalents import Equivalents
 from tutelage.data.mixture import Quota, quotas
 from tutelage.data.packed import PACKED
 from tutelage.data.request import SHARE, Request
@@ -55,7 +56,12 @@ class Splits:
             sources=collection.sources,
             valid=valid,
             share=share,
-            options=ReadOptions(documents=documents, newlines=request.newlines, text_field=request.text_field),
+            options=ReadOptions(
+                documents=documents,
+                newlines=request.newlines,
+                text_field=request.text_field,
+                columns=tuple(request.columns),
+            ),
             seed=request.seed,
             max_words=request.max_words,
             left_out=left_out,
@@ -80,7 +86,7 @@ class Splits:
         portioned = any(part.portioned for part in self.parts.values())
         if not (self.drawn or portioned):
             return self
-        sizes = [sum(len(p.text.split()) for p in self._side(source, "train", tick)) for source in self.sources]
+        sizes = [self._size(source, self._side(source, "train", tick)) for source in self.sources]
         if portioned:
             names = [source.name for source in self.sources]
             return replace(self, quotas=quotas(self.parts, names, sizes, self.max_words))
@@ -92,8 +98,36 @@ class Splits:
     def distinct_words(self) -> int | None:
         """The words of the training split without repeats; None where nothing is repeated."""
         there = self.quotas or []
-        repeated = any(quota.words > quota.once for quota in there)
-        return sum(min(quota.words, quota.once) for quota in there) if repeated else None
+        if not any(quota.words > quota.once for quota in there):
+            return None
+        if not self.equivalent:
+            return sum(min(quota.words, quota.once) for quota in there)
+        once = [Quota(words=min(quota.words, quota.once), once=quota.once) for quota in there]
+        parts = [self._drawn(source, quota, lambda n: None) for source, quota in zip(self.sources, once)]
+        return sum(len(passage.text.split()) for part in parts for passage in part)
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether quotas count English-equivalent words."""
+        return any(part.byte_premium is not None for part in self.parts.values())
+
+    def _equivalents(self, source: Source) -> Equivalents:
+        part = self.parts.get(source.name)
+        return Equivalents(premium=part.byte_premium if part and part.byte_premium else 1.0)
+
+    def _size(self, source: Source, passages: Iterator[Passage]) -> int:
+        """Words of a source, in the unit of quotas."""
+        if self.equivalent:
+            return self._equivalents(source).of(passages)
+        return sum(len(passage.text.split()) for passage in passages)
+
+    @property
+    def equivalents_taken(self) -> dict[str, int]:
+        """English-equivalent words that are taken of each source; empty where they are not counted."""
+        taken = Counter[str]()
+        for source, quota in zip(self.sources, self.quotas or []) if self.equivalent else ():
+            taken[source.name] += quota.words
+        return dict(taken)
 
     def text(self, split: Split, tick: Tick) -> Iterator[Passage]:
         """The documents of a split."""
@@ -110,13 +144,17 @@ class Splits:
         """The words of a source's quota, its text again and again until there are enough."""
         left = quota.words
         while left > 0:
-            yield from corpus.first_words(self._side(source, "train", tick), min(left, quota.once))
+            passages, most = self._side(source, "train", tick), min(left, quota.once)
+            cut = self._equivalents(source).first if self.equivalent else corpus.first_words
+            yield from cut(passages, most)
             left -= quota.once
 
     def _side(self, source: Source, split: Split, tick: Tick) -> Iterator[Passage]:
         """The documents of a source that belong to a split."""
+        if split == "valid" and self.valid:
+            return source.passages(replace(self.options, columns=()), tick)
         passages = source.passages(self.options, tick)
-        if (split == "valid" and self.valid) or not self.share:
+        if not self.share:
             return passages
         return corpus.held_out(passages, self.share, self.seed, out=split == "valid")
 

@@ -10,7 +10,7 @@ from typing import IO
 
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick
 
-HEAD = struct.Struct("<?I")  # whether a document begins, and how many bytes follow
+HEAD = struct.Struct("<?IB")  # whether a document begins, how many bytes follow, and behind how many numbers
 
 
 class Spool:
@@ -24,20 +24,20 @@ class Spool:
         """Delete it."""
         self.file.close()
 
-    def write(self, text: str, begins: bool) -> None:
-        """Add a passage."""
-        data = text.encode()
+    def write(self, text: str, begins: bool, columns: tuple[float, ...] = ()) -> None:
+        """Add a passage. columns: numbers of the document"""
+        data, numbers = text.encode(), struct.pack(f"<{len(columns)}d", *columns)
         self.file.seek(self.place)
-        self.file.write(HEAD.pack(begins, len(data)) + data)
-        self.place += HEAD.size + len(data)
+        self.place += self.file.write(HEAD.pack(begins, len(data), len(columns)) + numbers + data)
 
-    def read(self, start: int, end: int) -> Iterator[tuple[str, bool, int]]:
-        """(text, whether a document begins, bytes) of the passages between two places."""
+    def read(self, start: int, end: int) -> Iterator[tuple[str, bool, int, tuple[float, ...]]]:
+        """(text, whether a document begins, bytes, its numbers) of the passages between two places."""
         while start < end:
             self.file.seek(start)
-            begins, size = HEAD.unpack(self.file.read(HEAD.size))
-            yield self.file.read(size).decode(), begins, size
-            start += HEAD.size + size
+            begins, size, count = HEAD.unpack(self.file.read(HEAD.size))
+            columns = struct.unpack(f"<{count}d", self.file.read(8 * count))
+            yield self.file.read(size).decode(), begins, size, columns
+            start += HEAD.size + 8 * count + size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,6 @@ class Spooled:
 
     def passages(self, options: ReadOptions, tick: Tick) -> Iterator[Passage]:
         """The cleaned text; how it was cut into documents is decided already."""
-        for text, begins, size in self.spool.read(self.start, self.end):
+        for text, begins, size, columns in self.spool.read(self.start, self.end):
             tick(size)
-            yield Passage(text=text, source=self.name, begins=begins)
+            yield Passage(text=text, source=self.name, begins=begins, columns=columns)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Int64
 
-from tutelage.data.document_index import entries_of
+from tutelage.data.document_index import COLUMNS, entries_of
 from tutelage.data.integrity import check_split, read_manifest
 from tutelage.errors import UserError
 
@@ -81,7 +81,10 @@ def _mapped(path: Path, dtype: str) -> np.ndarray:
 
 
 class Stretch(Protocol):
-    """What is written to a stream: ids, the words that start in each, where documents begin, and of which source."""
+    """What is written to a stream: ids, the words that start in each, where documents begin, and of which source.
+
+    columns: numbers of the documents that begin
+    """
 
     @property
     def ids(self) -> np.ndarray: ...
@@ -89,6 +92,8 @@ class Stretch(Protocol):
     def starts(self) -> np.ndarray: ...
     @property
     def begins(self) -> np.ndarray | None: ...
+    @property
+    def columns(self) -> np.ndarray | None: ...
     @property
     def source(self) -> str: ...
 
@@ -98,7 +103,7 @@ S = TypeVar("S", bound=Stretch)
 
 def write_split(folder: Path, split: str, stretches: Iterable[S], dtype: str) -> Iterator[S]:
     """Write stretches as they come, and hand each one on. Documents are listed where it is known that they begin."""
-    tokens, sources, entries = 0, dict[str, int](), list[np.ndarray]()
+    tokens, sources, entries, columns = 0, dict[str, int](), list[np.ndarray](), list[np.ndarray]()
     with (folder / f"{split}.bin").open("wb") as ids, (folder / f"{split}.starts").open("wb") as starts:
         for stretch in stretches:
             ids.write(stretch.ids.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
@@ -106,10 +111,14 @@ def write_split(folder: Path, split: str, stretches: Iterable[S], dtype: str) ->
             source = sources.setdefault(stretch.source, len(sources))
             if stretch.begins is not None:
                 entries.append(entries_of(stretch.begins + tokens, source))
+            if stretch.columns is not None:
+                columns.append(stretch.columns)
             tokens += len(stretch.ids)
             yield stretch
     if entries:
         np.concatenate(entries).tofile(folder / f"{split}.documents")
+    if columns and split == "train":
+        np.concatenate(columns).astype("<f8").tofile(folder / COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

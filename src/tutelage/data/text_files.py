@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.data.documents import Passage, ReadOptions, Source, Tick, as_documents, passages_of
 from tutelage.data.packed import PACKED, blocks, opened
-from tutelage.data.rows import text_of
+from tutelage.data.rows import numbers_of, text_of
 from tutelage.errors import UserError
 from tutelage.files import hash_file
 from tutelage.printable import shown
@@ -111,11 +111,12 @@ class _Rows(_File):
         """The text of each row."""
         self.skipped.clear()
         for where, row in self.rows(tick):
-            text = text_of(row, options.text_field, f"{where} of {shown(self.path)}")
+            place = f"{where} of {shown(self.path)}"
+            text = text_of(row, options.text_field, place)
             if text is None:
                 self.skipped[f"rows with null in the field {options.text_field!r}"] += 1
                 continue
-            yield from passages_of([text], self.name, options.newlines)
+            yield from passages_of([text], self.name, options.newlines, numbers_of(row, options.columns, place))
 
     @abstractmethod
     def rows(self, tick: Tick) -> Iterator[tuple[str, Any]]:

@@ -11,21 +11,22 @@ LONGEST = 4 * BLOCK  # characters; a longer line is cleaned in parts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Lines of a document. begins, ends: whether they are its first, its last."""
+    """Lines of a document. begins, ends: whether they are its first, its last. columns: numbers of the document"""
 
     text: str
     begins: bool
     ends: bool
+    columns: tuple[float, ...] = ()
 
 
 def whole_lines(passages: Iterator[Passage]) -> Iterator[Piece]:
     """The passages of documents (with their newlines) as whole lines: the pieces of a document add up to it."""
-    rest, begins = "", True
+    rest, begins, columns = "", True, ()
     for passage, following in pairwise(chain(passages, [None])):
         assert passage is not None
-        text = rest + passage.text
+        text, columns = rest + passage.text, passage.columns if passage.begins else columns
         if following is None or following.begins:
-            yield Piece(text=text, begins=begins, ends=True)
+            yield Piece(text=text, begins=begins, ends=True, columns=columns)
             rest, begins = "", True
             continue
         cut = text.rfind("\n") + 1
@@ -34,5 +35,5 @@ def whole_lines(passages: Iterator[Passage]) -> Iterator[Piece]:
             continue
         rest = text[cut:] if cut else ""
         if piece := text[:cut] if cut else text:
-            yield Piece(text=piece, begins=begins, ends=False)
+            yield Piece(text=piece, begins=begins, ends=False, columns=columns)
             begins = False

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from rich.console import Console
 
 from tutelage.data.document_index import Documents
-from tutelage.data.document_scores import require_own_scores, write_scores
+from tutelage.data.document_scores import columns_of, require_own_scores, write_scores
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.evaluation.base import causal_scorer
@@ -28,6 +28,8 @@ def scored(corpus: Path, name: str, by: str, window: int, device: str | None, co
         raise UserError(f"The name of the scores is {name[:80]!r}", "Letters, digits, - and _; not length", "")
     stream = TokenStream.open(corpus, "train")
     require_own_scores(corpus, name)
+    if name in columns_of(stream):
+        raise UserError(f"{shown(corpus)} has a column {name} already", "Another name for the scores")
     reading = Reading(folder=corpus, stream=stream, seed=0, places=0)
     if device is None:
         values = reading.scores_by(_function(by), by)

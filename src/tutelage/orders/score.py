@@ -18,8 +18,9 @@ class Settings(Section):
     """The score, and how the run goes from easy to hard."""
 
     by: str = "length"
-    """The score of a document: length, its tokens; the name of scores that `tutelage score` stored with the corpus; or
-    the dotted path of a function of a document's text. A window has the mean over its tokens."""
+    """The score of a document: length, its tokens; a column that `tutelage prepare --column` kept; scores that
+    `tutelage score` stored with the corpus, by their name; or the dotted path of a function of a document's text. A
+    window has the mean over its tokens."""
     hardest_first: bool = False
     """Begin with the highest scores."""
     pacing: Literal["sorted", "linear", "root"] = "sorted"
@@ -66,12 +67,14 @@ def _scores(reading: Reading, by: str) -> Float64[np.ndarray, " D"]:
     """A finite score for each document."""
     if by == "length":
         return reading.documents.lengths.astype(np.float64)
-    if by in (stored := stored_scores(reading.folder)):
+    if by in (stored := stored_scores(reading.folder, reading.stream)):
         return read_scores(reading.folder, by, reading.stream, len(reading.documents))
     try:
         require_function(by, ("length", *stored))
     except ValueError as error:
         raise UserError(
-            f"order.by: {error}", "length, stored scores, or a function", "tutelage score stores scores with a corpus"
+            f"order.by: {error}",
+            "length, a column, stored scores, or a function",
+            "prepare --column keeps columns of rows with a corpus, tutelage score stores scores",
         ) from error
     return reading.scores_by(load_function(by), by)

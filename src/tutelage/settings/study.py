@@ -81,6 +81,8 @@ class Prepare(Section):
     """Decides which documents are drawn for validation."""
     documents: str | None = None
     """What a document of a text file is; see `tutelage prepare --help`."""
+    columns: tuple[str, ...] = ()
+    """Numeric fields of rows that are kept with their documents, for `order.by`."""
     max_words: int | None = Field(None, ge=1, le=EVER)
     """The largest number of words of the training split, drawn from all sources in proportion to their words."""
     mixture: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -61,22 +61,24 @@ class Live(Teacher):
         maps: and the attention maps of all layers
         """
         read = [self._read(model, batch, layers=layers, maps=maps) for model in self.models]
-        heads = [(states[-1].flatten(0, 1), head) for (states, _), head in zip(read, self.heads, strict=True)]
+        heads = [(last.flatten(0, 1), head) for (last, _, _), head in zip(read, self.heads, strict=True)]
         return Targets(
             heads,
-            layers=[states for states, _ in read] if layers else (),
-            maps=[of_layers for _, of_layers in read] if maps else (),
+            layers=[states for _, states, _ in read] if layers else (),
+            maps=[of_layers for _, _, of_layers in read] if maps else (),
         )
 
     def _read(
         self, model: Student, batch: TokenBatch, *, layers: bool, maps: bool
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    ) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor]]:
+        """What the head is applied to, and as asked the states and the maps of all layers."""
         # The student's autocast would cast between 16 and 32 bits around every operation on 16-bit weights, with nearly
         # twice the kernels and the memory traffic.
         half = model.head.dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
-            seen = batch.seen
-            if maps:
-                states, of_layers = model.attended(batch.ids, **seen)
-                return (*states[:-1], model.for_head(states[-1])), of_layers
-            return (model.states(batch.ids, **seen) if layers else (model.backbone(batch.ids, **seen),)), ()
+            if not layers and not maps:
+                return model.backbone(batch.ids, **batch.seen), (), ()
+            states, of_layers = (
+                model.attended(batch.ids, **batch.seen) if maps else (model.states(batch.ids, **batch.seen), ())
+            )
+            return model.for_head(states[-1]), states, of_layers
