@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
 from tutelage.architectures.common.families import needs_trust
@@ -19,6 +18,7 @@ from tutelage.checked import read_object
 from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file
+from tutelage.models.activation import fuse_gelu
 from tutelage.models.apart import body_output
 from tutelage.models.attention_maps import map_sizes_of, recorded_maps
 from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
@@ -54,7 +54,7 @@ class Student(nn.Module):
         super().__init__()
         self.directions = directions(model)
         self._has_layers, self._compiled = has_layers_before_output(model), False
-        _fuse_gelu(model)
+        fuse_gelu(model)
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
         if self._bias is None:
@@ -167,14 +167,6 @@ class Student(nn.Module):
         return kept
 
 
-def _fuse_gelu(model: nn.Module) -> None:
-    """Replace GPT-2's activation by one operation of torch; transformers uses eight, each a pass over memory."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, NewGELUActivation):
-                setattr(module, name, nn.GELU(approximate="tanh"))
-
-
 def new_student(config: PretrainedConfig, *, seed: int, dropout: float = 0.1, pad_to: int = 1) -> Student:
     """A model with random weights, which depend only on the configuration and the seed."""
     config = with_dropout(config, dropout)
@@ -221,7 +213,7 @@ def load_model(
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     model, found = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
     require_all_weights(name, model, found)
-    _fuse_gelu(model)
+    fuse_gelu(model)
     return model.eval()
 
 
