@@ -141,6 +141,25 @@ def test_a_server_that_has_max_completion_tokens_alone_is_asked_with_it(role: st
         assert not any("max_tokens" in body or "temperature" in body for body in server.asked[before:])
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"error": "Input validation error: `top_n_tokens` must be >= 0 and <= 5. Given: 20"}',
+        b'{"error": {"message": "top_logprobs must be less than or equal to 5"}}',
+    ],
+    ids=["text-generation-inference", "hosted"],
+)
+def test_a_server_that_lists_five_tokens_is_asked_for_five(said: bytes, opened: Opened) -> None:
+    with judge_server("vllm") as server:
+        server.trouble = lambda number, body: (422, said) if body.get("top_logprobs", 0) > 5 else None
+        judge = opened(server, "judge", answers="top_logprobs")
+        assert judge.grade([story(1)])[0].status == "scored"
+        assert judge.identity()["top_logprobs"] == "5"
+        before = len(server.asked)
+        assert opened(server, "judge", answers="top_logprobs").grade([story(2)])[0].status == "scored"
+        assert {body["top_logprobs"] for body in server.asked[before:]} == {5}
+
+
 def moderated(body: Body) -> tuple[int, bytes]:
     choice = {"message": {"content": "and the bo"}, "finish_reason": "content_filter", "logprobs": None}
     return 200, json.dumps({"choices": [choice]}).encode()

@@ -8,6 +8,11 @@ from tutelage.judges.common.prompts import Message
 
 CONTINUE = {"add_generation_prompt": False, "continue_final_message": True}
 OPTIONAL = ("temperature", "top_p", "seed")  # some hosted servers refuse these
+TOP, FEWER = 20, 5  # most probable tokens that are listed: usually, and by servers that list no more
+TOO_MANY = (
+    "top_logprobs",
+    "top_n_tokens",
+)  # in refusals; text-generation-inference has the second
 MODERATED = 403  # the status of servers that refuse a text before they answer
 A = TypeVar("A")
 
@@ -23,15 +28,20 @@ class Chat:
         self.url = ""
         self.limit = "max_tokens"
         self.left_out: set[str] = set()
+        self.top = TOP
         self.room = 0
 
     def complete(
         self, messages: Sequence[Message], read: Callable[[Any], A], *, tokens: int, think: bool = False, **fields: Any
     ) -> A:
-        """`read` applied to the reply to a chat completion. tokens: most tokens of the answer"""
+        """`read` applied to the reply to a chat completion. tokens: most tokens of the answer
+
+        `top_logprobs` is lowered where the server lists fewer.
+        """
         while True:
             body = {"model": self.model, "messages": list(messages), self.limit: tokens + (self.room if think else 0)}
             body |= {name: value for name, value in fields.items() if name not in self.left_out}
+            body |= {"top_logprobs": min(body["top_logprobs"], self.top)} if "top_logprobs" in body else {}
             body |= CONTINUE if messages[-1]["role"] == "assistant" else {}
             try:
                 return self.ask("/chat/completions", body, lambda reply: read(unmoderated(reply)))
@@ -50,6 +60,9 @@ class Chat:
         if "max_completion_tokens" in refused.said and self.limit == "max_tokens":
             self.limit = "max_completion_tokens"
             return True
+        if self.top > FEWER and any(name in refused.said for name in TOO_MANY):
+            self.top = FEWER
+            return True
         named = {name for name in OPTIONAL if name in refused.said} - self.left_out
         self.left_out |= named
         return bool(named)
@@ -58,12 +71,14 @@ class Chat:
     def dialect(self) -> dict[str, str]:
         """Differences from the standard request, for the identity."""
         facts = {} if self.limit == "max_tokens" else {"limit": self.limit}
+        facts |= {} if self.top == TOP else {"top_logprobs": str(self.top)}
         facts |= {"left_out": ", ".join(sorted(self.left_out))} if self.left_out else {}
         return facts | ({"thinks": f"{self.room} tokens"} if self.room else {})
 
     def restore(self, facts: dict[str, Any]) -> None:
         """Restore the dialect of an identity."""
         self.limit = str(facts.get("limit", "max_tokens"))
+        self.top = int(facts.get("top_logprobs", TOP))
         self.left_out = {name for name in str(facts.get("left_out", "")).split(", ") if name}
         self.room = int(str(facts.get("thinks", "0")).split()[0])
 

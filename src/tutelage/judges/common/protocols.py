@@ -1,7 +1,7 @@
 """Protocols by which a server gives verdicts, the best first. `probe` finds the best one that a server supports.
 
 token_ids         probabilities of exactly the labels' tokens (vLLM)
-top_logprobs      the 20 most probable tokens after a prefilled answer (vLLM, llama.cpp)
+top_logprobs      the 20 or 5 most probable tokens after a prefilled answer (vLLM, llama.cpp)
 plain_logprobs    the same without a prefilled answer (hosted servers)
 systemone         typed score questions, all criteria in one request (transformers serve)
 constrained       a reply that the server constrains to scores (JSON schema, grammar, regular expression)
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from tutelage.judges.common.base import CriterionScore, Rollout, Verdict, unscorable, weighted
-from tutelage.judges.common.chat import Chat, written
+from tutelage.judges.common.chat import TOP, Chat, written
 from tutelage.judges.common.escaping import code_of
 from tutelage.judges.common.labels import label_probabilities, listed
 from tutelage.judges.common.prompts import Message, conversations, material, whole_conversation
@@ -27,7 +27,6 @@ PROTOCOLS: tuple[Name, ...] = ("token_ids", "top_logprobs", "plain_logprobs", "s
 Place = Literal["", "space", "written"]
 Form = Literal["json_schema", "grammar", "regex"]
 FORMS: tuple[Form, ...] = ("json_schema", "grammar", "regex")
-TOP = 20
 REMINDER = "Write the scores alone, in one line: no words, no names of criteria."
 
 
