@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from toys import tiny
 
+from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.recipe import read
 from tutelage.runs import build as assemble
@@ -32,6 +34,12 @@ def cache(corpus: Path, *teachers: Path, grain: int = 1, **settings: Any) -> Cac
     stream = TokenStream.open(corpus)
     reads = Reads(stream=stream, folder=corpus, window=WINDOW, grain=grain)
     return Cache(*map(str, teachers), reads=reads, vocab=stream.vocab, **settings)
+
+
+def batch_at(corpus: Path, *positions: int) -> TokenBatch:
+    """Windows of a corpus by their places."""
+    ids, words = TokenStream.open(corpus).at(np.array(positions), WINDOW + 1, counted=WINDOW)
+    return token_batch(ids, np.array(positions), words, window=WINDOW)
 
 
 def targets_of(corpus: Path) -> dict[str, bytes]:

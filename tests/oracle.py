@@ -1,12 +1,13 @@
 """The fused head's losses and gradients a second time: over whole logits, by autograd, in float64."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tutelage.models.head import linear_losses
+from tutelage.models.head import Capped, Head, cap_of, linear_losses, matrix, with_matrix
 
 TIGHT = dict(rtol=1e-12, atol=1e-12)
 
@@ -26,16 +27,21 @@ class Case:
         seed: int = 0,
         scale: float = 1.0,
         draws: int = 0,
+        cap: float | None = None,
+        caps_of_teachers: Sequence[float | None] = (),
     ) -> None:
         random = torch.Generator().manual_seed(seed)
 
         def normal(*shape: int) -> Tensor:
             return (scale * torch.randn(*shape, generator=random, dtype=torch.float64)).to(dtype)
 
-        self.vocab = vocab
+        self.vocab, self.cap = vocab, cap
         self.hidden = normal(rows, width).requires_grad_()
         self.weight = normal(vocab + padding, width).requires_grad_()
-        self.teachers = [(normal(rows, w), normal(vocab + padding, w)) for w in widths_of_teachers]
+        self.teachers: list[tuple[Tensor, Head]] = [
+            (normal(rows, w), _head(normal(vocab + padding, w), end))
+            for w, end in zip_longest(widths_of_teachers, caps_of_teachers)
+        ]
         self.targets = torch.randint(0, vocab, (rows,), generator=random)
         self.targets[[i for i in ignored if i < rows]] = -100
         self.drawn = None
@@ -44,14 +50,15 @@ class Case:
 
     def move(self, device: str) -> None:
         self.hidden, self.weight = (x.detach().to(device).requires_grad_() for x in (self.hidden, self.weight))
-        self.targets, self.teachers = self.targets.to(device), [(h.to(device), w.to(device)) for h, w in self.teachers]
+        self.targets = self.targets.to(device)
+        self.teachers = [(h.to(device), with_matrix(w, matrix(w).to(device))) for h, w in self.teachers]
         self.drawn = self.drawn and (self.drawn[0].to(device), self.drawn[1].to(device))
 
     def ours(self, temperature: float = 2.0, alpha: float = 0.5, chunk: int | None = 4) -> list[Tensor]:
         weights = (alpha, 1 - alpha if self.teachers or self.drawn else 0.0)
         ce, kl = linear_losses(
             self.hidden,
-            self.weight,
+            _head(self.weight, self.cap),
             self.targets,
             vocab=self.vocab,
             teachers=self.teachers,
@@ -65,11 +72,12 @@ class Case:
     def oracle(self, temperature: float = 2.0, alpha: float = 0.5) -> list[Tensor]:
         """Written as the papers write it, over whole logits, in float64."""
         learnt, T = self.targets != -100, temperature
-        z = self.hidden.double() @ self.weight.double()[: self.vocab].T
+        z = _logits(self.hidden, self.weight, self.cap)[:, : self.vocab]
         ce = F.cross_entropy(z, self.targets, reduction="sum", ignore_index=-100)
         kl = torch.zeros((), dtype=torch.float64)
         if self.teachers:
-            t = torch.stack([h.double() @ w.double()[: self.vocab].T for h, w in self.teachers]).mean(0)
+            of_each = [_logits(h, matrix(w), cap_of(w))[:, : self.vocab] for h, w in self.teachers]
+            t = torch.stack(of_each).mean(0)
             log_p, log_q = F.log_softmax(t[learnt] / T, -1), F.log_softmax(z[learnt] / T, -1)
             kl = T * T * (log_p.exp() * (log_p - log_q)).sum()
         if self.drawn:
@@ -85,6 +93,15 @@ class Case:
             **TIGHT,
             msg=f"{temperature=} {alpha=}",
         )
+
+
+def _head(weight: Tensor, cap: float | None) -> Head:
+    return weight if cap is None else Capped(weight, cap)
+
+
+def _logits(hidden: Tensor, weight: Tensor, cap: float | None) -> Tensor:
+    product = hidden.double() @ weight.double().T
+    return product if cap is None else cap * torch.tanh(product / cap)
 
 
 def worst(found: Tensor, right: Tensor) -> float:

@@ -1,5 +1,6 @@
 """The scorer against a plain reference implementation: one text at a time, one token at a time."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -89,28 +90,48 @@ def test_chunks_of_a_head_with_a_bias_do_not_change_a_score(monkeypatch):
     assert scored(model, texts) == pytest.approx(expected, abs=1e-4)
 
 
-def test_llama_and_models_that_cap_their_logits_are_scored_too(monkeypatch):
+def changed(of_logits):
+    """A GPT-2 that does something with its logits at the end."""
+    model = gpt2()
+    forward = model.forward
+
+    def after(**given):
+        out = forward(**given)
+        out.logits = of_logits(out.logits)
+        return out
+
+    model.forward = after
+    return model
+
+
+def test_models_that_multiply_or_cap_their_logits_are_scored_too(monkeypatch):
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     shape |= {"vocab_size": len(tokenizer()), "num_key_value_heads": 1, "initializer_range": 0.5}
     shape |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
     torch.manual_seed(0)
-    for model in (LlamaForCausalLM(LlamaConfig(**shape)), GemmaForCausalLM(GemmaConfig(**shape, head_dim=8))):
+    models = [LlamaForCausalLM(LlamaConfig(**shape)), GemmaForCausalLM(GemmaConfig(**shape, head_dim=8))]
+    models += [changed(lambda x: 3 * torch.tanh(x / 3)), changed(lambda x: x / 7), gpt2()]
+    models[-1].lm_head.bias = torch.nn.Parameter(torch.randn(len(tokenizer())))
+    models[-1].forward = functools.partial(_scaled, models[-1].forward)
+    for model in models:
         expected = [slow(model.eval(), tokenizer(), text, text) for text in TEXTS]
+        assert not Scorer(model, tokenizer()).logits.whole
         assert scored(model, [(text, text) for text in TEXTS]) == pytest.approx(expected, abs=1e-4)
-    capped = gpt2()
-    plain = capped.lm_head.forward
-    forward = capped.forward
 
-    def cap(**given):
-        out = forward(**given)
-        out.logits = 3 * torch.tanh(out.logits / 3)
-        return out
 
-    monkeypatch.setattr(capped, "forward", cap)
-    assert Scorer(capped, tokenizer()).logits.whole and plain is not None
-    expected = [slow(capped, tokenizer(), text, text) for text in TEXTS]
+def _scaled(forward, **given):
+    out = forward(**given)
+    out.logits = out.logits / 5
+    return out
+
+
+def test_logits_that_are_no_product_are_computed_at_all_places_and_it_is_said(monkeypatch):
+    mixed = changed(lambda x: x + 0.1 * x.roll(1, -1))
+    scorer = Scorer(mixed, tokenizer())
+    assert "are not its last hidden states times its output matrix" in scorer.notes[0]
+    expected = [slow(mixed, tokenizer(), text, text) for text in TEXTS]
     monkeypatch.setattr(_scorer, "WHOLE_LOGITS", 60 * len(tokenizer()))
-    assert scored(capped, [(text, text) for text in TEXTS]) == pytest.approx(expected, abs=1e-4)
+    assert scored(mixed, [(text, text) for text in TEXTS]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_text_longer_than_the_models_positions_is_named():

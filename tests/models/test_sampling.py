@@ -104,6 +104,7 @@ def test_text_does_not_change_when_it_may_be_longer():
 
 def test_finished_rows_leave_the_batch():
     model, rows = model_of(), []
+    sample(model, PROMPTS, max_new=1)  # the first time a model is tried whether it keeps a cache
     model.register_forward_pre_hook(lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True)
     texts = sample(model, PROMPTS, samples=8, max_new=40, eos=EOS, seed=1, temperature=3.0)
     written = [sum(len(one.ids) > t for one in texts) for t in range(40)]
@@ -332,3 +333,43 @@ def test_what_is_sampled_fits_the_positions_of_models_that_call_them_something_e
     model = CTRLLMHeadModel(CTRLConfig(vocab_size=50, n_positions=8, n_embd=16, n_layer=1, n_head=2, dff=16))
     with pytest.raises(UserError, match="do not fit into the model's 8 positions"):
         sample(model, [[1, 2, 3]], max_new=6)
+
+
+def without_keys_and_values(kind: str):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    own = {"mamba2": {"num_heads": 4, "head_dim": 8, "n_groups": 1, "chunk_size": 8, "state_size": 4}}
+    sizes = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "eos_token_id": 0, "bos_token_id": 0}
+    config = AutoConfig.for_model(kind, **sizes, **own.get(kind, {}))
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2", "rwkv"])
+def test_a_model_without_keys_and_values_writes_what_it_would_write_text_by_text(kind, caplog):
+    model = without_keys_and_values(kind)
+    found = sample(model, PROMPTS, samples=2, max_new=5, temperature=0.9, seed=3)
+    assert caplog.text.count("read again, so sampling is slower") == 1
+    for each in found:
+        prompt, uniform = PROMPTS[each.prompt], noise(3, each.prompt, each.sample, 5)
+        for t, token in enumerate(each.ids):
+            ids = torch.tensor([[*prompt, *each.ids[:t]]])
+            with torch.no_grad():
+                logits = model(input_ids=ids, use_cache=False).logits[:, -1].float() / 0.9
+            assert int(choose(logits, torch.tensor([uniform[t]]))) == token
+            assert each.log_probs[t] == pytest.approx(float(logits.log_softmax(-1)[0, token]), abs=1e-4)
+    sample(model, PROMPTS, max_new=1)
+    assert caplog.text.count("sampling is slower") == 1, "it is said once a model"
+
+
+def test_finished_rows_leave_a_batch_without_a_cache_too():
+    model = without_keys_and_values("mamba")
+    alone = [sample(model, [prompt], max_new=8, eos=EOS, numbers=[n])[0] for n, prompt in enumerate(PROMPTS)]
+    together = sample(model, PROMPTS, max_new=8, eos=EOS)
+    assert [each.ids for each in together] == [each.ids for each in alone]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral"])
+def test_models_with_a_cache_that_is_right_use_it(kind, caplog):
+    sample(model_of(kind), PROMPTS, max_new=2)
+    assert "sampling is slower" not in caplog.text

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cached import WINDOW, cache, copied, targets_of
+from cached import WINDOW, batch_at, cache, copied, targets_of
 
-from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
@@ -36,11 +35,6 @@ def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own(corpus: Path, tmp_path: Path) -> Path:
     return copied(corpus, tmp_path / "corpus")
-
-
-def batch_at(corpus: Path, *positions: int) -> TokenBatch:
-    ids, words = TokenStream.open(corpus).at(np.array(positions), WINDOW + 1, counted=WINDOW)
-    return token_batch(ids, np.array(positions), words, window=WINDOW)
 
 
 def last_start(corpus: Path) -> int:

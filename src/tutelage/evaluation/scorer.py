@@ -57,7 +57,9 @@ class Scorer:
     @property
     def notes(self) -> list[str]:
         """Why this model is scored slowly."""
-        return [f"prefix sharing is off for this model: {self.unshared}; scoring is slower"] if self.unshared else []
+        whole = f"{self.logits.whole}, so logits are computed at all places; scoring is slower"
+        unshared = f"prefix sharing is off for this model: {self.unshared}; scoring is slower"
+        return [whole] * bool(self.logits.whole) + [unshared] * bool(self.unshared)
 
     def readings(
         self,

@@ -1,12 +1,11 @@
 """How a model's logits come about: the product of hidden states and its output matrix, perhaps after layers of its own,
-perhaps with a bias; and which tokens each place sees.
+perhaps with a bias, perhaps multiplied or capped; and which tokens each place sees.
 
 Legend: B rows, T tokens, H width, V vocabulary.
 """
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from tutelage.errors import UserError
+from tutelage.models.precision import HALVES
+from tutelage.models.response import Response, measured, replaced
 
 Directions = Literal["causal", "bidirectional", "either"]
 SEES = {"causal": "the tokens before a place", "bidirectional": "the tokens on both sides of a place"}
-LARGE = 1000.0  # of the largest logit in a test: more than the caps of known models, and within float16
 WIDER = 8  # columns that a bias adds to the output matrix: tensor cores want widths that are multiples of 8
 
 
@@ -45,75 +45,73 @@ def require_directions(model: Any, *needed: Directions, purpose: str, what: str 
     )
 
 
-def has_layers_before_output(model: Any) -> bool:
-    """Whether layers lie between the last hidden states and the output matrix, as in BERT and GPT-BERT.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How logits come about.
 
-    Raises UserError where logits are neither product: losses are fused with it.
+    layers: layers lie between the last hidden states and the output matrix, as in BERT and GPT-BERT
     """
+
+    layers: bool
+    response: Response
+
+
+def form_of(model: Any) -> Form:
+    """The form of a model's logits. Raises UserError where they have another: losses are fused with the product."""
+    if form := form_or_none(model):
+        return form
+    raise UserError(
+        f"The logits of {type(model).__name__} are not hidden states times its output matrix",
+        "Logits that are this product, which may be multiplied, biased, or capped by tanh",
+        "",
+    )
+
+
+@torch.no_grad()
+def form_or_none(model: Any) -> Form | None:
+    """The form of a model's logits, if they have one."""
     ids = torch.tensor([[1, 2]], device=model.device)  # not 0: for some it is padding, with an embedding of zeros
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            if (output := model.get_output_embeddings()) is not None:
-                for layers in (False, True):
-                    hidden = before_output(model, ids).logits if layers else _last_hidden(model, ids)
-                    if hidden.shape[-1] == output.weight.shape[1] and _is_product(model, ids, output, hidden):
-                        return layers
+        if (output := model.get_output_embeddings()) is None or (response := measured(model)) is None:
+            return None
+        logits = model(input_ids=ids).logits
+        whole = model.base_model is model  # a class without a body apart
+        for layers in (True,) if whole else (False, True):
+            hidden = before_output(model, ids)[0] if layers else _last_hidden(model, ids)
+            if hidden.shape[-1] == output.weight.shape[1] and _close(response(output(hidden)), logits):
+                return Form(layers=layers, response=response)
+        return None
     finally:
         model.train(was_training)
-    raise UserError(
-        f"The logits of {type(model).__name__} are not hidden states times its output matrix",
-        "A model with a plain head, such as GPT-2, Llama, OPT, Qwen, Mistral or BERT",
-        "",
-    )
 
 
 def _last_hidden(model: Any, ids: Tensor) -> Tensor:
     return model.base_model(input_ids=ids).last_hidden_state
 
 
-def _is_product(model: Any, ids: Tensor, output: Any, hidden: Tensor) -> bool:
-    """Whether the logits are the product of these hidden states, as large as they may ever be."""
-    largest = float(model(input_ids=ids).logits.abs().max().clamp(min=1e-6))
-    with _magnified(output, LARGE / largest):  # a cap hardly changes the logits of random weights, which are small
-        return _close(output(hidden), model(input_ids=ids).logits)
-
-
 def _close(logits: Tensor, expected: Tensor) -> bool:
-    return logits.shape == expected.shape and bool((logits - expected).norm() <= 1e-2 * expected.norm())
+    rounding = 2e-2 if expected.dtype in HALVES or logits.dtype in HALVES else 1e-5
+    return logits.shape == expected.shape and bool((logits - expected).norm() <= rounding * expected.norm())
 
 
-def before_output(model: Any, ids: Int[Tensor, "B T"], **given: Any) -> Any:
-    """The output of a model whose `logits` are [B, T, H], what its output matrix is applied to.
+def before_output(model: Any, ids: Int[Tensor, "B T"], **given: Any) -> tuple[Float[Tensor, "B T H"], Any]:
+    """What a model's output matrix is applied to, and the model's output, whose logits mean nothing.
 
     given: further arguments of the model
     """
     if "use_cache" in inspect.signature(model.forward).parameters:
         given["use_cache"] = False
-    with _without(model.get_output_embeddings()):
-        return model(input_ids=ids, **given)
+    taken: list[Tensor] = []
 
+    def take(hidden: Tensor) -> Tensor:
+        taken.append(hidden)
+        return hidden
 
-@contextmanager
-def _magnified(layer: Any, factor: float) -> Iterator[None]:
-    """Inside this block the layer returns its output times a factor."""
-    plain = layer.forward
-    layer.forward = lambda x: factor * plain(x)
-    try:
-        yield
-    finally:
-        del layer.forward
-
-
-@contextmanager
-def _without(layer: Any) -> Iterator[None]:
-    """Inside this block the layer returns what it is given."""
-    layer.forward = lambda x: x
-    try:
-        yield
-    finally:
-        del layer.forward
+    with replaced(model.get_output_embeddings(), take):
+        output = model(input_ids=ids, **given)
+    return taken[-1], output
 
 
 def widened_hidden(hidden_BTH: Float[Tensor, "B T H"]) -> Float[Tensor, "B T W"]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from tutelage.errors import UserError
 from tutelage.models._captured import Captured
 from tutelage.models._draw import choose, noise
+from tutelage.models._rereading import reading
 from tutelage.models._writer import Writer
 from tutelage.models.precision import float64_device
 from tutelage.models.shapes import positions
@@ -125,11 +126,11 @@ def _write(
     """Generate every row to its end. The prefill of a prompt is computed once for all its samples."""
     read = list(dict.fromkeys(p for p, _ in rows))
     longest = max(len(prompts[p]) for p in read)
-    writer = Writer(model, [prompts[p] for p in read], room=longest + options.max_new)
+    writer = reading(model, [prompts[p] for p in read], room=longest + options.max_new)
     device = writer.logits.device
     place = {p: n for n, p in enumerate(read)}
     writer.take(torch.tensor([place[p] for p, _ in rows], device=device))
-    if writer.fixable and (device.type == "cuda" if captured is None else captured):
+    if isinstance(writer, Writer) and writer.fixable and (device.type == "cuda" if captured is None else captured):
         writer = Captured(writer)
     noise_RT = torch.from_numpy(uniform).to(float64_device(device))
     ids = torch.full(uniform.shape, -1, dtype=torch.long, device=device)
@@ -148,7 +149,7 @@ def _write(
                 alive = int(live.sum())
                 if alive == 0:
                     break
-                if alive < COMPACT * len(live) and isinstance(writer, Writer):
+                if alive < COMPACT * len(live) and not isinstance(writer, Captured):
                     kept = live.nonzero().squeeze(-1)
                     writer.take(kept)
                     picked, where, live = picked[kept], where[kept], live[kept]

@@ -22,15 +22,9 @@ from tutelage.models.activation import fuse_gelu
 from tutelage.models.apart import body_output
 from tutelage.models.attention_maps import map_sizes_of, recorded_maps
 from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
+from tutelage.models.head import Capped, Head, logits_of
 from tutelage.models.hub import hub_problem
-from tutelage.models.output import (
-    before_output,
-    directions,
-    has_layers_before_output,
-    pad_vocabulary,
-    widened_hidden,
-    widened_output,
-)
+from tutelage.models.output import before_output, directions, form_of, pad_vocabulary, widened_hidden, widened_output
 from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
@@ -44,7 +38,9 @@ logging.disable_progress_bar()  # transformers shows bars for loading and saving
 
 
 class Student(nn.Module):
-    """Any causal or masked LM with logits = hidden @ head.T. Its vocabulary is padded internally for speed.
+    """Any causal or masked LM with logits = hidden @ head.T, capped where the head is.
+
+    The vocabulary is padded internally for speed.
 
     vocab: number of ids of the tokenizer. Further rows of the head are padding: no probability, no gradient, not saved.
     directions: which tokens a place sees
@@ -53,7 +49,7 @@ class Student(nn.Module):
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
         self.directions = directions(model)
-        self._has_layers, self._compiled = has_layers_before_output(model), False
+        self._form, self._compiled = form_of(model), False
         fuse_gelu(model)
         self.model: Any = model
         self.vocab = int(self.model.get_input_embeddings().weight.shape[0])
@@ -71,8 +67,11 @@ class Student(nn.Module):
         return self.for_head(self._read(ids, bidirectional)[0])
 
     def for_head(self, hidden: Float[Tensor, "B T H"]) -> Float[Tensor, "B T W"]:
-        """The last of `states` as `head` takes them: with a column of ones where a bias is a column of the head."""
-        return hidden if self._bias is None else widened_hidden(hidden)
+        """The last of `states` as `head` takes them: with a column of ones where a bias is a column of the head, and
+        multiplied where the model multiplies its logits.
+        """
+        hidden = hidden if self._bias is None else widened_hidden(hidden)
+        return hidden if (scale := self._form.response.scale) == 1 else hidden * scale
 
     def states(
         self, ids: Int[Tensor, "B T"], *, bidirectional: Bool[Tensor, " B"] | None = None
@@ -93,9 +92,9 @@ class Student(nn.Module):
         """What the output matrix is applied to, and the hidden states of all layers where `more` asks for them."""
         if bidirectional is not None and self.directions == "either":
             more["bidirectional"] = bidirectional
-        if self._has_layers:
-            found = before_output(self.model, ids, **more)
-            return found.logits, found.hidden_states
+        if self._form.layers:
+            hidden, found = before_output(self.model, ids, **more)
+            return hidden, found.hidden_states
         found = body_output(self.model, ids, **more)
         return found.last_hidden_state, found.hidden_states
 
@@ -115,10 +114,16 @@ class Student(nn.Module):
         self.model.base_model.compile(dynamic=False, backend=backend)
 
     @property
-    def head(self) -> Float[Tensor, "V_padded H"]:
+    def output_matrix(self) -> Float[Tensor, "V_padded H"]:
         """The output matrix with its padding; the embedding itself if the two are tied. A bias is a column of it."""
         weight = self.model.get_output_embeddings().weight
         return weight if self._bias is None else widened_output(weight, self._bias)
+
+    @property
+    def head(self) -> Head:
+        """What losses take: the output matrix, with a cap where the model caps its logits."""
+        cap = self._form.response.cap
+        return self.output_matrix if cap is None else Capped(self.output_matrix, cap)
 
     @property
     def _bias(self) -> Tensor | None:
@@ -126,13 +131,14 @@ class Student(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N V"]:
         """Logits of the true vocabulary."""
-        return nn.functional.linear(hidden, self.head)[..., : self.vocab]
+        return logits_of(hidden, self.head)[..., : self.vocab]
 
     def add_value_head(self, expected: float = 0.0) -> None:
         """Add a head that predicts the return of each token, initially `expected`. It is trained and resumed with the
         model and not saved with it.
         """
-        self.value_head = ValueHead(self.head.shape[1], expected).to(self.head.device, self.head.dtype)
+        matrix = self.output_matrix
+        self.value_head = ValueHead(matrix.shape[1], expected).to(matrix.device, matrix.dtype)
 
     def value(self, hidden: Float[Tensor, "*N H"]) -> Float[Tensor, "*N"]:
         """The value head's prediction for each hidden state."""
@@ -158,8 +164,8 @@ class Student(nn.Module):
 
     def _outside(self) -> dict[str, Tensor]:
         """The weights as they are saved: float32, without padding, a tied head once."""
-        padded, body = self.head.shape[0], {name: p.detach() for name, p in self.model.named_parameters()}
-        embeddings = {id(self.model.get_input_embeddings().weight), id(self.head)}
+        padded, body = self.output_matrix.shape[0], {name: p.detach() for name, p in self.model.named_parameters()}
+        embeddings = {id(self.model.get_input_embeddings().weight), id(self.output_matrix)}
         kept = {}
         for name, parameter in self.model.named_parameters():
             cut = id(parameter) in embeddings and padded != self.vocab

@@ -12,7 +12,7 @@ from tutelage.data.batch import Batch
 from tutelage.errors import UserError
 from tutelage.models.apart import require_apart
 from tutelage.models.compatible import require_compatible, require_positions
-from tutelage.models.head import workspace
+from tutelage.models.head import cap_of, matrix, workspace
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.optimizers.common.load import load_optimizer
@@ -65,7 +65,7 @@ def estimate(recipe: Training, student: Student, objective: Objective, device: t
     """Memory that a step will need."""
     teacher = teacher_of(objective)
     dtype = HALF.get(recipe.train.precision, torch.float32)
-    taught = teacher is not None
+    head, of_step = student.head, {"dtype": dtype, "device": device, "taught": teacher is not None}
     return memory.needs(
         student.config,
         parameters=sum(p.numel() for part in (student, own_module(objective)) for p in part.parameters()),
@@ -73,7 +73,7 @@ def estimate(recipe: Training, student: Student, objective: Objective, device: t
         window=recipe.data.window * (2 if recipe.data.pairs else 1),  # a pair is two sequences
         precision=recipe.train.precision,
         moments=load_optimizer(recipe.optimizer.name).traits.moments,
-        workspace=workspace(student.vocab, student.head.shape[1], dtype=dtype, device=device, taught=taught),
+        workspace=workspace(student.vocab, matrix(head).shape[1], capped=cap_of(head) is not None, **of_step),
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tutelage.data.batch import TokenBatch
 from tutelage.errors import UserError
 from tutelage.models.compatible import take_vocabulary
-from tutelage.models.head import FrozenHead
+from tutelage.models.head import FrozenHead, matrix
 from tutelage.models.precision import HALVES
 from tutelage.models.student import Student, load_student
 from tutelage.teachers.common.base import Targets, Teacher, Traits
@@ -74,7 +74,7 @@ class Live(Teacher):
         """What the head is applied to, and as asked the states and the maps of all layers."""
         # The student's autocast would cast between 16 and 32 bits around every operation on 16-bit weights, with nearly
         # twice the kernels and the memory traffic.
-        half = model.head.dtype in HALVES
+        half = matrix(model.head).dtype in HALVES
         with torch.autocast(batch.ids.device.type, enabled=False) if half else nullcontext():
             if not layers and not maps:
                 return model.backbone(batch.ids, **batch.seen), (), ()

@@ -152,7 +152,7 @@ def test_centring_saves_bfloat16_from_an_offset_of_110(monkeypatch: pytest.Monke
         return worst(found[1], right[1]), worst(found[2], right[2])
 
     centred = error()
-    monkeypatch.setattr(products, "prepared", lambda weight, dtype, vocab, kept_as: weight.detach().to(dtype))
+    monkeypatch.setattr(products, "prepared", lambda weight, dtype, vocab, kept_as, centred: weight.detach().to(dtype))
     uncentred = error()
     assert centred[0] < 1e-3 and centred[1] < 1e-2
     assert uncentred[0] > 10 * centred[0] and uncentred[1] > 3 * centred[1]

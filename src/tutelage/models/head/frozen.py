@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.models.head.buffers import scratch
+from tutelage.models.head.capped import Head, cap_of, matrix
 from tutelage.models.head.soft import statistics_dtype
 from tutelage.models.precision import HALVES
 
@@ -27,15 +28,15 @@ class FrozenHead:
     `linear_losses` takes it in place of a teacher's plain weight, which it would prepare anew at every call.
     """
 
-    def __init__(self, weight_VH: Tensor) -> None:
-        self.weight_VH = weight_VH.detach()
+    def __init__(self, head: Head) -> None:
+        self.weight_VH, self.cap = matrix(head).detach(), cap_of(head)
         self._made: dict[tuple[torch.dtype, int], Tensor] = {}
 
     def prepared(self, dtype: torch.dtype, vocab: int) -> Tensor:
         """`prepared` of this head, made once; the weight itself where no copy is needed."""
         if (dtype, vocab) not in self._made:
             with torch.inference_mode(False):  # validation may ask first, and training last
-                head_VH = prepared(self.weight_VH, dtype, vocab)
+                head_VH = prepared(self.weight_VH, dtype, vocab, centred=self.cap is None)
                 missing = padded_width(vocab, head_VH.device) - len(head_VH)
                 self._made[dtype, vocab] = nn.functional.pad(head_VH, (0, 0, 0, missing)) if missing else head_VH
         return self._made[dtype, vocab]
@@ -48,9 +49,13 @@ def padded_width(vocab: int, device: torch.device) -> int:
     return vocab if device.type == "cpu" else 64 * math.ceil(vocab / 64)
 
 
-def prepared(weight_VH: Tensor, dtype: torch.dtype, vocab: int, *, kept_as: str | None = None) -> Tensor:
+def prepared(
+    weight_VH: Tensor, dtype: torch.dtype, vocab: int, *, kept_as: str | None = None, centred: bool = True
+) -> Tensor:
     """A head for products in `dtype`: `vocab` rows, and as many more as `padded_width` asks for if the weight has them.
     In 16 bits a copy, which lies in the scratch of that name if one is given.
+
+    centred: False for a head with a cap, which is applied to the logits as they are
     """
     width = padded_width(vocab, weight_VH.device)
     weight_VH = weight_VH.detach()[: width if width <= len(weight_VH) else vocab]
@@ -59,7 +64,7 @@ def prepared(weight_VH: Tensor, dtype: torch.dtype, vocab: int, *, kept_as: str 
     shape, device, sums = weight_VH.shape, weight_VH.device, statistics_dtype(dtype)
     fresh = kept_as is None
     head_VH = torch.empty(shape, dtype=dtype, device=device) if fresh else scratch(kept_as, shape, dtype, device)
-    mean_H = weight_VH[: vocab : math.ceil(vocab / 4096)].mean(0, dtype=sums)
+    mean_H = weight_VH[: vocab : math.ceil(vocab / 4096)].mean(0, dtype=sums) if centred else 0.0
     for block in head_blocks(weight_VH):
         work_VH = scratch("head block", weight_VH[block].shape, sums, device)
         head_VH[block].copy_(work_VH.copy_(weight_VH[block]).sub_(mean_H))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tutelage.models.head.capped import Head, cap_of, matrix
 from tutelage.models.head.frozen import FrozenHead
 from tutelage.models.head.products import Drawn, Gradients, Products, Teachers
 
@@ -19,7 +20,7 @@ from tutelage.models.head.products import Drawn, Gradients, Products, Teachers
 @torch.compiler.disable()  # traced, the loop over chunks would be unrolled into thousands of operations
 def linear_losses(
     hidden_NH: Tensor,
-    weight_VH: Tensor,
+    head: Head,
     targets_N: Tensor,
     *,
     vocab: int | None = None,
@@ -31,12 +32,12 @@ def linear_losses(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy and T²·KL(softmax(t/T) || softmax(z/T)), each summed over the rows to be learnt, in nats.
 
-    z = hidden_NH @ weight_VH.T; t is the mean of the teachers' logits, each teacher being its (hidden_NH', weight_VH'),
-    never differentiated (Timiryasov and Tastet 2023, https://arxiv.org/abs/2308.02019). In place of teachers, `drawn`
-    holds S ids a row, drawn from softmax(t/T), and that distribution's entropy: ids_NS, entropy_N. The KL is then
-    T²·(-entropy - mean log softmax(z/T)[ids]), an estimate whose expectation, and whose gradient's, is that of all of t
-    (Anshumann et al. 2025, https://arxiv.org/abs/2503.16870). Rows whose target is -100 count in neither sum. Rows of a
-    weight beyond `vocab` are padding: no probability, no gradient.
+    z = hidden_NH @ head.T, capped if the head is; t is the mean of the teachers' logits, each teacher being its
+    (hidden_NH', head'), never differentiated (Timiryasov and Tastet 2023, https://arxiv.org/abs/2308.02019). In place
+    of teachers, `drawn` holds S ids a row, drawn from softmax(t/T), and that distribution's entropy: ids_NS, entropy_N.
+    The KL is then T²·(-entropy - mean log softmax(z/T)[ids]), an estimate whose expectation, and whose gradient's, is
+    that of all of t (Anshumann et al. 2025, https://arxiv.org/abs/2503.16870). Rows whose target is -100 count in
+    neither sum. Rows of a weight beyond `vocab` are padding: no probability, no gradient.
 
     One gradient is made, that of weights[0]·ce + weights[1]·kl, so backward accepts only upstream gradients in
     that proportion, and only once: weights=(0.5, 0.5) goes with 0.5·ce/n + 0.5·kl/n.
@@ -47,6 +48,7 @@ def linear_losses(
     >>> linear_losses(torch.zeros(3, 4), torch.zeros(50, 4), torch.tensor([7, -100, 9]))[0]   # 2 log 50
     tensor(7.8240)
     """
+    weight_VH = matrix(head)
     vocab = len(weight_VH) if vocab is None else vocab
     check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH), *teachers])
     assert temperature > 0, f"a temperature above 0 is needed, not {temperature}"
@@ -59,7 +61,9 @@ def linear_losses(
             f"{tuple(ids.shape)} draws and {tuple(entropy.shape)} entropies for {len(hidden_NH)} rows"
         )
     temperature = temperature if soft else 1.0
-    products = Products.plan(hidden_NH, vocab=vocab, temperature=temperature, weights=weights, chunk=chunk)
+    products = Products.plan(
+        hidden_NH, vocab=vocab, temperature=temperature, weights=weights, chunk=chunk, cap=cap_of(head)
+    )
     with torch.autocast(hidden_NH.device.type, enabled=False):
         if torch.is_grad_enabled() and (hidden_NH.requires_grad or weight_VH.requires_grad):
             return _LinearLosses.apply(hidden_NH, weight_VH, targets_N, teachers, drawn, products)  # pyright: ignore
@@ -117,7 +121,7 @@ def check(hidden_NH: Tensor, targets_N: Tensor, vocab: int, heads: Teachers) -> 
     """Refuse what does not fit together."""
     assert targets_N.shape == hidden_NH.shape[:1], f"{tuple(targets_N.shape)} targets for {tuple(hidden_NH.shape)}"
     for hidden, head in heads:
-        weight = head.weight_VH if isinstance(head, FrozenHead) else head
+        weight = head.weight_VH if isinstance(head, FrozenHead) else matrix(head)
         assert (
             hidden.ndim == weight.ndim == 2 and len(hidden) == len(hidden_NH) and hidden.shape[1] == weight.shape[1]
         ), f"hidden states {tuple(hidden.shape)} do not go with a head {tuple(weight.shape)} and {len(hidden_NH)} rows"

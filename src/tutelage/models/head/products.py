@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tutelage.models.head.buffers import scratch
+from tutelage.models.head.capped import Head, cap_, cap_of, matrix, times_slope_
 from tutelage.models.head.frozen import FrozenHead, head_blocks, padded_width, prepared
 from tutelage.models.head.rows import block_bytes, rows, takes_kernel
 from tutelage.models.head.soft import ITSELF, Soft, statistics_dtype
@@ -25,7 +26,7 @@ _CHUNK_CPU = 512
 _CHUNK_BYTES = 2 * 2**30
 _CHUNK_LEAST = 2048
 
-Teachers = Sequence[tuple[Tensor, Tensor | FrozenHead]]
+Teachers = Sequence[tuple[Tensor, Head | FrozenHead]]
 Drawn = tuple[Tensor, Tensor] | None
 
 
@@ -53,6 +54,8 @@ class Products:
     """Of the products."""
     sums: torch.dtype
     """Of the rows' statistics and of the head's gradient."""
+    cap: float | None = None
+    """Of the logits of the student."""
 
     @classmethod
     def plan(
@@ -63,6 +66,7 @@ class Products:
         temperature: float,
         weights: tuple[float, float],
         chunk: int | None,
+        cap: float | None = None,
     ) -> Self:
         dtype = _dtype_of_products(hidden_NH)
         chunk = _chunk(vocab, dtype, hidden_NH.device) if chunk is None else chunk
@@ -74,6 +78,7 @@ class Products:
             chunk=chunk,
             dtype=dtype,
             sums=statistics_dtype(dtype),
+            cap=cap,
         )
 
     def losses(
@@ -94,8 +99,9 @@ class Products:
         wanted = grad_NH is not None or grad_VH is not None
         lift = self._lift() if wanted else 1.0
         weights = (self.weights[0] * lift, self.weights[1] * lift) if wanted else None
-        head_VH = prepared(weight_VH, self.dtype, self.vocab, kept_as="head of student")
-        heads = [self._head_of_teacher(k, weight) for k, (_, weight) in enumerate(teachers)]
+        plain = self.cap is None
+        head_VH = prepared(weight_VH, self.dtype, self.vocab, kept_as="head of student", centred=plain)
+        heads = [self._head_of_teacher(k, head) for k, (_, head) in enumerate(teachers)]
         width = len(head_VH)  # the vocabulary, and on GPUs some columns more, whose gradients are 0
         if grad_VH is not None:
             grad_VH[width if len(targets_N) else 0 :] = 0  # padding, or no row at all
@@ -103,17 +109,24 @@ class Products:
         for start in range(0, len(targets_N), self.chunk):
             part = slice(start, start + self.chunk)
             hidden_CH = hidden_NH[part].to(self.dtype)
-            wide_CV = self._logits("student", [(hidden_CH, head_VH)])
+            wide_CV = self._logits("student", [(hidden_CH, head_VH, self.cap)])
             x_CV = wide_CV[:, : self.vocab]
+            capped_CV = (
+                None
+                if plain or not wanted
+                else scratch("capped logits", x_CV.shape, self.dtype, x_CV.device).copy_(x_CV)
+            )
             soft: Soft = None
             if teachers:
-                theirs = [(hidden[part].detach().to(self.dtype), head) for (hidden, _), head in zip(teachers, heads)]
+                theirs = [(hidden[part].detach().to(self.dtype), *head) for (hidden, _), head in zip(teachers, heads)]
                 soft = self._logits("teacher", theirs)[:, : self.vocab]
             elif drawn is not None:
                 soft = drawn[0][part], drawn[1][part]
             elif entropy:
                 soft = ITSELF
             ce_N[part], kl_N[part] = rows(x_CV, targets_N[part], soft, temperature=self.temperature, weights=weights)
+            if capped_CV is not None and self.cap is not None:
+                times_slope_(x_CV, capped_CV, cap=self.cap / self.temperature)
             dz_CV = wide_CV[:, :width]
             if wanted and width > self.vocab and not takes_kernel(x_CV, soft):  # the kernel does so by itself
                 dz_CV[:, self.vocab :] = 0
@@ -138,22 +151,30 @@ class Products:
         largest = abs(self.weights[0]) + abs(self.weights[1]) * self.temperature
         return 2.0 ** (8 - math.ceil(math.log2(largest)))
 
-    def _head_of_teacher(self, k: int, weight: Tensor | FrozenHead) -> Tensor:
-        if isinstance(weight, FrozenHead):
-            return weight.prepared(self.dtype, self.vocab)
-        return prepared(weight, self.dtype, self.vocab, kept_as=f"head of teacher {k}")
+    def _head_of_teacher(self, k: int, head: Head | FrozenHead) -> tuple[Tensor, float | None]:
+        if isinstance(head, FrozenHead):
+            return head.prepared(self.dtype, self.vocab), head.cap
+        cap, name = cap_of(head), f"head of teacher {k}"
+        return prepared(matrix(head), self.dtype, self.vocab, kept_as=name, centred=cap is None), cap
 
-    def _logits(self, name: str, models: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    def _logits(self, name: str, models: Sequence[tuple[Tensor, Tensor, float | None]]) -> Tensor:
         """[C, padded width], the mean of the models' logits divided by the temperature, which costs a product nothing.
         Nothing is defined beyond the vocabulary.
         """
-        hidden_CH, _ = models[0]
+        hidden_CH, *_ = models[0]
         shape = len(hidden_CH), padded_width(self.vocab, hidden_CH.device)
         wide_CV = scratch(f"logits of {name}", shape, self.dtype, hidden_CH.device)
         alpha = 1 / (self.temperature * len(models))
-        for k, (hidden_CH, head_VH) in enumerate(models):
+        for k, (hidden_CH, head_VH, cap) in enumerate(models):
             x_CV = wide_CV[:, : len(head_VH)]
-            torch.addmm(x_CV, hidden_CH, head_VH.t(), beta=min(k, 1), alpha=alpha, out=x_CV)
+            if cap is None:
+                torch.addmm(x_CV, hidden_CH, head_VH.t(), beta=min(k, 1), alpha=alpha, out=x_CV)
+                continue
+            one_CV = scratch("logits of one", x_CV.shape, self.dtype, x_CV.device) if k else x_CV
+            torch.addmm(one_CV, hidden_CH, head_VH.t(), beta=0, alpha=1 / cap, out=one_CV)
+            cap_(one_CV, cap=cap, scale=alpha)
+            if k:
+                x_CV.add_(one_CV)
         return wide_CV
 
     def _add_product(self, grad_VH: Tensor, dz_CV: Tensor, hidden_CH: Tensor, *, alpha: float, first: bool) -> None:
@@ -174,6 +195,10 @@ class Products:
                     grad_VH[block].add_(scratch("head block", shape, self.sums, grad_VH.device).copy_(half_VH))
 
 
+def _copied(name: str, x: Tensor) -> Tensor:
+    return scratch(name, x.shape, x.dtype, x.device).copy_(x)
+
+
 @functools.cache
 def _adds_in_float32(device: torch.device) -> bool:
     """Whether a product of halves can be added to float32 as it is made: on CUDA proper, from Ampere on."""
@@ -182,13 +207,16 @@ def _adds_in_float32(device: torch.device) -> bool:
     )
 
 
-def workspace(vocab: int, width: int, *, dtype: torch.dtype, device: torch.device, taught: bool) -> int:
+def workspace(
+    vocab: int, width: int, *, dtype: torch.dtype, device: torch.device, taught: bool, capped: bool = False
+) -> int:
     """Bytes that `linear_losses` needs beside its arguments and gradients, at most: the logits of a chunk, of student
-    and teacher, a 16-bit copy of the student's head and the blocks of rows that are worked on.
+    and teacher, those of the student once more where they are capped, a 16-bit copy of the student's head and the
+    blocks of rows that are worked on.
     """
     dtype = _supported(dtype, device.type)
     columns = padded_width(vocab, device)
-    logits = _chunk(vocab, dtype, device) * columns * dtype.itemsize * (1 + taught)
+    logits = _chunk(vocab, dtype, device) * columns * dtype.itemsize * (1 + taught + capped)
     copy = columns * width * dtype.itemsize if dtype in HALVES else 0
     return logits + copy + (block_bytes(vocab, dtype) if device.type == "cpu" else 0)
 

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tutelage.models.head.capped import Head, cap_of, matrix
 from tutelage.models.head.linear import check
 from tutelage.models.head.products import Gradients, Products
 
 
 @torch.compiler.disable()
 def token_log_probs(
-    hidden_NH: Tensor, weight_VH: Tensor, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None
+    hidden_NH: Tensor, head: Head, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None
 ) -> Tensor:
     """[N] log-probability of each target in nats, 0 where it is -100. Any loss may be made of them.
 
     >>> token_log_probs(torch.zeros(2, 4), torch.zeros(50, 4), torch.tensor([7, -100]))   # -log 50, and nothing
     tensor([-3.9120,  0.0000])
     """
-    products = _planned(hidden_NH, weight_VH, targets_N, vocab, chunk)
+    weight_VH, products = matrix(head), _planned(hidden_NH, head, targets_N, vocab, chunk)
     with torch.autocast(hidden_NH.device.type, enabled=False):
         if torch.is_grad_enabled() and (hidden_NH.requires_grad or weight_VH.requires_grad):
             return _TokenLogProbs.apply(hidden_NH, weight_VH, targets_N, products)  # pyright: ignore
@@ -34,19 +35,19 @@ def token_log_probs(
 @torch.compiler.disable()
 @torch.no_grad()
 def token_statistics(
-    hidden_NH: Tensor, weight_VH: Tensor, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None
+    hidden_NH: Tensor, head: Head, targets_N: Tensor, *, vocab: int | None = None, chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """[N] log-probability of each target and [N] entropy of the distribution that it is from, nats, in one pass."""
-    products = _planned(hidden_NH, weight_VH, targets_N, vocab, chunk)
+    weight_VH, products = matrix(head), _planned(hidden_NH, head, targets_N, vocab, chunk)
     with torch.autocast(hidden_NH.device.type, enabled=False):
         ce_N, entropy_N = products.losses(hidden_NH, weight_VH, targets_N, entropy=True)
         return 0 - ce_N, entropy_N
 
 
-def _planned(hidden_NH: Tensor, weight_VH: Tensor, targets_N: Tensor, vocab: int | None, chunk: int | None) -> Products:
-    vocab = len(weight_VH) if vocab is None else vocab
-    check(hidden_NH, targets_N, vocab, [(hidden_NH, weight_VH)])
-    return Products.plan(hidden_NH, vocab=vocab, temperature=1.0, weights=(1.0, 0.0), chunk=chunk)
+def _planned(hidden_NH: Tensor, head: Head, targets_N: Tensor, vocab: int | None, chunk: int | None) -> Products:
+    vocab = len(matrix(head)) if vocab is None else vocab
+    check(hidden_NH, targets_N, vocab, [(hidden_NH, head)])
+    return Products.plan(hidden_NH, vocab=vocab, temperature=1.0, weights=(1.0, 0.0), chunk=chunk, cap=cap_of(head))
 
 
 class _TokenLogProbs(torch.autograd.Function):

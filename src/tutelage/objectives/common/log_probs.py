@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tutelage.data.batch import IGNORED, Batch
 from tutelage.data.rollouts import RolloutBatch
-from tutelage.models.head import token_log_probs, token_statistics
+from tutelage.models.head import Head, at_temperature, matrix, token_log_probs, token_statistics
 from tutelage.objectives.common.base import LogProbs
 
 
@@ -35,15 +35,16 @@ def log_probs_at(
     hidden_BTH = student.backbone(ids)
     flat_NH, at_N = _picked(hidden_BTH, mask, number)
     flat_NH = flat_NH / temperature
-    logp_N = token_log_probs(flat_NH, student.head, targets.flatten()[at_N], vocab=student.vocab)
+    head = at_temperature(student.head, temperature)
+    logp_N = token_log_probs(flat_NH, head, targets.flatten()[at_N], vocab=student.vocab)
     if forbidden is not None:
-        logp_N = logp_N - _log_rest(student, flat_NH, forbidden.flatten()[at_N])
+        logp_N = logp_N - _log_rest(flat_NH, head, forbidden.flatten()[at_N], student.vocab)
     return logp_N.new_zeros(mask.numel()).index_copy(0, at_N, logp_N).view(mask.shape), hidden_BTH
 
 
-def _log_rest(student: Any, flat_NH: Tensor, forbidden_N: Tensor) -> Tensor:
+def _log_rest(flat_NH: Tensor, head: Head, forbidden_N: Tensor, vocab: int) -> Tensor:
     """[N] log(1 - p) of the forbidden token, nats: the mass of all other tokens; 0 if none is forbidden."""
-    logp_N = token_log_probs(flat_NH, student.head, forbidden_N, vocab=student.vocab)
+    logp_N = token_log_probs(flat_NH, head, forbidden_N, vocab=vocab)
     rest_N = -torch.expm1(torch.where(forbidden_N != IGNORED, logp_N, -1.0))
     return torch.where(forbidden_N != IGNORED, rest_N.clamp(min=torch.finfo(rest_N.dtype).eps).log(), 0.0)
 
@@ -73,9 +74,11 @@ def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: fl
         hidden_RTH = model.backbone(part.ids)
         flat_NH, at_N = _picked(hidden_RTH, mask_RT, int(part.learnt.sum()))
         flat_NH = flat_NH / temperature
-        of_each = token_statistics(flat_NH, model.head, part.targets.flatten()[at_N], vocab=model.vocab)
+        head = at_temperature(model.head, temperature)
+        of_each = token_statistics(flat_NH, head, part.targets.flatten()[at_N], vocab=model.vocab)
         if part.forbidden is not None:
-            of_each = _without_forbidden(model, flat_NH, part.forbidden.flatten()[at_N], *of_each)
+            rest_N = _log_rest(flat_NH, head, part.forbidden.flatten()[at_N], model.vocab)
+            of_each = _without_forbidden(rest_N, *of_each)
         placed = (x_N.new_zeros(mask_RT.numel()).index_copy(0, at_N, x_N).view(mask_RT.shape) for x_N in of_each)
         return (*placed, values_at(model, hidden_RTH, part.targets)) if has_values else tuple(placed)
 
@@ -83,14 +86,11 @@ def log_probs_of(model: Any, batch: RolloutBatch, *, micro: int, temperature: fl
     return LogProbs(log_probs=log_probs, entropies=entropies, values=values[0] if values else None)
 
 
-def _without_forbidden(
-    model: Any, flat_NH: Tensor, forbidden_N: Tensor, logp_N: Tensor, entropy_N: Tensor
-) -> tuple[Tensor, Tensor]:
+def _without_forbidden(rest_N: Tensor, logp_N: Tensor, entropy_N: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probs and entropies of the distribution without the forbidden token, q being its probability.
 
-    H' = (H + q log q) / (1 - q) + log(1 - q)
+    H' = (H + q log q) / (1 - q) + log(1 - q). rest_N: log(1 - q)
     """
-    rest_N = _log_rest(model, flat_NH, forbidden_N)
     q_N = -torch.expm1(rest_N)
     entropy_N = (entropy_N + torch.special.xlogy(q_N, q_N)) / rest_N.exp() + rest_N
     return logp_N - rest_N, entropy_N
@@ -101,6 +101,6 @@ def without_gradient(
     of: Callable[[Any], tuple[Tensor, ...]], batch: Batch, model: Any, *, micro: int
 ) -> tuple[Tensor, ...]:
     """The tensors that `of` returns for a batch: computed in micro-batches on the device, joined on the host."""
-    device = model.head.device
+    device = matrix(model.head).device
     parts = [of(part.to(device)) for part in batch.split(micro)]
     return tuple(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))

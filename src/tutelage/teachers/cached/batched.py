@@ -8,6 +8,7 @@ from torch import Tensor
 from tutelage.data.batch import queued
 from tutelage.data.stream import TokenStream
 from tutelage.models.compatible import require_positions
+from tutelage.models.head import Head, with_matrix
 from tutelage.models.output import require_directions
 from tutelage.models.recording import Repeated
 from tutelage.models.student import Student
@@ -34,7 +35,7 @@ class BatchedForward:
             require_positions(name, model.config, index.window, "teacher.window")
             require_directions(model, "causal", purpose="stored targets", what=f"The teacher {name}")
         # The head stays in float32; the rest is rounded now.
-        self.heads = [model.head[: stream.vocab].detach() for model in live.models]
+        self.heads = [with_matrix(model.head, model.output_matrix[: stream.vocab].detach()) for model in live.models]
         self.models: list[Student] = [model.to(PRECISIONS[precision]) for model in live.models]
         self._index, self._stream, self._device = index, stream, device
         self._ids = torch.zeros((index.together, index.window), dtype=torch.long, device=device)
@@ -44,7 +45,7 @@ class BatchedForward:
             self._forward = Repeated(self._hidden, like=self._ids, **options)
 
     @torch.no_grad()
-    def states(self, unit: int) -> list[tuple[Tensor, Tensor]]:
+    def states(self, unit: int) -> list[tuple[Tensor, Head]]:
         """(hidden [rows, H], head [V, H]) of each teacher, valid until the next call."""
         self._ids.copy_(queued(torch.from_numpy(self._index.ids_of(unit, self._stream)), self._device))
         with torch.autocast(self._device.type, enabled=False):

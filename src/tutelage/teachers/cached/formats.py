@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tutelage.models.head import Head, logits_of, matrix, with_matrix
 from tutelage.models.precision import double, float64_device, running_sum
 
-Heads = Sequence[tuple[Tensor, Tensor]]  # (hidden [N, H], weight [V, H]) of each teacher
+Heads = Sequence[tuple[Tensor, Head]]  # (hidden [N, H], head [V, H]) of each teacher
 LOGITS = 1 << 24  # most logits in memory while sampling
 
 
@@ -132,7 +133,7 @@ class Draws:
         )
 
     def _drawn(self, heads: Heads, uniform: Tensor) -> Tensor:
-        logits = torch.stack([h.float() @ w.float().T for h, w in heads]).mean(0)
+        logits = torch.stack([logits_of(h.float(), with_matrix(w, matrix(w).float())) for h, w in heads]).mean(0)
         log_p = torch.log_softmax(logits / self.temperature, -1)
         p = log_p.exp()
         # In float64: a float32 sum of 50,000 numbers would shift the boundary between two rare tokens.

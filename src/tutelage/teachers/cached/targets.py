@@ -14,7 +14,7 @@ from torch import Tensor
 from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.files import duration, gigabytes, hash_file, require_space, write_atomically
-from tutelage.models.head import FrozenHead
+from tutelage.models.head import Capped, FrozenHead, cap_of, matrix
 from tutelage.models.student import Student
 from tutelage.teachers.cached.batched import BatchedForward
 from tutelage.teachers.cached.formats import Draws, Hidden, Int8, channel_scales
@@ -52,7 +52,7 @@ class StoredTargets:
         self._head: FrozenHead | None = None
         manifest = read_manifest(folder)
         self._teacher = None if manifest else self._load()
-        self._width: int = manifest.width if manifest else self._loaded().heads[0].shape[1]
+        self._width: int = manifest.width if manifest else matrix(self._loaded().heads[0]).shape[1]
         self.store = Store(folder, index, self._format(torch.ones(self._width)).bytes)
         if manifest:
             self._open(manifest)
@@ -119,21 +119,23 @@ class StoredTargets:
         """Write everything but the rows, unless it exists: the head, channel scales, the manifest."""
         manifest = read_manifest(self.folder)
         if manifest is None:
-            head = None
+            fingerprint = None
             if self._identity["targets"] == "hidden":
                 teacher = self._loaded()
                 channels = {"channels": self._channels(teacher)} if self._identity["dtype"] == "int8" else {}
                 form = self._format(channels.get("channels"))
                 assert not isinstance(form, Draws)
-                tensors = {"weight": form.head(teacher.heads[0]), **channels}
+                head, cap = teacher.heads[0], cap_of(teacher.heads[0])
+                tensors = {"weight": form.head(matrix(head)), **channels}
+                tensors |= {} if cap is None else {"cap": torch.tensor([cap], dtype=torch.float64)}
                 write_atomically(self.folder / HEAD, save({k: t.cpu().contiguous() for k, t in tensors.items()}))
-                head = hash_file(self.folder / HEAD)
+                fingerprint = hash_file(self.folder / HEAD)
             manifest = Manifest(
                 made_for=dict(self._identity),
                 teacher=list(self.names),
                 width=self._width,
                 row_bytes=self.store.row_bytes,
-                head=head,
+                head=fingerprint,
             )
             write_manifest(self.folder, manifest)
         self._open(manifest)
@@ -157,7 +159,8 @@ class StoredTargets:
                 )
             tensors = load_file(path)
         if tensors:
-            self._head = FrozenHead(tensors["weight"].to(self._device))
+            weight = tensors["weight"].to(self._device)
+            self._head = FrozenHead(Capped(weight, tensors["cap"].item()) if "cap" in tensors else weight)
         self._form = self._format(tensors.get("channels"))
 
     def _channels(self, teacher: BatchedForward) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor
 
 from tutelage.data.batch import TokenBatch
-from tutelage.models.head import FrozenHead
+from tutelage.models.head import FrozenHead, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class Sampled:
 class Targets:
     """A teacher's distribution at every position of a batch: its factors, or samples of it.
 
-    heads:   one (hidden [B*T, H], weight [V, H]) per teacher. The logits are the mean of hidden @ weight.T over the
-             teachers. The loss computes them for some rows at a time, so that [B*T, V] is never in memory. With a
-             weight that is a FrozenHead, the loss need not prepare it at every call.
+    heads:   one (hidden [B*T, H], head [V, H]) per teacher. The logits are the mean of hidden @ head.T over the
+             teachers, capped where a head is. The loss computes them for some rows at a time, so that [B*T, V] is never
+             in memory. With a FrozenHead, the loss need not prepare it at every call.
     sampled: samples, instead of heads
     layers:  per teacher, its hidden states [B, T, H] from the embeddings to the last layer, where they were asked for
     maps:    per teacher, the log attention map [B, heads, T, T] of each layer, where they were asked for
     """
 
-    heads: Sequence[tuple[Tensor, Tensor | FrozenHead]] = ()
+    heads: Sequence[tuple[Tensor, Head | FrozenHead]] = ()
     sampled: Sampled | None = None
     layers: Sequence[Sequence[Tensor]] = ()
     maps: Sequence[Sequence[Tensor]] = ()
