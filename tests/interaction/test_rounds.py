@@ -1,5 +1,6 @@
 """The pieces of a round: prompts, rollouts, judging, pairs, rewards, evaluation."""
 
+import gzip
 import re
 
 import pytest
@@ -175,7 +176,10 @@ def test_a_score_under_a_criterion_counts_as_a_word_and_a_rule_as_none():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("p.txt", "A caf\u00e9".encode("latin-1"), "is not UTF-8: byte 5 is 0xe9"),
+        ("p.txt", "A caf\u00e9".encode("latin-1"), "is not UTF-8 text (unexpected end of data: byte 0xe9)"),
+        ("p.txt", "The cat\n".encode("utf-16-le"), "UTF-16 without its byte order mark"),
+        ("p.txt.gz", gzip.compress(b"Once\n")[:-5], "is not a whole gzip file"),
+        ("p.jsonl.gz", gzip.compress(b"null\n"), "line 1, is not a prompt: null"),
         ("p.jsonl", b'{"prompt": "Once"}\n["Once"]\n', "line 2, is not a prompt"),
         ("p.jsonl", b"null\n", "line 1, is not a prompt: null"),
         ("p.jsonl", b'{"prompt": null}\n', "is not a prompt"),
@@ -189,9 +193,12 @@ def test_a_file_of_prompts_that_cannot_be_read_is_one_message(corpus, tmp_path, 
         _pool_of(corpus, tmp_path / name)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_prompt(corpus, tmp_path):
-    (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfOnce upon\nThe end\n")
-    drawn = _pool_of(corpus, tmp_path / "p.txt")
+@pytest.mark.parametrize("name", ["p.txt", "p.txt.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_no_part_of_a_prompt_and_packed_files_are_unpacked(corpus, tmp_path, name, encoding):
+    content = "Once upon\nThe end\n".encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    drawn = _pool_of(corpus, tmp_path / name)
     assert {prompt.text for prompt in [*drawn.training, *drawn.held_out]} == {"Once upon", "The end"}
 
 

@@ -89,7 +89,7 @@ def test_a_server_that_repeats_the_key_gets_it_into_no_file_and_no_message(
             assert KEY.encode() not in content and secret.encode() not in content
 
 
-@pytest.mark.parametrize("value", ["two words", "a\nb", "caf\u00e9", "a\tb", "\x1b[31m"])
+@pytest.mark.parametrize("value", ["two words", "a\nb", "caf\u00e9", "a\tb", "\x1b[31m", "k" * 4097])
 def test_a_value_that_is_no_key_is_refused_without_repeating_it(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", value)
     with pytest.raises(UserError, match="The key in JUDGE_KEY") as failure:

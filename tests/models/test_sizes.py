@@ -1,6 +1,7 @@
 """A configuration that is no model is refused in one message, before memory or time is taken for it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import pytest
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.errors import UserError
 from tutelage.evaluation.backends import scored_by
-from tutelage.models.student import load_config, load_model, load_student, new_student
+from tutelage.models.student import (
+    fingerprint_of,
+    load_config,
+    load_model,
+    load_student,
+    load_tokenizer_of,
+    new_student,
+)
 from tutelage.sums import SUMS, write_sums
 from tutelage.verbs.export import export
+from tutelage.verbs.sample import sample
 
 
 @pytest.mark.parametrize(
@@ -86,3 +95,35 @@ def test_a_model_that_nobody_can_load_is_not_exported(
     with pytest.raises(UserError, match=rf"model.*{next(iter(changes))}|cannot be built"):
         export(run, to=str(tmp_path / "out"), quiet=True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named_by_every_verb_that_loads_them(
+    value: float, teacher_run: Path, tmp_path: Path
+) -> None:
+    model = load_model(str(teacher_run))
+    model.transformer.ln_f.weight.data[0] = value
+    model.save_pretrained(tmp_path)
+    for file in (teacher_run / "model").glob("tokenizer*"):
+        shutil.copy(file, tmp_path)
+    with pytest.raises(UserError, match=r"weights that are not finite, in transformer\.ln_f\.weight"):
+        sample(str(tmp_path), prompts=["Once"], max_new=2, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_pipe_in_the_folder_of_a_model_is_named_and_not_waited_for(
+    name: str, teacher_run: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(teacher_run / "model", tmp_path / "model"))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    for call in (load_config, load_model, load_tokenizer_of, fingerprint_of):
+        with pytest.raises(UserError, match=f"{name} is no regular file"):
+            call(str(folder))
+
+
+def test_an_empty_name_is_no_model(monkeypatch: pytest.MonkeyPatch, teacher_run: Path) -> None:
+    """As in `teacher=,`; the working folder may be a model."""
+    monkeypatch.chdir(teacher_run / "model")
+    with pytest.raises(UserError, match="The name of a model is empty"):
+        load_config("")

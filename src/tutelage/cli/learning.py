@@ -20,6 +20,7 @@ from tutelage.cli._app import (
     writes_folder,
 )
 from tutelage.errors import UserError
+from tutelage.printable import shown
 from tutelage.settings.limits import AT_ONCE, EVER, SIDE_BY_SIDE
 
 
@@ -218,4 +219,4 @@ def study(
         allow_keys=allow_key or (),
     )
     if not dry_run and not only:
-        typer.echo(f"The report: {page}")
+        typer.echo(f"The report: {shown(page)}")

@@ -20,6 +20,7 @@ from tutelage.cli._app import (
     writes_folder,
 )
 from tutelage.errors import UserError
+from tutelage.printable import shown
 from tutelage.settings.limits import AT_ONCE
 
 
@@ -184,7 +185,7 @@ def report(
     """Write one self-contained page about runs."""
     from tutelage.verbs.report import report
 
-    typer.echo(f"The report: {report(runs, out=out, title=title)}")
+    typer.echo(f"The report: {shown(report(runs, out=out, title=title))}")
 
 
 @app.command("list")

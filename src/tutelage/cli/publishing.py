@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tutelage.cli._app import Quiet, app, writes_file, writes_folder
+from tutelage.printable import shown
 
 
 @app.command()
@@ -22,7 +23,7 @@ def export(
 
     where = export(run, to=to, license=license, private=private, dry_run=dry_run, quiet=quiet)
     if not dry_run:
-        typer.echo(f"The model: {where}")
+        typer.echo(f"The model: {shown(where)}")
 
 
 @app.command()

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from tutelage.data.packed import blocks, opened
 from tutelage.data.rows import is_unicode
 from tutelage.data.seam import beginning
 from tutelage.data.stream import TokenStream
+from tutelage.data.text_files import ROWS, endings
 from tutelage.errors import UserError
 from tutelage.settings.interact import Interaction, Prompts
 
@@ -113,16 +115,11 @@ def _from_file(settings: Prompts, tokenizer: Tokenizer, _: object) -> tuple[list
             "A text file with a prompt per line, or .jsonl with `prompt`",
             "Name it in prompts.file",
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first prompt
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}",
-            "A text file in UTF-8",
-            f"Convert it: iconv -f LATIN1 -t UTF-8 {path} > prompts.txt",
-        ) from error
+    with opened(path, lambda _: None) as file:
+        text = "".join(blocks(file, path))
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    texts = [_of_row(line, number, path) if path.suffix == ".jsonl" else line for number, line in lines]
+    rows = bool(set(endings(path)) & set(ROWS))
+    texts = [_of_row(line, number, path) if rows else line for number, line in lines]
     return [_of_text(text, tokenizer) for text in dict.fromkeys(texts)], None
 
 

@@ -29,7 +29,7 @@ from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.shapes import with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.models.value_head import ValueHead
-from tutelage.models.whole import require_all_weights, require_causal
+from tutelage.models.whole import require_causal, require_plain_files, require_whole_weights
 from tutelage.quantised.cached import dequantised, is_gguf
 from tutelage.remote_code import trusted
 from tutelage.sums import SUMS, check_sums, write_sums
@@ -218,7 +218,7 @@ def load_model(
         config = with_dropout(config, dropout)
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     model, found = with_attention(lambda kind: _from_hub(auto, place, name, attn_implementation=kind, **options))
-    require_all_weights(name, model, found)
+    require_whole_weights(name, model, found)
     fuse_gelu(model)
     return model.eval()
 
@@ -238,6 +238,8 @@ def load_tokenizer_of(name: str) -> Tokenizer:
 def locate(name: str) -> str:
     """Where a model's files are: the model of a run, a folder as it is, a GGUF file's cache, or a Hub name."""
     folder = Path(name)
+    if not name.strip():
+        raise UserError("The name of a model is empty", "A run, a folder, a GGUF file or a Hub name")
     if is_gguf(name):
         return str(dequantised(name))
     if folder.is_dir():
@@ -255,6 +257,7 @@ def fingerprint_of(name: str) -> str:
     """Identifies a model's weights: the hash of its files, or of a Hub name with the loaded commit."""
     place = Path(locate(name))
     if place.is_dir():
+        require_plain_files(place, name)
         files = [*place.glob("*.safetensors"), place / "config.json", *place.glob("*.py")]
         return fingerprint({file.name: hash_file(file) for file in files})
     return fingerprint([name, getattr(_from_hub(AutoConfig, name, name), "_commit_hash", None)])
@@ -273,6 +276,7 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for errors of the Hub and of damaged files."""
     local = Path(place).is_dir()
     if local:
+        require_plain_files(Path(place), name)
         weights = (".safetensors",) if kind in (AutoConfig, AutoTokenizer) else ()
         check_sums(Path(place), f"Restore it from a copy. If the change is yours, delete {SUMS}", apart=weights)
     unreachable = "" if local else hub_problem()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sys
 import threading
 import weakref
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tutelage.errors import UserError
 from tutelage.judges.common.base import Unavailable
@@ -189,7 +190,7 @@ class Servers:
 def _checked(url: str) -> str:
     """The address, which must not contain a password: addresses appear in recipes, logs and reports."""
     url = url.strip()
-    if "@" in url or "?" in url or "#" in url:
+    if set(unquote(url)) & set("@?#"):  # also where they are written as %40
         raise UserError(
             "The address in judge.url has a password or a query in it",
             "A plain address such as http://localhost:8000/v1; keys stay in the environment",
@@ -197,7 +198,7 @@ def _checked(url: str) -> str:
         )
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        valid = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and (parts.port or 1) > 0
     except ValueError:
         valid = False
     if not valid or not url.isprintable():
@@ -207,6 +208,19 @@ def _checked(url: str) -> str:
             "",
         )
     return url.rstrip("/")
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be that of a machine, or its address: letters, digits and hyphens between dots."""
+    return all(re.fullmatch(r"[\w-]{1,63}", part) for part in name.split(".")) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _warn_of_plain_http(urls: Sequence[str], has_key: bool) -> None:

@@ -14,6 +14,7 @@ PREFIXES = ("TUTELAGE_", "JUDGE_")
 ALLOWED = (
     "TUTELAGE_ALLOW_KEYS"  # names that `--allow-key` adds; an environment variable, so that child processes see it
 )
+LONGEST = 4096  # characters of a key; tokens that are signed have one or two thousand
 LONG = 12  # characters of a key; what is shorter may be a word, and is hidden as it is written alone
 JOINED = r"[\w.~+/=%-]*"  # the rest of a key that was cut
 SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -46,6 +47,12 @@ def key_in(variable: str) -> str:
     if not key:
         raise UserError(
             "The environment variable that judge.key_from names is not set", "The server's key in it", "Export it first"
+        )
+    if len(key) > LONGEST:
+        raise UserError(
+            f"The key in {variable} has {len(key):,} characters",
+            f"At most {LONGEST:,}; servers do not read longer ones",
+            "Set the variable again",
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UserError(
