@@ -191,8 +191,7 @@ def load_student(
 
     An encoder is loaded as a masked LM. Whether an objective can use it is the question of `directions`.
     """
-    config = load_config(name)
-    auto = auto_class(config) if is_encoder(config) else AutoModelForCausalLM
+    auto = auto_class(config) if is_encoder(config := load_config(name)) else AutoModelForCausalLM
     return Student(load_model(name, dtype=dtype, dropout=dropout, auto=auto), pad_to=pad_to)
 
 
@@ -243,10 +242,10 @@ def locate(name: str) -> str:
     if is_gguf(name):
         return str(dequantised(name))
     if folder.is_dir():
-        if (folder / "run.json").exists():
-            return _model_of_run(folder)
-        if (folder / "config.json").exists():
-            return str(folder)
+        place = _model_of_run(folder) if (folder / "run.json").exists() else folder
+        if (place / "config.json").exists():
+            require_plain_files(place, name)
+            return str(place)
         raise UserError(f"{name} is a folder without a model", "A run, or a folder with config.json and weights", "")
     if name.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise UserError(f"There is no model at {name}", "A run, a folder, a GGUF file or a Hub name", "")
@@ -257,15 +256,14 @@ def fingerprint_of(name: str) -> str:
     """Identifies a model's weights: the hash of its files, or of a Hub name with the loaded commit."""
     place = Path(locate(name))
     if place.is_dir():
-        require_plain_files(place, name)
-        files = [*place.glob("*.safetensors"), place / "config.json", *place.glob("*.py")]
-        return fingerprint({file.name: hash_file(file) for file in files})
+        kinds = ("*.safetensors", "config.json", "*.py")
+        return fingerprint({file.name: hash_file(file) for kind in kinds for file in place.glob(kind)})
     return fingerprint([name, getattr(_from_hub(AutoConfig, name, name), "_commit_hash", None)])
 
 
-def _model_of_run(run: Path) -> str:
+def _model_of_run(run: Path) -> Path:
     if (run / "model" / "config.json").exists():
-        return str(run / "model")
+        return run / "model"
     status = read_object(run / "run.json").get("status", "broken")
     raise UserError(
         f"The run {run} has no model yet: it is {status}", "A finished run", "Run its command again; it goes on"
@@ -276,7 +274,6 @@ def _from_hub(kind: Any, place: str, name: str, **options: Any) -> Any:
     """`from_pretrained`, with one message for errors of the Hub and of damaged files."""
     local = Path(place).is_dir()
     if local:
-        require_plain_files(Path(place), name)
         weights = (".safetensors",) if kind in (AutoConfig, AutoTokenizer) else ()
         check_sums(Path(place), f"Restore it from a copy. If the change is yours, delete {SUMS}", apart=weights)
     unreachable = "" if local else hub_problem()
