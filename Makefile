@@ -71,11 +71,12 @@ clean:
 	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Made again when the dependencies change. The package itself is linked, so its code is always the current one.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt hashes.txt
 	@python=$$($(FIND_PYTHON)) && if [ ! -x $(RUN)/python ]; then "$$python" -m venv $(VENV); fi
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	$(RUN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --build-constraint constraints.txt \
-	    --editable '.[$(EXTRAS)]' --group dev --group docs
+	    --report $(VENV)/installed.json --editable '.[$(EXTRAS)]' --group dev --group docs
+	$(RUN)/python dev/check_hashes.py $(VENV)/installed.json
 	@touch $@
 
 # A version manager may leave a `python3.12` on the path that does not start, so each is tried, not looked up.
