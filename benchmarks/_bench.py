@@ -13,13 +13,26 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from tutelage import choices
 from tutelage.files import write_atomically
+from tutelage.runs import choices as of_runs
+
+# What a busy neighbour does: products that fill the units of a core, and sums that go through the caches.
+NEIGHBOUR = """
+import torch
+torch.set_num_threads(1)
+a, b = torch.ones(512, 512), torch.ones(1 << 23)
+while True:
+    a @ a
+    b.sum()
+"""
 
 
 def real_data() -> Path:
@@ -61,6 +74,27 @@ class Watch:
         seconds, now = time.perf_counter() - self._began, resource.getrusage(resource.RUSAGE_SELF)
         processor = now.ru_utime + now.ru_stime - self._used.ru_utime - self._used.ru_stime
         return Lap(seconds, processor, now.ru_minflt - self._used.ru_minflt)
+
+
+@contextmanager
+def with_choices(device: str = "cpu") -> Iterator[None]:
+    """While the block runs, compute as `tutelage train` would on this machine."""
+    with choices.taken(of_runs.fast_choices(torch.device(device))):
+        yield
+
+
+@contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """While the block runs, so many other processes are busy on this machine."""
+    started = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(count)]
+    try:
+        time.sleep(5 if count else 0)  # until all of them have imported torch
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
 
 
 def wait() -> None:

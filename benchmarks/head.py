@@ -2,6 +2,7 @@
 
     python benchmarks/head.py                          the whole table, some seven minutes on two cores
     python benchmarks/head.py --rows 1024 --dtype bfloat16 --repeats 3 --no-memory --out /tmp/head.json
+    python benchmarks/head.py --neighbours 4           the same beside four busy processes, without memory
     python benchmarks/head.py --quick                  toy sizes, seconds: does it run?
 
 Peers are optional, and are put into a folder of their own that shares this environment's torch:
@@ -34,7 +35,11 @@ import torch.nn.functional as F
 from _heads import ALPHA, CONTESTANTS, ON_GPU, TOY, TRUE, Contestants, Rows, T, products_alone
 from torch import Tensor
 
-DEFAULTS = [("kd", "float32", 768), ("kd", "bfloat16", 1024), ("drawn", "bfloat16", 1024), ("ce", "bfloat16", 1024)]
+from tutelage.models.precision import cpu_has_bf16
+
+WHOLE = [("kd", "float32", 768)]
+HALF = [("kd", "bfloat16", 1024), ("drawn", "bfloat16", 1024), ("ce", "bfloat16", 1024)]
+WITHOUT_HALF = [("drawn", "float32", 768), ("ce", "float32", 768)]  # where bf16 is emulated, nobody should train in it
 FLAT = (512, 2048, 8192)
 GPU_ROWS = (1024, 4096, 16384, 65536)
 AGREE = 256  # rows on which agreement is looked at
@@ -190,6 +195,7 @@ def _lap(run: Callable[[], object]) -> _bench.Lap:
     return _bench.Lap(began.elapsed_time(ended) / 1e3, 0.0, 0)
 
 
+@_bench.with_choices()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=sorted(CONTESTANTS), default="kd", help="with --rows: which loss")
@@ -198,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", type=Path, help="a folder that pip installed peers into")
     parser.add_argument("--no-memory", action="store_true", help="leave the peaks out; each costs a fresh process")
+    parser.add_argument("--neighbours", type=int, default=0, help="so many other processes are busy meanwhile")
     parser.add_argument("--quick", action="store_true", help="toy sizes, without memory")
     parser.add_argument("--out", type=Path, help="benchmarks/results/head.json where nothing is said; quick: nowhere")
     parser.add_argument("--memory-of", type=json.loads, help=argparse.SUPPRESS)
@@ -207,20 +214,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.memory_of is not None:
         return print_memory(*options.memory_of)
 
-    wanted, shape = DEFAULTS, TRUE
+    wanted, shape = WHOLE + (HALF if cpu_has_bf16() else WITHOUT_HALF), TRUE
     if options.rows is not None:
         wanted = [(options.kind, options.dtype, options.rows)]
     if options.quick:
         wanted, shape = [(kind, dtype, 24) for kind, dtype, _ in wanted], TOY
         options.repeats, options.no_memory = 1, True
+    options.no_memory = options.no_memory or bool(options.neighbours)
+    machine = _bench.machine()
+    with _bench.neighbours(options.neighbours):
+        comparisons = [compare(*which, shape, options) for which in wanted]
     result: dict[str, Any] = {
         "benchmark": "head",
+        "neighbours": options.neighbours,
         "shape": {
             "vocabulary": shape[0], "width": shape[1], "width_of_teacher": shape[2], "temperature": T, "alpha": ALPHA,
         },
-        "machine": _bench.machine(),
+        "machine": machine,
         "versions": _bench.versions("torch", "transformers", "liger-kernel", "trl", "torchtune"),
-        "comparisons": [compare(*which, shape, options) for which in wanted],
+        "comparisons": comparisons,
     }  # fmt: skip
     if options.rows is None and not options.no_memory:
         flat = {n: memory_of("kd", "ours", "bfloat16", n, options.peers) for n in FLAT}

@@ -62,3 +62,13 @@ def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"no attribute 'trian'; public names are tutelage\.__all__"):
         tutelage.trian  # noqa: B018
     assert not hasattr(tutelage, "pytest_plugins")
+
+
+@pytest.mark.parametrize(
+    ("given", "after"), [({}, "500"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")]
+)
+def test_threads_of_torch_do_not_wait_actively_unless_the_user_says_so(given, after, monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert run("import os, tutelage; print(os.environ.get('GOMP_SPINCOUNT'))") == after

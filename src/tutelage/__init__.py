@@ -11,6 +11,7 @@ Each name is imported when it is first used: `import tutelage` alone loads neith
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
     from tutelage.verbs.train import train
 
 __version__ = "0.1.0"
+
+# How often a thread of torch on Linux looks whether the others are done before it sleeps; read when torch is loaded. By
+# default it looks for milliseconds, in which it holds a core that another program or the other thread could use: beside
+# busy processes small operations then take 15 to 40 times as long. This is about 10 microseconds.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "500")
 
 # Where each public name is defined. tests/test_front_door.py holds it equal to the imports above.
 _HOMES = {

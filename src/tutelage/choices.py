@@ -16,6 +16,8 @@ class Choices:
 
     muon: Literal["bf16", "fp32"] = "bf16"
     """Precision of the matrix products in Muon's iteration."""
+    head: Literal["torch", "c"] = "torch"
+    """Rows of the head on a CPU: by torch's operations, or by C that this machine has compiled."""
 
 
 _taken = [Choices()]  # a plain value and not a ContextVar: torch.compile traces through it

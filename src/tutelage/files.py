@@ -19,6 +19,13 @@ from tutelage.printable import shown
 from tutelage.system_errors import as_user_error
 
 RESTORE = "Restore it from a copy"
+CACHE = "TUTELAGE_CACHE"  # the environment variable that names another cache folder
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: $TUTELAGE_CACHE, else a part of the user's cache folder."""
+    named, users = os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME")
+    return Path(named or Path(users or "~/.cache", "tutelage")).expanduser()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

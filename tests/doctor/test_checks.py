@@ -9,6 +9,7 @@ import torch
 
 from tutelage.doctor import compiling, machine, numerics, surroundings
 from tutelage.doctor.finding import Finding
+from tutelage.models.head import native
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,14 @@ def test_a_program_that_fails_says_its_error_and_one_that_hangs_is_stopped(monke
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("why", "state"), [("", "ok"), ("no C compiler", "limited")])
+def test_rows_in_c_are_there_or_the_compiler_to_install_is_named(why: str, state: str, monkeypatch) -> None:
+    monkeypatch.setattr(native, "obstacle", lambda: why)
+    finding = compiling.rows_in_c()
+    assert finding.state == state and finding.found.startswith(why)
+    assert ("apt install gcc" in finding.do) == bool(why)
+
+
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 def test_compiling_really_works_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "COMPILE_SECONDS", 300)

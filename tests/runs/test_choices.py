@@ -11,6 +11,7 @@ from tutelage.choices import Choices
 from tutelage.errors import UserError
 from tutelage.files import read_json
 from tutelage.models import precision
+from tutelage.models.head import native
 from tutelage.runs import choices as of_runs
 from tutelage.runs.choices import fast_choices  # the function itself: the tests' own is fixed
 from tutelage.verbs.train import train
@@ -42,9 +43,32 @@ def weights(run):
 
 
 def test_muon_iterates_in_bf16_where_the_device_multiplies_it(monkeypatch):
+    monkeypatch.setattr(native, "obstacle", lambda: "")
     for has in (True, False):
         monkeypatch.setattr(precision, "cpu_has_bf16", lambda has=has: has)
         assert fast_choices(torch.device("cpu")).muon == ("bf16" if has else "fp32")
+
+
+def test_rows_of_the_head_are_computed_by_c_on_a_cpu_that_has_a_compiler(monkeypatch):
+    for why in ("", "no C compiler"):
+        monkeypatch.setattr(native, "obstacle", lambda why=why: why)
+        assert fast_choices(torch.device("cpu")).head == ("torch" if why else "c")
+    monkeypatch.setattr(native, "obstacle", lambda: pytest.fail("a GPU has rows of its own, and nothing is compiled"))
+    assert fast_choices(torch.device("meta")).head == "torch"
+
+
+def test_a_run_that_was_begun_with_c_is_refused_where_there_is_no_compiler(begun, monkeypatch):
+    run, command = begun
+    facts = read_json(run / "run.json")
+    facts["parts"]["machine"]["choices"]["head"] = "c"
+    (run / "run.json").write_text(json.dumps({k: v for k, v in facts.items() if k != "checksum"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "obstacle", lambda: "no C compiler")
+        with pytest.raises(UserError, match=r"no C compiler.*Install gcc"):
+            train("student_ce", command)
+    if not native.obstacle():
+        train("student_ce", command)
+        assert read_json(run / "run.json")["parts"]["machine"]["choices"]["head"] == "c"
 
 
 def test_a_run_keeps_its_choices_on_a_machine_that_would_choose_others(begun, corpus, tmp_path, monkeypatch):

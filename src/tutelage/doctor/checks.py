@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tutelage.doctor.compiling import compilation
+from tutelage.doctor.compiling import compilation, rows_in_c
 from tutelage.doctor.finding import Finding
 from tutelage.doctor.machine import accelerators, disk, memory, processor
 from tutelage.doctor.numerics import half_precision
@@ -22,6 +22,7 @@ def findings() -> Iterator[Finding]:
         yield from accelerators()
         for precision in ("bf16", "fp16"):
             yield half_precision(device, precision)
+        yield rows_in_c()
         yield disk(Path.cwd())
         for extra in EXTRAS:
             yield installed(extra)

@@ -1,4 +1,4 @@
-"""Whether torch.compile works on a device."""
+"""Whether torch.compile works on a device, and C on the processor."""
 
 import importlib.util
 import os
@@ -10,6 +10,8 @@ import tempfile
 import torch
 
 from tutelage.doctor.finding import Finding
+from tutelage.models.c_library import INSTALL
+from tutelage.models.head import native
 
 COMPILE_SECONDS = 11  # longer would keep a reader waiting; a first compilation takes 6 to 10 on two idle cores
 
@@ -40,6 +42,14 @@ def compilation(device: torch.device) -> Finding:
     if said:
         return Finding(what=what, state="missing", found=said, do=eager)
     return Finding(what=what, state="ok", found="a small function was compiled and gave the same numbers")
+
+
+def rows_in_c() -> Finding:
+    """Whether rows of the head are computed by C on the CPU. Compiles it at first, which takes a second."""
+    what, without = "C on the CPU", "without it torch computes losses, slower, and much slower beside busy processes"
+    if why := native.obstacle():
+        return Finding(what=what, state="limited", found=f"{why}; {without}", do=INSTALL)
+    return Finding(what=what, state="ok", found="rows of the head were compiled and gave the right numbers")
 
 
 def _failure(program: str) -> str | None:

@@ -1,7 +1,6 @@
 """Where the dequantised form of a GGUF file lies, and what is said of it. Imports nothing heavy until it is needed."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,13 +10,21 @@ from filelock import FileLock
 
 from tutelage.checked import Count, as_type
 from tutelage.errors import UserError
-from tutelage.files import disk_errors, exists, fingerprint, folder_atomically, hash_file, read_json, require_space
+from tutelage.files import (
+    cache_folder,
+    disk_errors,
+    exists,
+    fingerprint,
+    folder_atomically,
+    hash_file,
+    read_json,
+    require_space,
+)
 from tutelage.sums import write_sums
 
 FORMAT = 1  # raise it when a change of the conversion makes folders of before wrong
 FACTS = "gguf.json"
 SUFFIX = ".gguf"
-HOME = "TUTELAGE_CACHE"  # the environment variable that names another cache folder
 FLOAT32 = 8  # times the file: float32 is at most 8 times as large as 4-bit blocks
 
 
@@ -56,9 +63,8 @@ def _folder(path: Path, size: int, changed: int) -> Path:
 
 
 def home() -> Path:
-    """The folder of all that is dequantised: below $TUTELAGE_CACHE, else below the user's cache folder."""
-    named, users = os.environ.get(HOME), os.environ.get("XDG_CACHE_HOME")
-    return Path(named or Path(users or "~/.cache", "tutelage")).expanduser() / "gguf"
+    """The folder of all that is dequantised."""
+    return cache_folder() / "gguf"
 
 
 def _whole(folder: Path) -> bool:

@@ -8,6 +8,9 @@ import torch
 
 from tutelage.checked import as_type
 from tutelage.choices import Choices, taken
+from tutelage.errors import UserError
+from tutelage.models.c_library import INSTALL
+from tutelage.models.head import native
 from tutelage.models.precision import multiplies_bf16
 from tutelage.training import parallel
 
@@ -16,9 +19,19 @@ def with_choices(device: torch.device, existing: Mapping[str, Any] | None) -> Ab
     """Take those of the existing run, else what is fast on this device: the same in all processes."""
     if existing is None:
         return taken(parallel.from_first(lambda: fast_choices(device)))
-    return taken(as_type(Choices, existing["parts"]["machine"].get("choices", {}), "run.json: its choices"))
+    choices = as_type(Choices, existing["parts"]["machine"].get("choices", {}), "run.json: its choices")
+    if choices.head == "c" and device.type == "cpu" and (why := native.obstacle()):
+        raise UserError(
+            f"The run was begun where rows of the head are computed by C, and here they cannot be: {why}",
+            "A C compiler, so that the run ends as it would have",
+            INSTALL,
+        )
+    return taken(choices)
 
 
 def fast_choices(device: torch.device) -> Choices:
     """What is fast on this device."""
-    return Choices(muon="bf16" if multiplies_bf16(device) else "fp32")
+    return Choices(
+        muon="bf16" if multiplies_bf16(device) else "fp32",
+        head="c" if device.type == "cpu" and not native.obstacle() else "torch",
+    )

@@ -147,8 +147,7 @@ class Lifecycle:
             raise
 
     def _leave_finished(self, existing: dict[str, Any]) -> None:
-        now = self.work.identity(0)
-        identity.require_same(existing["parts"], now, self.path, self.settings, accept_changes=True)
+        identity.require_same(existing["parts"], self.work.identity(0), self.path, self.settings, accept_changes=True)
         self.say(f"{self.path} is done already; nothing to do.")
 
     def _begin_or_resume(self, accept_changes: bool) -> float:

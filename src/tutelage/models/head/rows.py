@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tutelage.choices import current
 from tutelage.data.batch import IGNORED
+from tutelage.models.head import native
 from tutelage.models.head.buffers import scratch
 from tutelage.models.head.soft import Soft, statistics_dtype
 
@@ -31,7 +33,12 @@ def rows(
     x_CV are logits / T. With weights (a, b) it then holds d(a·ce + b·kl)/d logits, and the teacher's logits hold
     nothing of use; without weights both are spent. Of draws the KL is an estimate, its mean over the draws exact.
     """
-    work = rows_by_kernel() if takes_kernel(x_CV, soft) else rows_by_torch
+    if takes_kernel(x_CV, soft):
+        work = rows_by_kernel()
+    elif current().head == "c" and native.takes(x_CV, soft):
+        work = native.rows
+    else:
+        work = rows_by_torch
     return work(x_CV, targets_C, soft, temperature=temperature, weights=weights)
 
 
