@@ -61,6 +61,10 @@ def test_a_folder_is_checked_by_its_list_and_one_without_a_list_passes(tmp_path:
     check_sums(tmp_path, apart=["weights"])
     with pytest.raises(UserError, match="weights was altered or damaged"):
         check_sums(tmp_path)
+    (tmp_path / "weights").unlink()
+    for apart in ([], ["weights"]):
+        with pytest.raises(UserError, match="weights is missing"):
+            check_sums(tmp_path, apart=apart)
     (tmp_path / SUMS).write_text("nothing\n")
     with pytest.raises(UserError, match=f"{SUMS} was altered or damaged"):
         check_sums(tmp_path)

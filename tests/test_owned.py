@@ -10,6 +10,7 @@ from reports.made import make_run
 
 from tutelage.errors import UserError
 from tutelage.evaluation.base import Outcome, Result
+from tutelage.evaluation.predictions import predictions_of
 from tutelage.evaluation.results import keep, require_own_files
 from tutelage.owned import marked, object_with, require_own, rows_with
 from tutelage.verbs.evaluate import evaluate
@@ -90,21 +91,24 @@ def _safe(corpus: Path) -> str:
     return f"{str(corpus).strip('/').replace('/', '--')}-valid-window16"
 
 
-def test_predictions_without_a_result_that_lists_them_are_foreign_unless_a_kill_left_them(tmp_path: Path) -> None:
+def test_predictions_that_no_result_lists_are_foreign_unless_an_evaluation_wrote_them(
+    tmp_path: Path,
+) -> None:
+    """A kill between the two files, or a user who deletes a result to measure anew, leaves predictions alone."""
     place, predictions = tmp_path / "pairs-x.json", tmp_path / "pairs-x.predictions.jsonl"
     result = Result(task="pairs", name="x", source="x", model="m", fingerprint="f", settings={}, rows=[])
     refused(predictions, MINE, lambda: require_own_files(place))
+    refused(predictions, '{"id": 1}\n', lambda: require_own_files(place))
     predictions.unlink()
-    for rows in ([{"id": 1}], [{"id": 2}], []):
+    for rows in ([{"id": 1}], [{"id": 2}, {"id": 3}], []):
         require_own_files(place)
         keep(place, result, Outcome(rows=[], predictions=rows))
+        assert predictions_of(place) == rows
     assert [file.name for file in tmp_path.iterdir()] == [place.name]
     refused(predictions, MINE, lambda: require_own_files(place))
     predictions.unlink()
     keep(place, result, Outcome(rows=[], predictions=[{"id": 1}]))
     place.unlink()
-    refused(predictions, MINE, lambda: require_own_files(place))
-    (tmp_path / f".{predictions.name}.begun").touch()  # as a kill leaves it between the two files
     require_own_files(place)
 
 

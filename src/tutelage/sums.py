@@ -50,6 +50,8 @@ def check_sums(folder: Path, do: str = "", *, apart: Iterable[str] = ()) -> None
         if match is None:
             raise UserError(f"{listing} {ALTERED.partition(' (')[0]}", "A sha256 and a name in every line", do)
         file = Path(folder) / match[2]
-        listed = file.parent == Path(folder) and file.is_file() and not match[2].endswith(tuple(apart))
+        if file.parent == Path(folder) and not file.is_file():
+            raise UserError(f"{file} is missing", f"The file that {SUMS} beside it lists", do)
+        listed = file.parent == Path(folder) and not match[2].endswith(tuple(apart))
         if listed and hash_file(file) != match[1]:
             raise UserError(f"{file} {ALTERED}", f"The file that {SUMS} beside it lists", do)

@@ -10,16 +10,19 @@ from typing import Any
 from tutelage.challenge.budget import milestone_words
 from tutelage.challenge.tasks import TASKS
 from tutelage.checked import as_type
+from tutelage.checksums import KEY
 from tutelage.evaluation.base import Outcome, Result
 from tutelage.evaluation.predictions import again, predictions_beside, require_same_predictions
 from tutelage.evaluation.request import Milestone
-from tutelage.files import exists, read_json, write_atomically, write_json
+from tutelage.files import exists, line_of, read_json, write_atomically, write_json
 from tutelage.models.student import locate
-from tutelage.owned import object_with, require_own
+from tutelage.owned import object_with, require_own, rows_with
 from tutelage.printable import shown
 from tutelage.quantised.cached import quantised
 
 ELSEWHERE = "choose another --out"
+FIRST = rows_with(KEY)
+"""Whether predictions begin with a row as `keep` writes it."""
 
 
 def run_of(name: str) -> Path | None:
@@ -90,30 +93,23 @@ def require_own_files(place: Path) -> None:
     """Refuse to replace a result, or predictions, that no evaluation wrote."""
     require_own(place, object_with("task", "fingerprint"), ELSEWHERE)
     predictions = predictions_beside(place)
-    # A result lists its predictions; those of earlier versions list none. A kill between the two leaves a note.
+    # A result lists its predictions; those of earlier versions list none. Where it is gone, the first row tells.
     listed = _read(place).get("sha256", [predictions.name]) if place.exists() else []
-    own = predictions.name in listed or _begun(predictions).exists()
-    require_own(predictions, lambda _: own, ELSEWHERE)
+    require_own(predictions, lambda content: predictions.name in listed or FIRST(content), ELSEWHERE)
 
 
 def keep(place: Path, result: Result, outcome: Outcome) -> Result:
     """Write a result, and its predictions before it: a result on disk has its predictions. Returns the result."""
     predictions, digests = predictions_beside(place), {}
-    write_atomically(_begun(predictions), "")
     if outcome.predictions:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in outcome.predictions).encode()
+        first, *others = outcome.predictions  # the file has its hash in the result; a row with a checksum marks it
+        lines = (line_of(first) + "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in others)).encode()
         write_atomically(predictions, lines)
         digests = {predictions.name: hashlib.sha256(lines).hexdigest()}
     else:
         predictions.unlink(missing_ok=True)
     write_json(place, result.to_json() | {"sha256": digests})
-    _begun(predictions).unlink()
     return result
-
-
-def _begun(predictions: Path) -> Path:
-    """A note that predictions are being written of which no result tells yet."""
-    return predictions.with_name(f".{predictions.name}.begun")
 
 
 def keep_missing(place: Path, result: Result) -> None:
