@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PEERS := .venv-peers
 EXTRAS := report,evaluation,hub,judge,optimizers,language,zstd,gguf,tensorboard
 
-.PHONY: demo test check docs site study-toy real real-toy bench gpu fuzz clean
+.PHONY: demo test check docs families site study-toy real real-toy bench gpu fuzz clean
 
 demo: $(READY)
 	$(RUN)/tutelage study demo
@@ -25,6 +25,10 @@ check: $(READY)
 # The pages that are written from the shipped recipes and their settings.
 docs: $(READY)
 	$(RUN)/python docs/write_recipes.py
+
+# docs/families.md: every family of transformers at toy size goes through everything. Some minutes.
+families: $(READY)
+	TUTELAGE_FAMILIES=1 OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -s tests/architectures/test_families.py -k make_families
 
 # docs/ as a site in site/, with a reference from the docstrings. Reads the sources; imports nothing of them.
 site: $(READY)

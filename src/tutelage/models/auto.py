@@ -1,6 +1,8 @@
 """Which Auto class makes a model, and with which attention: the first place where a class's own limits are asked."""
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import transformers
@@ -42,11 +44,20 @@ def from_config(config: PretrainedConfig) -> PreTrainedModel:
 def with_attention(make: Callable[[str], M]) -> M:
     """What `make` returns for torch's fused attention, or, where the class has none, for its own.
 
-    Classes have none where they bias, cap or sort scores in a way that the fused one cannot (GPT-J, BLOOM, Gemma 2).
+    That is said, once a class. Classes have none where they bias, cap or sort scores in a way that the fused one cannot
+    (GPT-J, BLOOM, Gemma 2).
     """
     try:
         return make("sdpa")
     except ValueError as error:
         if "scaled_dot_product_attention" not in str(error):
             raise
+        _say_once(str(error).split()[0])
     return make("eager")
+
+
+@cache
+def _say_once(model: str) -> None:
+    logging.getLogger(__name__).warning(
+        "%s cannot use torch's fused attention; it computes attention in its own way, which may be slower.", model
+    )

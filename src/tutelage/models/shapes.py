@@ -27,6 +27,15 @@ def with_dropout(config: PretrainedConfig, dropout: float) -> PretrainedConfig:
     return config
 
 
+def keep_weights(config: PretrainedConfig) -> None:
+    """Let a forward pass in evaluation mode leave the weights as they are.
+
+    RWKV halves those of later layers in place, against overflow in float16; a model saved then would have other ones.
+    """
+    if getattr(config, "rescale_every", 0):
+        config.rescale_every = 0  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def positions(config: PretrainedConfig) -> int | None:
     """The longest text that a model of this configuration can read, in tokens; None if it does not say."""
     room = next((int(getattr(config, field)) for field in LENGTHS if getattr(config, field, None)), None)

@@ -26,7 +26,7 @@ from tutelage.models.head import Capped, Head, logits_of
 from tutelage.models.hub import hub_problem
 from tutelage.models.output import before_output, directions, form_of, pad_vocabulary, widened_hidden, widened_output
 from tutelage.models.portable import files_of_model, portable_config
-from tutelage.models.shapes import with_dropout
+from tutelage.models.shapes import keep_weights, with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.models.value_head import ValueHead
 from tutelage.models.whole import require_causal, require_plain_files, require_whole_weights
@@ -48,6 +48,7 @@ class Student(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
+        keep_weights(model.config)
         self.directions = directions(model)
         self._form, self._compiled = form_of(model), False
         fuse_gelu(model)
@@ -67,9 +68,7 @@ class Student(nn.Module):
         return self.for_head(self._read(ids, bidirectional)[0])
 
     def for_head(self, hidden: Float[Tensor, "B T H"]) -> Float[Tensor, "B T W"]:
-        """The last of `states` as `head` takes them: with a column of ones where a bias is a column of the head, and
-        multiplied where the model multiplies its logits.
-        """
+        """The last of `states` as `head` takes them: multiplied as logits are, with a column of ones for a bias."""
         hidden = hidden if self._bias is None else widened_hidden(hidden)
         return hidden if (scale := self._form.response.scale) == 1 else hidden * scale
 

@@ -33,8 +33,9 @@ class Student(Section):
     your own, a module or a class."""
     weights: Place | None = None
     """Weights to start from: a run, a folder, a GGUF file or a Hub name. `student=PATH` sets it."""
-    config: dict[str, int | float | str | bool] = {}
-    """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer."""
+    config: dict[str, int | float | str | bool | list[Any] | dict[str, Any]] = {}
+    """Settings of the shape to change: fields of its Hugging Face configuration, such as n_layer.
+    Lists and tables are written in a recipe file."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of embeddings, attention and residuals, if the architecture has them."""
     pad_vocabulary: int = Field(default=64, ge=1, le=AT_ONCE)

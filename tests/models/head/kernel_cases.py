@@ -97,14 +97,15 @@ def test_numbers_of_others_are_never_padding() -> None:
 
 @pytest.mark.parametrize("dtype, bound", [(torch.float32, 2e-5), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
 @pytest.mark.parametrize("draws", [0, 6])
+@pytest.mark.parametrize("cap", [None, 1.5])
 def test_the_whole_head_with_the_kernel_in_it(
-    dtype: torch.dtype, bound: float, draws: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, bound: float, draws: int, cap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "_has_products", lambda dtype: True)
     monkeypatch.setattr(products, "rows", kernel.rows)
     case = Case(
         rows=9, vocab=301, width=16, widths_of_teachers=() if draws else (8, 4), dtype=dtype, padding=3, draws=draws,
-        scale=0.5,
+        scale=0.5, cap=cap, caps_of_teachers=() if draws or cap is None else (2.0, None),
     )  # fmt: skip
     right = case.oracle()
     case.move(DEVICE)

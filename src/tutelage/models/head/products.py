@@ -111,11 +111,7 @@ class Products:
             hidden_CH = hidden_NH[part].to(self.dtype)
             wide_CV = self._logits("student", [(hidden_CH, head_VH, self.cap)])
             x_CV = wide_CV[:, : self.vocab]
-            capped_CV = (
-                None
-                if plain or not wanted
-                else scratch("capped logits", x_CV.shape, self.dtype, x_CV.device).copy_(x_CV)
-            )
+            capped_CV = None if plain or not wanted else _copied("capped logits", x_CV)
             soft: Soft = None
             if teachers:
                 theirs = [(hidden[part].detach().to(self.dtype), *head) for (hidden, _), head in zip(teachers, heads)]
