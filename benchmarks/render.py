@@ -90,18 +90,19 @@ def step(results: Mapping[str, Result]) -> str:
 def documents(results: Mapping[str, Result]) -> str:
     if (result := results.get("documents")) is None:
         return f"{MISSING}\n"
-    rows = [
-        [
-            f"{x['windows']} windows of {x['window']}", f"{x['documents']}",
-            *(f"{x['timings'][way]['median']:.3f}" for way in ("plain", "apart")),
-            f"{x['ratio']:.2f}", f"{x['waste']:.2%}", f"{max(x['apart_from_alone'].values()):.0e}",
-        ]
-        for x in result["comparisons"]
-    ]  # fmt: skip
-    columns = ["", "documents", "plain, s", "apart, s", "apart / plain", "empty places", "apart from alone"]
+    rows = [_documents_row(found) for found in result["comparisons"]]
+    columns = ["", "documents", "plain, s", "apart, s", "apart / plain", "by processor", "empty", "apart from alone"]
     repeats = result["comparisons"][0]["timings"]["plain"]["repeats"]
     about = f"{result['tokens']:,} tokens a step, {result['precision']}, medians of {repeats} turns.\n"
     return table(columns, rows) + f"\n{about}" + where(result)
+
+
+def _documents_row(found: Result) -> list[str]:
+    size = f"{found['windows']} x {found['window']} tokens"
+    seconds = [f"{found['timings'][way]['median']:.3f}" for way in ("plain", "apart")]
+    ratios = [f"{found[name]:.2f}" for name in ("ratio", "ratio_of_processor")]
+    differences = max(found["apart_from_alone"].values())
+    return [size, f"{found['documents']}", *seconds, *ratios, f"{found['waste']:.2%}", f"{differences:.0e}"]
 
 
 def batch(results: Mapping[str, Result]) -> str:

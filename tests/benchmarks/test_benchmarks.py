@@ -77,7 +77,7 @@ def test_documents_apart_are_timed_only_where_they_equal_each_document_alone(
     for row in found["comparisons"]:
         assert set(row["timings"]) == {"plain", "apart"} and row["waste"] < 0.02
         assert row["documents"] > row["windows"] and max(row["apart_from_alone"].values()) < 1e-4
-    assert "| 2 windows of 128 |" in benchmark("render").documents({"documents": found})
+    assert "| 2 x 128 tokens |" in benchmark("render").documents({"documents": found})
     monkeypatch.setattr(benchmark("documents"), "documents_apart", lambda batch: nullcontext())
     with pytest.raises(AssertionError, match="'hidden'"):
         benchmark("documents").main([*more, "--out", str(tmp_path / "wrong.json")])
