@@ -95,6 +95,7 @@ class Side:
         """What Python prints with this checkout's code, one thread and no network. RuntimeError if it fails."""
         variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         variables |= {"PYTHONPATH": str(self.checkout / "src"), "HF_HUB_OFFLINE": "1", "COLUMNS": "400"}
+        variables |= {"PATH": ""}  # no compiler is found: the old side has rows by torch's operations only
         options: Any = {"cwd": self.work, "env": os.environ | variables, "encoding": "utf-8"}
         done = subprocess.run([sys.executable, *words], capture_output=True, **options)
         if done.returncode:
