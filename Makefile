@@ -54,6 +54,8 @@ real-toy: $(READY)
 
 # What a CPU can measure, each in ten minutes at most; run it alone on the machine.
 bench: $(READY) $(PEERS)/.ready
+	$(RUN)/python benchmarks/machine.py
+	$(RUN)/python benchmarks/head.py --peers $(PEERS) --neighbours 4
 	for name in head step batch; do $(RUN)/python benchmarks/$$name.py --peers $(PEERS) || exit 1; done
 	for name in time_to_loss $(if $(TUTELAGE_DATA),prepare); do $(RUN)/python benchmarks/$$name.py || exit 1; done
 	$(RUN)/python benchmarks/render.py

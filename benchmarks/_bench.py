@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -174,6 +175,7 @@ def machine() -> dict[str, object]:
         "processor": names[0].split(":", 1)[1].strip() if names else platform.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "bf16": [x for x in ("avx512_bf16", "amx_bf16") if x in flags.split()],
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "load": round(os.getloadavg()[0], 2),
@@ -197,6 +199,19 @@ def versions(*packages: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def place(name: str) -> Path:
+    """Where a result of this machine lies: beside the others of the first machine, or in a folder of another one."""
+    here, first = machine(), RESULTS / "step.json"
+    before = json.loads(first.read_text(encoding="utf-8"))["machine"] if first.exists() else here
+    if all(before[key] == here[key] for key in ("processor", "bf16", "cores")):
+        return RESULTS / f"{name}.json"
+    words = [here["processor"], f"{here['cores']} cores", here["instructions"]]
+    return RESULTS / re.sub(r"\W+", "-", " ".join(map(str, words)).lower()) / f"{name}.json"
 
 
 def save(path: Path, result: Mapping[str, object]) -> None:

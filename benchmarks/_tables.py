@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 MISSING = "not yet measured"
+OTHERS = "others"  # the results of other machines than the first
 Result = dict[str, Any]
 
 

@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "versions": _bench.versions("torch", "transformers", "accelerate", "trl"),
             "rows": [measured(*row, world, options) for row in rows],
         }  # fmt: skip
-    if out := options.out or (None if options.quick else Path("benchmarks/results/batch.json")):
+    if out := options.out or (None if options.quick else _bench.place("batch")):
         _bench.save(out, result)
 
 

@@ -238,7 +238,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         flat = {n: memory_of("kd", "ours", "bfloat16", n, options.peers) for n in FLAT}
         result["extra_bytes_of_ours"] = flat
         print("\nextra memory of ours:", ", ".join(f"{n} rows {size / 1e6:.0f} MB" for n, size in flat.items()))
-    if out := options.out or (None if options.quick else Path("benchmarks/results/head.json")):
+    if out := options.out or (
+        None if options.quick else _bench.place("head_neighbours" if options.neighbours else "head")
+    ):
         _bench.save(out, result)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _goals import goals
-from _tables import MISSING, Result, part_of, table, where
+from _tables import MISSING, OTHERS, Result, part_of, table, where
 
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
@@ -25,7 +25,10 @@ def rendered(page: str, results: Mapping[str, Result]) -> str:
 
 
 def results_in(folder: Path) -> dict[str, Result]:
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    """Results by name; under OTHERS those of other machines, by the name of their folder."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    others = {path.name: results_in(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+    return found | ({OTHERS: others} if others else {})
 
 
 # --- one function a table -----------------------------------------------------------------------------------------
@@ -35,13 +38,24 @@ KINDS = {"kd": "Distillation", "drawn": "Distillation from 64 draws", "ce": "Cro
 
 
 def head(results: Mapping[str, Result]) -> str:
-    if (result := results.get("head")) is None:
-        return f"{MISSING}\n"
+    """Of the first machine, and then of the others that measured it."""
+    machines = [results, *results.get(OTHERS, {}).values()]
+    return "\n".join(_head_of_a_machine(x) for x in machines if "head" in x) or f"{MISSING}\n"
+
+
+def _head_of_a_machine(results: Mapping[str, Result]) -> str:
+    result = results["head"]
     parts = [_head_table(found) for found in result["comparisons"]]
     if flat := result.get("extra_bytes_of_ours"):
         sizes = ", ".join(f"{int(rows):,} rows {size / 1e6:,.0f} MB" for rows, size in flat.items())
         parts.append(f"Extra memory of ours by rows: {sizes}.\n")
-    return "".join(parts) + where(result)
+    beside = results.get("head_neighbours")
+    return "".join(parts) + where(result) + (f"\n{_beside_neighbours(beside)}" if beside else "")
+
+
+def _beside_neighbours(result: Result) -> str:
+    busy = f"Beside {result['neighbours']} other busy processes. "
+    return "".join(busy + _head_table(found) for found in result["comparisons"]) + where(result)
 
 
 def _head_table(found: Result) -> str:

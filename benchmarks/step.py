@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "versions": _bench.versions(*PACKAGES),
             "comparisons": [compare(name, world, options.repeats) for name in options.only.split(",")],
         }
-    if out := options.out or (None if options.quick else Path("benchmarks/results/step.json")):
+    if out := options.out or (None if options.quick else _bench.place("step")):
         _bench.save(out, result)
 
 

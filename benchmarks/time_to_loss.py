@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = {key: value for key, value in vars(options).items() if key not in ("out", "quick")}
     result = {"benchmark": "time_to_loss", "settings": settings, "machine": _bench.machine()}
     result |= {"versions": _bench.versions("torch", "transformers", "accelerate"), **found}
-    if out := options.out or (None if options.quick else Path("benchmarks/results/time_to_loss.json")):
+    if out := options.out or (None if options.quick else _bench.place("time_to_loss")):
         _bench.save(out, result)
 
 

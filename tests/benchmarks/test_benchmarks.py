@@ -37,7 +37,7 @@ def test_steps_are_timed_only_where_gradients_agree(benchmark: Loader, tmp_path:
     assert not ce["left_out"] | cached["left_out"]
     results = {"step": json.loads((tmp_path / "step.json").read_text())}
     assert "| transformers Trainer |" in benchmark("render").step(results)
-    assert benchmark("render").goals(results).count("not yet measured") == 13
+    assert benchmark("render").goals(results).count("not yet measured") == 15
 
 
 def test_who_computes_something_else_is_left_out(benchmark: Loader, tmp_path: Path) -> None:
@@ -203,3 +203,32 @@ def test_judgements_are_counted_and_shared_tokens_too(benchmark: Loader, tmp_pat
     alone, shared = found["local"]
     assert alone["tokens"] == alone["alone"] == shared["alone"] > shared["tokens"]
     assert "| 64 under way |" in benchmark("render").judge({"judge": found})
+
+
+def test_each_machine_that_was_measured_has_a_column_and_a_table_of_its_own(benchmark: Loader, tmp_path: Path) -> None:
+    times = {"faults": 0, "processor": 1.0, "repeats": 5, "least": 1.0}
+    timings = {who: {**times, "median": s} for who, s in (("ours", 1.0), ("naive", 1.5), ("products", 0.9))}
+    found = {"kind": "kd", "dtype": "float32", "rows": 768, "timings": timings, "left_out": {}}
+    found |= {"errors": {}, "extra_bytes": {}}
+    (tmp_path / "new-machine").mkdir()
+    (tmp_path / "new-machine" / "head.json").write_text(json.dumps(MADE | {"comparisons": [found]}))
+    (tmp_path / "new-machine" / "head_neighbours.json").write_text(
+        json.dumps(MADE | {"comparisons": [found], "neighbours": 4})
+    )
+    render = benchmark("render")
+    results = render.results_in(tmp_path)
+    page = render.goals(results)
+    assert "| measured | met | new-machine |" in page.splitlines()[0]
+    assert "| CPU, head fp32, 768 rows: naive / ours | at least 1.25 | not yet measured |  | 1.50 yes |" in page
+    assert "fastest peer / ours | at least 1.0 | not yet measured |  | 1.50 yes |" in page
+    assert "Beside 4 other busy processes. Distillation, float32" in render.head(results)
+
+
+def test_a_result_lies_where_those_of_its_machine_are(benchmark: Loader, monkeypatch) -> None:
+    bench = benchmark("_bench")
+    first = json.loads((bench.RESULTS / "step.json").read_text())["machine"]
+    monkeypatch.setattr(bench, "machine", lambda: first)
+    assert bench.place("head") == bench.RESULTS / "head.json"
+    other = first | {"processor": "Some CPU @ 2 GHz", "instructions": "AVX2", "bf16": []}
+    monkeypatch.setattr(bench, "machine", lambda: other)
+    assert bench.place("head") == bench.RESULTS / "some-cpu-2-ghz-2-cores-avx2" / "head.json"
