@@ -3,6 +3,7 @@
 import multiprocessing as mp
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -173,6 +174,26 @@ def test_another_number_of_threads_is_equal_up_to_rounding_and_gives_a_warning(c
     finally:
         torch.set_num_threads(1)
     assert "threads was 1 and is 2: equal to rounding, not bit for bit" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_what_was_deleted_of_a_stopped_run_is_made_again_and_a_new_beginning_is_said(
+    corpus, unbroken, tmp_path, capsys
+):
+    run = half_done(corpus, tmp_path / "run")
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").unlink()
+    shutil.rmtree(run / "checkpoints")
+    train("student_ce", options(corpus, run))
+    assert "no checkpoint is left, so it begins again at step 0" in capsys.readouterr().out.replace("\n", " ")
+    assert weights(run) == weights(unbroken) and (run / "recipe.toml").read_text() == recipe
+
+
+def test_a_recipe_that_was_deleted_of_a_stopped_run_is_written_again(corpus, tmp_path):
+    run = half_done(corpus, tmp_path / "run", *SHORT, steps=3)
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").unlink()
+    train("student_ce", [*options(corpus, run), *SHORT], quiet=True)
+    assert (run / "recipe.toml").read_text() == recipe
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(corpus, tmp_path):

@@ -158,11 +158,11 @@ class Lifecycle:
             return self._begin(now)
         before = self.existing["parts"]
         accepted = identity.require_same(before, now, self.path, self.settings, accept_changes=accept_changes)
-        self.record.facts = dict(self.existing)
+        self.record.resume(self.existing)
         newest = checkpoint.newest(self.path / "checkpoints")
         parallel.wait_for_all()
         if newest is None:
-            return self._begin(now)
+            return self._begin(now, "no checkpoint is left, so it begins again at step 0; ")
         self.loop.load_state_dict(newest.tensors, newest.values)
         self.saved = self.loop.step
         if parallel.rank() == 0:
@@ -179,7 +179,7 @@ class Lifecycle:
         self.record.write(status="running", parts=now, accepted_changes=changes)
         return seconds
 
-    def _begin(self, now: dict[str, Any]) -> float:
+    def _begin(self, now: dict[str, Any], note: str = "") -> float:
         student: Any = self.loop.student
         self.record.begin(now)
         self.record.write(
@@ -189,7 +189,7 @@ class Lifecycle:
             provenance=asdict(self.work.provenance),
             **self.work.facts(),
         )
-        self.say(f"{self.path}: {self.work.summary()}{self.choice}")
+        self.say(f"{self.path}: {note}{self.work.summary()}{self.choice}")
         return 0.0
 
     # --- between two steps -------------------------------------------------------------------------------------------

@@ -119,6 +119,14 @@ class Record:
             for name in ("metrics.jsonl", "stories.jsonl"):
                 (self.path / name).unlink(missing_ok=True)
 
+    def resume(self, facts: Mapping[str, Any]) -> None:
+        """Take up what an earlier command wrote. A recipe.toml that is gone is written again from this one."""
+        self.facts = dict(facts)
+        file, recipe = self.path / "recipe.toml", to_toml(self.recipe)
+        if parallel.rank() == 0 and not file.exists():
+            self.write(sha256={file.name: hashlib.sha256(recipe.encode()).hexdigest()})
+            write_atomically(file, recipe)
+
     def write(self, **changes: Any) -> None:
         """Add to run.json, or change it."""
         self.facts |= changes

@@ -68,8 +68,8 @@ class Store:
         try:
             yield
         except (sqlite3.DatabaseError, ValueError) as error:
-            if as_user_error(error):
-                raise
+            if mendable := as_user_error(error, self.path):
+                raise mendable from error
             raise UserError(
                 f"{self.path} cannot be used as a store of answers ({error})",
                 "A whole file that tutelage wrote, or none",
