@@ -19,8 +19,8 @@ from tutelage.models.devices import choose
 from tutelage.models.student import Student, new_student
 from tutelage.recipe import validated
 from tutelage.runs import build as assemble
-from tutelage.runs.corpus import open_corpus, total_steps
 from tutelage.runs.objectives import build_objective
+from tutelage.runs.plan import plan_of
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
 from tutelage.training.loop import HALF
@@ -116,7 +116,8 @@ class Ours:
     """Our loop, put together as `tutelage train` does it. teacher: one to share in place of the recipe's own."""
 
     def __init__(self, recipe: Training, teacher: Any = None) -> None:
-        corpus, device = open_corpus(recipe), choose(recipe.train.device)
+        plan, device = plan_of(recipe), choose(recipe.train.device)
+        corpus = plan.corpus
         self.student: Student = assemble.build_student(recipe, corpus).to(device)
         self.model, self.corpus = self.student.model, corpus
         if teacher is None:
@@ -127,9 +128,7 @@ class Ours:
             self.objective = Distillation(teacher=teacher, **recipe.objective.settings())
         self.teacher = getattr(self.objective, "teacher", None)  # a loop of CUDA graphs puts one before it
         micro = recipe.train.micro_batch or recipe.train.batch
-        self.loop = assemble.build_loop(
-            recipe, corpus, self.student, self.objective, device, micro, total_steps(recipe, corpus)
-        )
+        self.loop = assemble.build_loop(plan, self.student, [self.objective], device, micro)
         self.steps = iter(self.loop)
 
     def ask_teacher(self) -> None:

@@ -14,8 +14,8 @@ from tutelage.data.batch import TokenBatch, token_batch
 from tutelage.data.stream import TokenStream
 from tutelage.recipe import read
 from tutelage.runs import build as assemble
-from tutelage.runs.corpus import open_corpus
 from tutelage.runs.objectives import build_objective
+from tutelage.runs.plan import plan_of
 from tutelage.settings.train import Training
 from tutelage.teachers.cache import Cache
 from tutelage.teachers.cached.windows import Reads
@@ -53,10 +53,10 @@ def gradient(corpus: Path, teacher: Path, run: Path, micro: int, dtype: torch.dt
     """Of the first step of a distillation from stored targets."""
     overrides = [*tiny(corpus, run), f"teacher={teacher}", "teacher.name=cache", "student.dropout=0", *more]
     recipe = read(Training, "student_kd", [*overrides, "train.batch=8", "train.precision=fp32"])
-    stream, device = open_corpus(recipe), torch.device("cpu")
-    student = assemble.build_student(recipe, stream).to(dtype)
-    objective = build_objective(recipe, stream, student, device)
-    loop = assemble.build_loop(recipe, stream, student, objective, device, micro, 4)
+    plan, device = plan_of(recipe), torch.device("cpu")
+    student = assemble.build_student(recipe, plan.corpus).to(dtype)
+    objective = build_objective(recipe, plan.corpus, student, device)
+    loop = assemble.build_loop(plan, student, [objective], device, micro)
     loop.accumulate(loop.batch_at(0))
     return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None])
 

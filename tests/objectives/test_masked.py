@@ -234,6 +234,8 @@ def test_batches_of_a_step_need_the_step_alone() -> None:
             return [f"Ġ{i}" for i in ids]
 
     corpus: Any = SimpleNamespace(tokenizer=Tokenizer())
-    make = lambda seed: with_hidden_tokens(MaskedNext(), corpus, toy_batches(), seed=seed, steps=10)
+    make = lambda seed: with_hidden_tokens(
+        MaskedNext(), corpus, toy_batches(), seed=seed, progress=lambda step: step / 10
+    )
     unbroken, resumed = [make(1)(step) for step in range(6)][5], make(1)(5)
     assert (unbroken.ids == resumed.ids).all() and (unbroken.ids != make(2)(5).ids).any()

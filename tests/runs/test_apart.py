@@ -34,7 +34,7 @@ def options(data: Path, run: Path, *more: str) -> list[str]:
 
 def test_an_epoch_shows_every_word_once_and_few_places_are_empty(documents: Path, tmp_path: Path) -> None:
     corpus = open_corpus(read(Training, "student_ce", options(documents, tmp_path, "train.batch=1")))
-    assert corpus.apart is not None and corpus.apart[0].waste < 0.02
+    assert corpus.apart is not None and corpus.apart.waste < 0.02
     shown = sum(int(corpus.batch_at(step).words.sum()) for step in range(corpus.order.windows))
     assert shown == corpus.train.words
     valid = corpus.validation(4)

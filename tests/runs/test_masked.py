@@ -43,14 +43,15 @@ def tiny(corpus: Path, run: Path) -> list[str]:
     sizes = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
     fixed = [f"data={corpus}", f"run={run}", "data.window=16", "train.steps=4", "train.batch=4", "train.micro_batch=2"]
     fixed += ["optimizer.warmup=1", "valid.windows=8", "valid.pseudo_perplexity=2", "log.every=1"]
-    return [*(f"student.config.{name}={value}" for name, value in sizes.items()), *fixed]
+    return [*(f"student.config.{name}={value}" for name, value in sizes.items()), *fixed, "train.growing_windows=[]"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_masked_recipe_trains_some_steps_and_its_model_loads(
     name: str, masked_corpus: Path, tmp_path: Path
 ) -> None:
-    run = train(name, tiny(masked_corpus, tmp_path / "run"), quiet=True)
+    grows = ["train.growing_windows=[8, 16, 32]"] if name.startswith("deberta") else []
+    run = train(name, [*tiny(masked_corpus, tmp_path / "run"), *grows], quiet=True)
     rows = read_rows(run / "metrics.jsonl")
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4]
     valid = [row for row in rows if row["kind"] == "valid"][-1]
@@ -158,6 +159,7 @@ def test_a_student_that_does_not_see_what_the_objective_needs_is_refused(
     name: str, options: list[str], said: str, masked_corpus: Path, tmp_path: Path
 ) -> None:
     settings = [f"data={masked_corpus}", f"run={tmp_path / 'run'}", "data.window=16", "train.steps=1", "train.batch=4"]
+    settings.append("train.growing_windows=[]")
     with pytest.raises(UserError, match=said):
         train(name, [*settings, *options], quiet=True)
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("*.json"))
@@ -168,6 +170,7 @@ def test_a_teacher_that_sees_something_else_than_the_student_is_refused(
 ) -> None:
     own = train("deberta_lamb_toy", [*tiny(masked_corpus, tmp_path / "encoder"), "train.steps=1"], quiet=True)
     settings = [f"data={masked_corpus}", f"run={tmp_path / 'run'}", "data.window=16", "train.steps=1", "train.batch=4"]
+    settings.append("train.growing_windows=[]")
     with pytest.raises(UserError, match="The teacher, a DebertaV2ForMaskedLM, sees the tokens on both sides"):
         train("student_kd", ["student.shape=gpt2-tiny", f"teacher={own}", *settings], quiet=True)
     with pytest.raises(UserError, match="a DebertaV2ForMaskedLM, sees the tokens on both sides"):
@@ -192,3 +195,31 @@ def test_the_same_weights_are_a_causal_and_a_masked_model(masked_corpus: Path, t
         assert not torch.equal(masked(ids).logits[:, :-1], masked(changed).logits[:, :-1])
         assert torch.allclose(causal(ids, bidirectional=True).logits, masked(ids).logits, atol=1e-6)
     assert json.loads((run / "model" / "config.json").read_text())["model_type"] == "gpt_bert"
+
+
+def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
+    masked_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masked stage has rates that fall within it; the validation loss is that of the last stage from the start on."""
+    options = ["train.growing_windows=[]", "train.steps=8", "valid.every=2", "save.every=1"]
+    whole = train("masked_then_causal_toy", [*tiny(masked_corpus, tmp_path / "whole"), *options], quiet=True)
+    rows = read_rows(whole / "metrics.jsonl")
+    assert [row["stage"] for row in rows if row["kind"] == "train"] == [1] * 6 + [2] * 2
+    valid = [row for row in rows if row["kind"] == "valid"]
+    assert [row["step"] for row in valid] == [2, 4, 6, 8] and not any("pseudo_perplexity" in row for row in valid)
+    tokens = [row["tokens"] for row in rows if row["kind"] == "train"]
+    assert tokens[-1] - tokens[-2] == 4 * 16  # causal: every token
+    hidden = [after - before for before, after in zip([0, *tokens], tokens[:6], strict=False)]
+    assert hidden[0] > 1.3 * hidden[5]  # a rate of 0.3 falls to 0.15
+    stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
+
+    def at_six(life: Any) -> None:
+        if life.loop.step == 6 and life.existing is None:
+            raise Interrupted("stopped by the test")
+        stop(life)
+
+    monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_six)
+    broken = [*tiny(masked_corpus, tmp_path / "broken"), *options]
+    with pytest.raises(Interrupted):
+        train("masked_then_causal_toy", broken, quiet=True)
+    assert same(whole, train("masked_then_causal_toy", broken, quiet=True))

@@ -8,7 +8,7 @@ from toys import V, tiny, toy_batches, toy_student
 from tutelage.models.student import Student
 from tutelage.recipe import read
 from tutelage.runs import build, objectives
-from tutelage.runs.corpus import open_corpus
+from tutelage.runs.plan import plan_of
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
 
@@ -49,8 +49,8 @@ def test_a_live_teacher_is_compiled_where_the_student_is(corpus, teacher_run, tm
     for wanted in (False, True):
         overrides = [*tiny(corpus, tmp_path / "run"), f"teacher={teacher_run}", "teacher.name=live"]
         recipe = read(Training, "student_kd", [*overrides, f"train.compile={str(wanted).lower()}"])
-        opened, device = open_corpus(recipe), torch.device("cpu")
-        student = build.build_student(recipe, opened)
-        objective = objectives.build_objective(recipe, opened, student, device)
-        build.build_loop(recipe, opened, student, objective, device, 2, 4)
+        plan, device = plan_of(recipe), torch.device("cpu")
+        student = build.build_student(recipe, plan.corpus)
+        objective = objectives.build_objective(recipe, plan.corpus, student, device)
+        build.build_loop(plan, student, [objective], device, 2)
         assert compiled == ([student, *objective.teacher.models] if wanted else [])

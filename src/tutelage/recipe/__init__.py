@@ -4,7 +4,16 @@ Nothing here imports torch, and nothing here runs code of a plug-in: a plug-in's
 """
 
 from tutelage.recipe.checked import Named, labelled, validated
-from tutelage.recipe.files import RECIPES, find_recipe, parsed, read_toml, recipes, verb_of
+from tutelage.recipe.files import (
+    RECIPES,
+    find_recipe,
+    laid_over,
+    parsed,
+    read_toml,
+    recipes,
+    verb_of,
+    without_removed,
+)
 from tutelage.recipe.functions import is_function, load_function, require_function
 from tutelage.recipe.listed import listed
 from tutelage.recipe.modules import (
@@ -18,7 +27,7 @@ from tutelage.recipe.modules import (
     settings_of,
 )
 from tutelage.recipe.overrides import given, read
-from tutelage.recipe.section import Section
+from tutelage.recipe.section import Section, wrapped
 from tutelage.recipe.written import annotated_toml, explained, to_toml
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "given",
     "is_function",
     "labelled",
+    "laid_over",
     "listed",
     "load_class",
     "load_function",
@@ -49,4 +59,6 @@ __all__ = [
     "to_toml",
     "validated",
     "verb_of",
+    "without_removed",
+    "wrapped",
 ]

@@ -9,6 +9,8 @@ import types
 import typing
 from typing import Annotated, Any, Literal
 
+from tutelage.recipe.section import Section
+
 NUMBERS = (bool, int, float)
 
 
@@ -127,8 +129,12 @@ def _parts(text: str) -> list[str]:
 
 def _table(choices: list[Any], text: Text) -> dict[str, Any] | None:
     """The inline table that the text spells, where one is asked for."""
-    wanted = Any in choices or any(c is dict or typing.get_origin(c) is dict for c in choices)
+    wanted = Any in choices or any(c is dict or typing.get_origin(c) is dict or _is_section(c) for c in choices)
     return _untyped(text, "{") if wanted else None
+
+
+def _is_section(choice: Any) -> bool:
+    return isinstance(choice, type) and issubclass(choice, Section)
 
 
 def _untyped(text: Text, bracket: str) -> Any:

@@ -1,7 +1,8 @@
 """From a recipe and its corpus to the objects of a run: student, teacher, objective, loop."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import cast
 
 import numpy as np
@@ -19,27 +20,28 @@ from tutelage.optimizers.common.load import load_optimizer
 from tutelage.runs.corpus import Corpus
 from tutelage.runs.masked import with_hidden_tokens
 from tutelage.runs.objectives import teacher_of
+from tutelage.runs.plan import Plan, Stage
 from tutelage.settings.train import Training
 from tutelage.training import memory, parallel
 from tutelage.training.graph import InPlace
 from tutelage.training.loop import HALF, Loop
 from tutelage.training.optim import build_optimizers
 from tutelage.training.scaling import MicroBatch
-from tutelage.training.schedule import lr_factor
+from tutelage.training.stages import Stage as LoopStage
+from tutelage.training.stages import own_modules
 
 # Above this, launching kernels takes a small part of a micro-batch's time, and a graph holds its memory for good.
 TOKENS_WORTH_A_GRAPH = 16_384
-AT_A_TIME = 16  # pairs, where a reference model reads them
 
 
-def build_student(recipe: Training, corpus: Corpus) -> Student:
-    """Random weights in the recipe's shape, or the weights that it names."""
-    settings = recipe.student
+def build_student(recipe: Training, corpus: Corpus, window: int = 0) -> Student:
+    """Random weights in the recipe's shape, or the weights that it names. window: the longest it reads, if longer."""
+    settings, longest = recipe.student, max(window, corpus.window)
     if settings.shape:
         config = shape_config(
             settings.shape,
             vocab=len(corpus.tokenizer),
-            window=corpus.window,
+            window=longest,
             eos=corpus.tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
             pad=corpus.tokenizer.pad_token_id,  # pyright: ignore[reportArgumentType]
             changes=dict(settings.config),
@@ -49,16 +51,21 @@ def build_student(recipe: Training, corpus: Corpus) -> Student:
         assert settings.weights
         require_compatible(settings.weights, recipe.data.path, corpus.tokenizer)
         student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
-    require_positions(settings.weights or "the student", student.config, corpus.window, "data.window")
-    if corpus.apart and student.directions != "causal":
+    require_positions(settings.weights or "the student", student.config, longest, "data.window")
+    if corpus.apart:
+        require_reads_apart(student, corpus)
+    return student
+
+
+def require_reads_apart(student: Student, corpus: Corpus) -> None:
+    """Refuse a student that cannot keep the documents of a window apart."""
+    if student.directions != "causal":
         raise UserError(
             f"data.documents is apart, and a {type(student.model).__name__} may see both sides of a place",
             "A causal model",
             "Set data.documents=joined",
         )
-    if corpus.apart:
-        require_apart(student.model, torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64)))
-    return student
+    require_apart(student.model, torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64)))
 
 
 def estimate(recipe: Training, student: Student, objective: Objective, device: torch.device) -> memory.Needs:
@@ -77,69 +84,84 @@ def estimate(recipe: Training, student: Student, objective: Objective, device: t
     )
 
 
-def build_loop(
-    recipe: Training,
-    corpus: Corpus,
-    student: Student,
-    objective: Objective,
-    device: torch.device,
-    micro: int,
-    steps: int,
-) -> Loop:
-    """The loop at step 0."""
-    if recipe.train.batch < parallel.processes():
-        raise UserError(
-            f"train.batch is {recipe.train.batch} windows, and {parallel.processes()} processes train together",
-            "At least one window a process",
-            "Raise train.batch or start fewer processes",
-        )
-    teacher = teacher_of(objective)
-    if recipe.train.compile and corpus.apart:
-        raise UserError(
-            "train.compile is set, and documents are kept apart: their number changes from batch to batch",
-            "A model that is not compiled, or data.documents=joined",
-            "Set train.compile=false",
-        )
+def build_loop(plan: Plan, student: Student, objectives: Sequence[Objective], device: torch.device, micro: int) -> Loop:
+    """The loop at step 0. objectives: of each stage. micro: windows of a micro-batch, of the run's own window"""
+    recipe = plan.recipe
+    for stage in plan.stages:
+        _require_trainable(stage, student)
     if recipe.train.compile:
         student.compile_body()
-        if teacher:
+        for teacher in {id(t): t for each in objectives if (t := teacher_of(each))}.values():
             teacher.compile()
-    graphed, fetch = worth_a_graph(recipe, objective, device, micro), None
-    if graphed and teacher and not teacher.traits.recordable:
-        in_place = cast(HasTeacher, objective).teacher = InPlace(teacher)
-        fetch = in_place.fetch
-    factor: Callable[[int], float] = partial(_factor, recipe=recipe, steps=steps)
+    both = list(zip(plan.on(device).stages, objectives, strict=True))
+    # All stages or none: where one of them is recorded, a teacher has its targets in a place that others do not fill.
+    micros = [stage.micro(micro, plan.corpus.window) for stage in plan.stages]
+    graphed = all([worth_a_graph(stage.recipe, each, device, size) for (stage, each), size in zip(both, micros)])
+    batch_ats = [batches(stage, objective, recipe.seed) for stage, objective in both]
     return Loop(
         student=student,
-        objective=objective,
-        batch_at=batches(recipe, corpus, objective, device, steps),
-        optimizers=build_optimizers(student, recipe.optimizer, own_module(objective)),
-        lr_factor=factor,
-        steps=steps,
+        objective=objectives[0],
+        batch_at=lambda step: batch_ats[plan.number(step) - 1](step),
+        optimizers=build_optimizers(student, recipe.optimizer, own_modules(objectives)),
+        lr_factor=plan.lr_factor,
+        steps=plan.steps,
         micro=MicroBatch(micro),
         seed=recipe.seed,
         clip=recipe.optimizer.clip,
         precision=recipe.train.precision,
         device=device,
         graphed=graphed,
+        stages=[_in_loop(stage, objective, plan, device, graphed=graphed) for stage, objective in both],
+    )
+
+
+def _require_trainable(stage: Stage, student: Student) -> None:
+    batch, together = stage.recipe.train.batch, parallel.processes()
+    if batch < together:
+        raise UserError(
+            f"train.batch is {batch} windows, and {together} processes train together",
+            "At least one window a process",
+            "Raise train.batch or start fewer processes",
+        )
+    if not stage.corpus.apart:
+        return
+    require_reads_apart(student, stage.corpus)
+    if stage.recipe.train.compile:
+        raise UserError(
+            "train.compile is set, and documents are kept apart: their number changes from batch to batch",
+            "A model that is not compiled, or data.documents=joined",
+            "Set train.compile=false",
+        )
+
+
+def _in_loop(stage: Stage, objective: Objective, plan: Plan, device: torch.device, *, graphed: bool) -> LoopStage:
+    """A stage as the loop knows it. A teacher that a CUDA graph cannot record is put behind a place that it reads."""
+    teacher, fetch = teacher_of(objective), None
+    if teacher and graphed and not teacher.traits.recordable:
+        in_place = teacher if isinstance(teacher, InPlace) else InPlace(teacher)
+        cast(HasTeacher, objective).teacher = in_place
+        teacher, fetch = in_place.teacher, in_place.fetch
+    return LoopStage(
+        begin=stage.begin,
+        objective=objective,
+        windows=Fraction(plan.corpus.window, stage.corpus.window),
         fetch=fetch,
         expect=teacher.expect if teacher and teacher.traits.by_position and device.type == "cuda" else None,
     )
 
 
-def batches(
-    recipe: Training, corpus: Corpus, objective: Objective, device: torch.device, steps: int
-) -> Callable[[int], Batch]:
+def batches(stage: Stage, objective: Objective, seed: int) -> Callable[[int], Batch]:
     """The batch of each step. Tokens are hidden on the host, where the number of those that are chosen is known."""
-    if objective.traits.masks:
-        if corpus.apart:
-            raise UserError(
-                "The objective hides tokens, and data.documents is apart",
-                "Windows that are read whole: masked models see across documents",
-                "Set data.documents=joined",
-            )
-        return with_hidden_tokens(objective, corpus, corpus.batch_at, seed=recipe.seed, steps=steps)
-    return corpus.on(device).batch_at
+    if not objective.traits.masks:
+        return stage.batch_at
+    if stage.corpus.apart:
+        raise UserError(
+            "The objective hides tokens, and data.documents is apart",
+            "Windows that are read whole: masked models see across documents",
+            "Set data.documents=joined",
+        )
+    on_host = replace(stage, corpus=replace(stage.corpus, resident=None))
+    return with_hidden_tokens(objective, on_host.corpus, on_host.batch_at, seed=seed, progress=stage.rates.done)
 
 
 def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, micro: int) -> bool:
@@ -162,7 +184,3 @@ def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, 
     small = micro * recipe.data.window <= TOKENS_WORTH_A_GRAPH and not settings.deterministic
     wanted = {"on": True, "off": False, "auto": small and objective.traits.recordable}
     return wanted[settings.cuda_graph] and not found
-
-
-def _factor(step: int, *, recipe: Training, steps: int) -> float:
-    return lr_factor(recipe.optimizer, step, steps)

@@ -18,6 +18,7 @@ from tutelage.data.stream import Order, TokenStream, fixed_windows
 from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
+from tutelage.models.compatible import Advice, Reader, require_readable
 from tutelage.orders.common.base import Reading
 from tutelage.orders.common.load import load_order
 from tutelage.runs.ordered import Ordered
@@ -31,7 +32,8 @@ class Corpus:
 
     resident: the training windows from memory of the device, where they are there
     pairs: what is trained on in place of windows; the order is then that of the pairs
-    apart: training and validation windows whose documents are kept apart; order and valid_starts are then their numbers
+    apart, valid_apart: training and validation windows whose documents are kept apart; order and valid_starts are then
+        their numbers
     """
 
     train: TokenStream
@@ -43,7 +45,8 @@ class Corpus:
     window: int
     resident: Resident | None = None
     pairs: PairFile | None = None
-    apart: tuple[ApartWindows, ApartWindows] | None = None
+    apart: ApartWindows | None = None
+    valid_apart: ApartWindows | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -62,8 +65,11 @@ class Corpus:
         """What a row of a batch is."""
         return "pairs" if self.pairs else "windows"
 
-    def on(self, device: torch.device) -> "Corpus":
-        """The same corpus, on a GPU with its training tokens in that GPU's memory if they take little of it."""
+    def on(self, device: torch.device, there: Resident | None = None) -> "Corpus":
+        """The same corpus, on a GPU with its training tokens in that GPU's memory if they take little of it.
+
+        there: these tokens, where they are in its memory already
+        """
         if (
             device.type != "cuda"
             or self.pairs
@@ -71,7 +77,7 @@ class Corpus:
             or not memory.fits_well(self.train.tokens * BYTES_A_TOKEN, device)
         ):
             return self
-        return replace(self, resident=Resident(self.train, device))
+        return replace(self, resident=there or Resident(self.train, device))
 
     def batch_at(self, step: int) -> Batch:
         """The training windows or pairs of a step, over all processes."""
@@ -82,7 +88,7 @@ class Corpus:
         if self.pairs:
             return self.pairs.train.batch(starts.tolist())
         if self.apart:
-            return self.apart[0].batch(starts)
+            return self.apart.batch(starts)
         if self.resident:
             return self.resident.batch(starts, window=self.window, reads=self.order.reads)
         # The one token more that a window may read is a target only; its word belongs to another window.
@@ -93,8 +99,8 @@ class Corpus:
         """The validation windows, `size` at a time."""
         starts = self.valid_starts
         chunks = [starts[i : i + size] for i in range(0, len(starts), size)]
-        if self.apart:
-            return [self.apart[1].batch(chunk) for chunk in chunks]
+        if self.valid_apart:
+            return [self.valid_apart.batch(chunk) for chunk in chunks]
         return [token_batch(*self._read(chunk), window=self.window) for chunk in chunks]
 
     def _read(self, starts: Any) -> tuple[Any, Any, Any]:
@@ -111,9 +117,9 @@ def open_corpus(recipe: Training) -> Corpus:
     pairs = None
     if data.pairs:
         pairs = read_pairs(Path(data.pairs), tokenizer, longest=data.window, held_out=data.pairs_held_out)
-    apart = (_apart(recipe, tokenizer, train, "train"), _apart(recipe, tokenizer, valid, "valid"))
-    if apart[0] and apart[1]:
-        starts, dropped = np.arange(len(apart[1])), 0
+    apart, valid_apart = _apart(recipe, tokenizer, train, "train"), _apart(recipe, tokenizer, valid, "valid")
+    if valid_apart:
+        starts, dropped = np.arange(len(valid_apart)), 0
     else:
         starts, dropped = fixed_windows(valid.tokens, data.window, data.window)
     if not len(starts):
@@ -128,13 +134,38 @@ def open_corpus(recipe: Training) -> Corpus:
         train=train,
         valid=valid,
         tokenizer=tokenizer,
-        order=_order(recipe, train, pairs, apart[0]),
+        order=_order(recipe, train, pairs, apart),
         valid_starts=starts,
         valid_dropped=dropped,
         window=data.window,
         pairs=pairs,
-        apart=apart if apart[0] and apart[1] else None,  # pyright: ignore[reportArgumentType]
+        apart=apart,
+        valid_apart=valid_apart,
     )
+
+
+def windows_of_stage(recipe: Training, corpus: Corpus, run: Training, *, seed: int) -> Corpus:
+    """The training windows of a stage, shuffled, with the tokenizer and the validation windows of the run.
+
+    recipe: of the stage. corpus, run: of the run. seed: of the order
+    """
+    train = corpus.train
+    if recipe.data.path != run.data.path:
+        train = TokenStream.open(Path(recipe.data.path), "train")
+        require_readable(
+            Reader(name=run.data.path, tokenizer=corpus.tokenizer),
+            Reader(name=recipe.data.path, tokenizer=load_tokenizer(recipe.data.path)),
+            Advice(tokenizer=f"Prepare the corpus of the stage again with `--tokenizer {run.data.path}`"),
+        )
+    apart = _apart(recipe, corpus.tokenizer, train, "train")
+    order = _windows(recipe, train, apart, seed)
+    return replace(corpus, train=train, order=order, window=recipe.data.window, apart=apart, resident=None)
+
+
+def in_order(corpus: Corpus, recipe: Training, places: int) -> Corpus:
+    """The corpus, its windows in the order of the recipe. places: how many windows are read"""
+    assert isinstance(corpus.order, Order)
+    return replace(corpus, order=_ordered(recipe, corpus.train, corpus.apart, corpus.order, places))
 
 
 def _apart(recipe: Training, tokenizer: Tokenizer, stream: TokenStream, split: str) -> ApartWindows | None:
@@ -155,28 +186,40 @@ def _apart(recipe: Training, tokenizer: Tokenizer, stream: TokenStream, split: s
 
 def _order(recipe: Training, train: TokenStream, pairs: PairFile | None, apart: ApartWindows | None) -> Order | Ordered:
     """Which windows, or which pairs, are read at which step."""
-    data, batch, seed = recipe.data, recipe.train.batch, recipe.seed
-    if pairs:
-        if recipe.order.name != "uniform":
-            raise UserError(
-                f"order is {recipe.order.name}, and data.pairs is trained on in place of windows",
-                "order=uniform: orders are of windows of the corpus",
-                "Leave order out",
-            )
-        return Order(tokens=len(pairs.train), length=1, reads=1, batch=batch, seed=seed, offsets="none")
+    batch, seed = recipe.train.batch, recipe.seed
+    if not pairs:
+        windows = _windows(recipe, train, apart, seed)
+        places = (recipe.train.steps or windows.steps(recipe.train.epochs)) * batch
+        return _ordered(recipe, train, apart, windows, places)
+    if recipe.order.name != "uniform":
+        raise UserError(
+            f"order is {recipe.order.name}, and data.pairs is trained on in place of windows",
+            "order=uniform: orders are of windows of the corpus",
+            "Leave order out",
+        )
+    return Order(tokens=len(pairs.train), length=1, reads=1, batch=batch, seed=seed, offsets="none")
+
+
+def _windows(recipe: Training, train: TokenStream, apart: ApartWindows | None, seed: int) -> Order:
+    """The windows of the training split, shuffled."""
+    data, batch = recipe.data, recipe.train.batch
     if apart:
-        order = Order(tokens=len(apart), length=1, reads=1, batch=batch, seed=seed, offsets="none")
-    else:
-        reads, offsets = data.window + (data.targets == "all"), data.offsets
-        order = Order(
-            tokens=train.tokens, length=data.window, reads=reads, batch=batch, seed=seed, offsets=offsets,
-            phases=data.phases,
-        )  # fmt: skip
-    places = (recipe.train.steps or order.steps(recipe.train.epochs)) * batch
-    reading = Reading(folder=Path(data.path), stream=train, seed=seed, places=places)
+        return Order(tokens=len(apart), length=1, reads=1, batch=batch, seed=seed, offsets="none")
+    reads = data.window + (data.targets == "all")
+    return Order(
+        tokens=train.tokens, length=data.window, reads=reads, batch=batch, seed=seed, offsets=data.offsets,
+        phases=data.phases,
+    )  # fmt: skip
+
+
+def _ordered(
+    recipe: Training, train: TokenStream, apart: ApartWindows | None, windows: Order, places: int
+) -> Order | Ordered:
+    """These windows in the recipe's order. places: how many are read"""
+    reading = Reading(folder=Path(recipe.data.path), stream=train, seed=windows.seed, places=places)
     make: Any = load_order(recipe.order.name)
-    means = apart.means if apart else partial(_means, reading, data.window)
-    return Ordered(order, make(reading, **recipe.order.settings()), means)
+    means = apart.means if apart else partial(_means, reading, recipe.data.window)
+    return Ordered(windows, make(reading, **recipe.order.settings()), means)
 
 
 def _means(reading: Reading, window: int, values: Any, starts: Any) -> Any:

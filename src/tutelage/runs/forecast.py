@@ -1,5 +1,6 @@
 """Estimates before a run starts: steps, words, memory, disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from tutelage.challenge import budget
 from tutelage.files import gigabytes
 from tutelage.models.student import Student
 from tutelage.optimizers.common.load import load_optimizer
-from tutelage.runs.corpus import Corpus
+from tutelage.runs.plan import Plan, Stage
 from tutelage.settings.train import Training
 from tutelage.training.memory import Needs
 
@@ -18,15 +19,13 @@ class Forecast:
     """Estimates from the recipe and the corpus only."""
 
     settings: Training
-    corpus: Corpus
-    steps: int
+    plan: Plan
     before: int = 0
     """Words before the run that its milestones count as well."""
 
     def words(self) -> int:
         """Words that the whole run will show."""
-        windows = self.steps * self.settings.train.batch
-        return round(windows / self.corpus.order.windows * self.corpus.words)
+        return round(sum(stage.words() for stage in self.plan.stages))
 
     def milestones(self) -> list[int]:
         """Words at which a model is kept, whether the run gets there or not."""
@@ -48,16 +47,48 @@ class Forecast:
         kept = f"{self.settings.save.keep} checkpoints, {self._milestones_reached()} milestones, the best model"
         return f"{gigabytes(self.disk(student))} ({kept})"
 
-    def lines(self, student: Student, needed: Needs, micro: int, device: torch.device) -> dict[str, str]:
-        """Everything, by name."""
-        settings, corpus = self.settings, self.corpus
+    def lines(self, student: Student, needed: Sequence[Needs], micro: int, device: torch.device) -> dict[str, str]:
+        """Everything, by name. needed: of each stage"""
+        plan, corpus = self.plan, self.plan.corpus
+        most = max(
+            needs.fixed + needs.window * stage.micro(micro, corpus.window)
+            for needs, stage in zip(needed, plan.stages, strict=True)
+        )
+        read = f"of {self.settings.train.batch} {corpus.rows}, {micro} at a time"
+        if plan.several:
+            read = f"in {len(plan.stages)} stages, {micro * corpus.window:,} tokens at a time"
         return {
             "student": f"{student.parameters_outside():,} parameters",
-            "teacher": ", ".join(settings.teacher.models) or "none",
-            "steps": f"{self.steps:,} of {settings.train.batch} {corpus.rows}, {micro} at a time, on {device}",
+            "teacher": ", ".join(name for models in plan.teachers for name in models) or "none",
+            "steps": f"{plan.steps:,} {read}, on {device}",
             "words": f"{self.words():,} shown; the corpus has {corpus.train.words:,}",
             **({"pairs": str(corpus.pairs)} if corpus.pairs else {}),
             "validation": f"{len(corpus.valid_starts):,} windows; {corpus.valid_dropped} tokens at the end left out",
-            "memory": f"about {gigabytes(needed.fixed + needed.window * micro)}",
+            "memory": f"about {gigabytes(most)}",
             "disk": f"about {self.disk_in_words(student)}",
         }
+
+    def table(self) -> list[str]:
+        """The stages, a line each below a heading; nothing where the whole run is one."""
+        if not self.plan.several:
+            return []
+        heading = ["stage", "steps", "words", "window", "batch", "lr", "schedule", "order", "corpus", "objective"]
+        rows = [heading, *(self._row(i, stage) for i, stage in enumerate(self.plan.stages, 1))]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
+        return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+    def _row(self, number: int, stage: Stage) -> list[str]:
+        recipe, lr = stage.recipe, stage.recipe.optimizer.lr
+        first, last = (self.plan.lr_factor(step) * self.settings.optimizer.lr for step in (stage.begin, stage.end - 1))
+        return [
+            f"{number} {stage.name}".rstrip(),
+            f"{stage.begin + 1:,}-{stage.end:,}",
+            f"{round(stage.words()):,}",
+            str(stage.corpus.window),
+            str(recipe.train.batch),
+            f"{first:.2g} to {last:.2g}, highest {lr:g}",
+            recipe.optimizer.schedule,
+            recipe.order.name,
+            recipe.data.path,
+            " + ".join(part.name for part in recipe.losses.values()),
+        ]

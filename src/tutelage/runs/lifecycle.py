@@ -4,8 +4,8 @@ A verb brings its `Work`: what is built, what a step or a round is, which model 
 the same for all of them is here.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,8 @@ class Lifecycle:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the run's lock; several processes of one run share that of the first."""
-        holds: AbstractContextManager[None] = nullcontext()
-        if parallel.rank() == 0:
-            holds = locked(self.path / ".lock", f"The run {self.path}")
+        first = parallel.rank() == 0
+        holds = locked(self.path / ".lock", f"The run {self.path}") if first else nullcontext()
         parallel.from_first(holds.__enter__)
         try:
             self.existing = parallel.from_first(self.record.existing)  # another command may have gone on meanwhile
@@ -194,8 +193,8 @@ class Lifecycle:
 
     # --- between two steps -------------------------------------------------------------------------------------------
 
-    def after(self, step: Step, *, log: bool, ends: bool) -> None:
-        """Count what a step showed, note what happened, log it where that is due, keep milestones.
+    def after(self, step: Step, *, log: bool, ends: bool, more: Mapping[str, Any] | None = None) -> None:
+        """Count what a step showed, note what happened, log it where that is due, with `more`, and keep milestones.
 
         ends: no step comes after this one; it is logged in any case
         """
@@ -207,7 +206,7 @@ class Lifecycle:
             self.record.event(step.index, "skipped" if step.skipped else "halved", note)
         if log or ends:
             self.loop.check_finite()
-            self._log_step(step)
+            self._log_step(step, more or {})
         self.keep_milestones(before, ends=ends)
 
     def keep_milestones(self, before: int, *, ends: bool) -> None:
@@ -221,10 +220,11 @@ class Lifecycle:
             self.loop.check_finite()
             self.save_model(self.path / budget.milestone_name(words))
 
-    def _log_step(self, step: Step) -> None:
+    def _log_step(self, step: Step, more: Mapping[str, Any]) -> None:
         row = {
             "step": step.index,
             "kind": "train",
+            **more,
             "loss": float(step.loss),
             **{name: float(value) for name, value in step.terms.items()},
             "lr": step.lr_factor * self.settings.optimizer.lr,

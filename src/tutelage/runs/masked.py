@@ -18,44 +18,52 @@ from tutelage.training.loop import Loop
 
 
 def with_hidden_tokens(
-    objective: Objective, corpus: Corpus, batch_at: Callable[[int], Batch], *, seed: int, steps: int
+    objective: Objective,
+    corpus: Corpus,
+    batch_at: Callable[[int], Batch],
+    *,
+    seed: int,
+    progress: Callable[[int], float],
 ) -> Callable[[int], Batch]:
-    """`batch_at`, whose windows lie on the host, as an objective that hides tokens learns from them."""
+    """`batch_at`, whose windows lie on the host, as an objective that hides tokens learns from them.
+
+    progress: 0 to 1, for the step; rates of hidden tokens go with it
+    """
     symbols = Symbols.of(corpus.tokenizer)
     hides = cast(HidesTokens, objective)
 
     def hidden_at(step: int) -> Batch:
-        draws = Draws(seed=seed, step=step, progress=step / max(steps, 1))
+        draws = Draws(seed=seed, step=step, progress=progress(step))
         return hides.masked(framed(cast(TokenBatch, batch_at(step)), symbols), draws=draws, symbols=symbols)
 
     return hidden_at
 
 
 @torch.no_grad()
-def masked_validation_loss(loop: Loop, corpus: Corpus) -> float:
-    """The objective's own loss on the validation windows, dropout off, over all processes.
+def masked_validation_loss(loop: Loop, corpus: Corpus, objective: Objective) -> float:
+    """An objective's own loss on the validation windows, dropout off, over all processes.
 
     The same tokens are hidden at every validation, whatever the micro-batch.
     """
     loop.check_finite()
     loop.student.eval()
-    objective = cast(HidesTokens, loop.objective).validated_by()
+    hides = cast(HidesTokens, objective).validated_by()
     draws = Draws(seed=loop.seed, step=VALIDATION, progress=1.0)
     [windows], symbols = corpus.validation(len(corpus.valid_starts)), Symbols.of(corpus.tokenizer)
-    whole = objective.masked(framed(windows, symbols), draws=draws, symbols=symbols)
+    whole = hides.masked(framed(windows, symbols), draws=draws, symbols=symbols)
     sums: list[Tensor] = [torch.zeros((), device=loop.device)]
     for part in whole.split(loop.micro.size * parallel.processes()):
         mine = part.share(parallel.rank(), parallel.processes())
         if not len(mine):
             continue
         with loop.autocast():
-            terms = objective(loop.student, mine.to(loop.device)).terms.values()
+            terms = hides(loop.student, mine.to(loop.device)).terms.values()
         sums += [term.sum * (term.weight / max(whole.counts[term.unit], 1)) for term in terms if term.weight]
     return float(parallel.sum_over_all(torch.stack(sums).cpu().double().sum()))
 
 
 @torch.no_grad()
-def pseudo_perplexity(loop: Loop, corpus: Corpus, windows: int) -> float:
+def pseudo_perplexity(loop: Loop, corpus: Corpus, objective: Objective, windows: int) -> float:
     """exp of the mean -log p(token | all others) over the tokens of some validation windows, evenly spaced.
 
     Each token is hidden in a copy of its window: Salazar et al. 2020, https://arxiv.org/abs/1910.14659, eq. 3.
@@ -64,7 +72,7 @@ def pseudo_perplexity(loop: Loop, corpus: Corpus, windows: int) -> float:
     starts = corpus.valid_starts
     picked = np.linspace(0, len(starts) - 1, min(windows, len(starts))).round().astype(int)
     [every], symbols = corpus.validation(len(starts)), Symbols.of(corpus.tokenizer)
-    every, shift = framed(every, symbols), cast(HidesTokens, loop.objective).shift
+    every, shift = framed(every, symbols), cast(HidesTokens, objective).shift
     total, count = torch.zeros((), device=loop.device), 0
     for number, window in enumerate(picked):
         copies = _copies(every.take([int(window)]), symbols, shift)

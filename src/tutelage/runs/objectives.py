@@ -1,9 +1,11 @@
 """From a recipe to its objective: alone or a sum, with the teacher that it needs."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -23,39 +25,97 @@ from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
 from tutelage.training.loop import HALF
 
+T = TypeVar("T")
 AT_A_TIME = 16  # pairs, where a reference model reads them
 
 
 def build_objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Objective:
-    """The recipe's objective, or the sum of its objectives, with a teacher where they need one.
+    """The recipe's objective, or the sum of its objectives, with a teacher where they need one."""
+    return build_objectives([(recipe, corpus)], student, device)[0]
 
-    Parameters of an objective itself are a function of the seed.
+
+def build_objectives(
+    stages: Sequence[tuple[Training, Corpus]], student: Student, device: torch.device
+) -> list[Objective]:
+    """The objective of each stage, of a recipe and a corpus each.
+
+    Parameters of an objective itself are a function of the seed. Stages with an equal objective have it, its parameters
+    and its teacher in common.
     """
+    _require_used_teachers([recipe for recipe, _ in stages])
+    made = Once()
+    objectives = [_objective(recipe, corpus, student, device, made) for recipe, corpus in stages]
+    _require_stored(objectives)
+    return objectives
+
+
+class Once:
+    """What several stages have in common, made when the first of them needs it."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __call__(self, key: Sequence[Any], make: Callable[[], T]) -> T:
+        """What was made for an equal key, plain values, or else what `make` gives."""
+        text = json.dumps(key, sort_keys=True)
+        if text not in self._made:
+            self._made[text] = make()
+        return self._made[text]
+
+
+def _objective(recipe: Training, corpus: Corpus, student: Student, device: torch.device, made: Once) -> Objective:
     kinds = {label: load_objective(part.name) for label, part in recipe.losses.items()}
     traits = joined([kind.traits for kind in kinds.values()])
     _require_batches(recipe, traits.learns_from)
-    if recipe.teacher.models and not traits.teacher:
-        raise UserError(
-            f"A teacher is named, and the objective {_names(recipe)} has none",
-            "An objective with a teacher, such as distillation",
-            "Set objective=distillation, or leave the teacher out",
-        )
-    teacher: Any = build_teacher(recipe, corpus, student, device) if traits.teacher else None
+    teacher: Any = build_teacher(recipe, corpus, student, device, made) if traits.teacher else None
     require_directions(student, *traits.directions, purpose=f"the objective {_names(recipe)}")
     for model in [each for each in getattr(teacher, "models", ()) if isinstance(each, Student)]:
         require_directions(model, *traits.directions, purpose=f"the objective {_names(recipe)}", what="The teacher")
     if teacher and traits.layers:
         _require_layers(recipe, teacher)
+    about: list[Any] = ["alone" if recipe.objective else "in a sum", id(teacher)]
     if teacher and recipe.objectives:
-        teacher = SharedTeacher(teacher, layers=traits.layers, maps=traits.maps)
+        alone = teacher
+        teacher = made(["shared", *about], lambda: SharedTeacher(alone, layers=False, maps=False))
+        teacher.layers, teacher.maps = teacher.layers or traits.layers, teacher.maps or traits.maps
     objectives = {}
     for label, kind in kinds.items():
         given = {"teacher": teacher} if kind.traits.teacher else {}
         given |= {"student": student} if kind.traits.student else {}
-        objectives[label] = seeded(kind, recipe.seed, **given, **recipe.losses[label].settings())
+        own = recipe.losses[label].settings()
+        key = [label, recipe.losses[label].name, own, *(about if given else about[:1])]
+        objectives[label] = made(key, partial(seeded, kind, recipe.seed, **given, **own))
     if recipe.objective:
         return objectives[recipe.objective.name]
-    return WeightedSum(objectives, {label: part.weight for label, part in recipe.objectives.items()}, teacher)
+    weights = {label: part.weight for label, part in recipe.objectives.items()}
+    key = [{label: id(each) for label, each in objectives.items()}, weights]
+    return made(key, lambda: WeightedSum(objectives, weights, teacher))
+
+
+def _require_used_teachers(recipes: Sequence[Training]) -> None:
+    """Refuse a teacher that no stage learns from."""
+    taught = [
+        each for each in recipes if any(load_objective(loss.name).traits.teacher for loss in each.losses.values())
+    ]
+    used = {recipe.teacher.models for recipe in taught}
+    for recipe in recipes:
+        if recipe.teacher.models and recipe.teacher.models not in used:
+            raise UserError(
+                f"A teacher is named, and the objective {_names(recipe)} has none",
+                "An objective with a teacher, such as distillation",
+                "Set objective=distillation, or leave the teacher out",
+            )
+
+
+def _require_stored(objectives: Sequence[Objective]) -> None:
+    """Refuse stages that each have stored targets, where some are missing: a resumed run would find half of them."""
+    teachers = {id(t): t for each in objectives if (t := teacher_of(each)) and t.traits.by_position}
+    if len(teachers) > 1 and (commands := [text for t in teachers.values() if (text := t.to_prepare())]):
+        raise UserError(
+            "Stages read different windows or teachers, and not all of their stored targets are there",
+            "Targets for each stage before the run begins",
+            f"Make them: {'; '.join(dict.fromkeys(commands))}",
+        )
 
 
 def _names(recipe: Training) -> str:
@@ -122,8 +182,11 @@ def teacher_of(objective: Objective) -> Teacher | None:
     return cast(HasTeacher, objective).teacher if objective.traits.teacher else None
 
 
-def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device) -> Teacher:
-    """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass."""
+def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: torch.device, made: Once) -> Teacher:
+    """The recipe's teacher on the device; one that runs beside the student, in the precision of its forward pass.
+
+    Stages that read other windows have stored targets of their own; they may have a teacher of each step in common.
+    """
     if not recipe.teacher.models:
         raise UserError(
             f"The objective {_names(recipe)} needs a teacher, and none is named",
@@ -144,5 +207,7 @@ def build_teacher(recipe: Training, corpus: Corpus, student: Student, device: to
     if kind.traits.by_position:
         folder, grain = Path(recipe.data.path), corpus.order.grain
         reads = Reads(stream=corpus.train, folder=folder, window=corpus.window, grain=grain)
-        return kind(*recipe.teacher.models, reads=reads, **options)
-    return kind(*recipe.teacher.models, dtype=HALF.get(recipe.train.precision, torch.float32), **options)
+        key = [recipe.teacher.model_dump(), str(folder), corpus.window, grain]
+        return made(key, lambda: kind(*recipe.teacher.models, reads=reads, **options))
+    dtype = HALF.get(recipe.train.precision, torch.float32)
+    return made([recipe.teacher.model_dump()], lambda: kind(*recipe.teacher.models, dtype=dtype, **options))

@@ -46,6 +46,7 @@ class Progress:
     def show_loss(self, row: Mapping[str, Any]) -> None:
         """A row of training metrics."""
         text = f"loss {row['loss']:.3f}{self.valid} · {row['tokens_per_second']:,.0f} tok/s · {row['words']:,} words"
+        text = f"stage {row['stage']} · {text}" if "stage" in row else text
         self.bar.update(self.task, text=text)
         # Ten lines a run are enough in a log file.
         if not self.live and row["step"] - self.last_told >= max(self.steps // 10, 1):

@@ -76,6 +76,25 @@ class TokenCount:
         restore(self, state, "The token count of a checkpoint")
 
 
+@dataclass(slots=True)
+class StageWords:
+    """Words shown in each stage of the run."""
+
+    words: list[Count]
+
+    def add(self, number: int, words: int) -> None:
+        """A step of stage `number`, from 1, has shown so many words."""
+        self.words[number - 1] += words
+
+    def state_dict(self) -> dict[str, list[int]]:
+        """The counts."""
+        return {"words": list(self.words)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up saved counts."""
+        restore(self, state, "The words of the stages in a checkpoint")
+
+
 @torch.no_grad()
 def validation_loss(loop: Loop, corpus: Corpus) -> float:
     """Nats per token over the fixed validation windows, dropout off, over all processes."""

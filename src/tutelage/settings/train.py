@@ -10,6 +10,7 @@ from tutelage.recipe import Named, Section, labelled, require_function
 from tutelage.settings.data import Data, Order
 from tutelage.settings.fields import Place, Places, Seed
 from tutelage.settings.limits import AT_ONCE, EVER
+from tutelage.settings.stages import Stage, Staged
 
 SCHEDULES = ("cosine", "linear", "constant", "trapezoid")
 
@@ -152,8 +153,12 @@ class Train(Section):
     """Optimizer steps, in place of epochs."""
     batch: int = Field(default=128, ge=1, le=AT_ONCE)
     """Windows in a step, over all processes and micro-batches."""
+    growing_windows: tuple[Annotated[int, Field(ge=2, le=AT_ONCE)], ...] = ()
+    """Windows of stages of equal length, as in [64, 128, 256, 512], in place of data.window, which stays that of
+    validation. A step keeps its tokens: those of train.batch windows of data.window."""
     micro_batch: int = Field(default=0, ge=0, le=AT_ONCE)
-    """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only."""
+    """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only. In a stage with
+    another window: as many tokens."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled. auto: bf16 where the
     hardware has it, fp16 on other CUDA devices, else fp32; chosen when a run begins, and kept when it is resumed."""
@@ -207,7 +212,7 @@ class Log(Section):
     """Also log to this project of Weights & Biases (extra `wandb`); empty: none."""
 
 
-class Training(Section):
+class Training(Staged):
     """A recipe of `tutelage train`."""
 
     voids: ClassVar[dict[str, tuple[str, ...]]] = {"objectives": ("objective",), "objective": ("objectives",)}
@@ -225,6 +230,8 @@ class Training(Section):
     objectives: Annotated[dict[str, Summand], BeforeValidator(labelled)] = {}
     """Objectives that are added up, in place of `objective`: a table [objectives.NAME] for each, with its `weight` and
     its own settings, or NAME = WEIGHT. They share one forward pass of the student and one of the teacher."""
+    stages: tuple[Stage, ...] = ()
+    """Stages of the run, one table [[stages]] each; none: the run is one."""
     data: Data = Data()
     order: Order = Order()
     student: Student = Student()

@@ -67,6 +67,7 @@ class Cache(Teacher):
             raise UserError("No teacher is given", "A run, a folder or a Hub name", "Add teacher=PATH")
         assert vocab in (None, reads.stream.vocab), f"{vocab} ids, but {reads.stream.vocab} in the corpus"
         self.index = index_for(self.settings.context, self.settings.window, self.settings.stride, reads)
+        self.command = command_for(self.settings, self.index, models, reads)
         groups = [models] if self.settings.targets == "sparse" else [(name,) for name in models]
         places = [self._place(names, reads, anew) for names in groups]  # check all before reading any
         self.stored = [
@@ -119,6 +120,10 @@ class Cache(Teacher):
     def status(self) -> str:
         """What is stored, and what is missing."""
         return ". ".join(targets.note for targets in self.stored)
+
+    def to_prepare(self) -> str:
+        """The command that makes what is missing."""
+        return self.command if any(len(targets.store.missing()) for targets in self.stored) else ""
 
     def expect(self, batch: TokenBatch) -> None:
         """Read the targets of `batch` ahead from the disk: they are needed next."""

@@ -4,7 +4,7 @@ Order and dropout are functions of (seed, step), so the state of a loop is the s
 moments and one named state of every part that has some. Iterate to train; stop at any step, save, and go on later.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from tutelage.training.own import Own
 from tutelage.training.parallel import Together
 from tutelage.training.put_back import put_back
 from tutelage.training.scaling import LossScale, MicroBatch
+from tutelage.training.stages import Stage, own_modules, stage_at
 from tutelage.training.step import Step
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -71,27 +72,52 @@ class Loop:
     graphed: bool = False  # replay micro-batches, which are then TokenBatches, as CUDA graphs
     fetch: Callable[[Any], None] | None = None  # what a graph cannot read by itself; see graph.py
     expect: Callable[[Any], None] | None = None  # called with the micro-batch after the current one, to read ahead
+    stages: Sequence[Stage] = ()  # objective, fetch and expect by step, in place of the three above
 
     def __post_init__(self) -> None:
         self.scale = LossScale(on=self.precision == "fp16")
         self.parts = {"loss_scale": self.scale, "micro_batch": self.micro} | self.parts
-        together = Together(self.student, self.objective)
-        self.own = Own(together.own.to(self.device), self.optimizers)
-        self.together = parallel.spread(together)
+        alone = Stage(begin=0, objective=self.objective, fetch=self.fetch, expect=self.expect)
+        self.stages = tuple(self.stages) or (alone,)
+        self.stage = stage_at(self.stages, self.step)
+        own = own_modules([stage.objective for stage in self.stages]).to(self.device)
+        self.own = Own(own, self.optimizers)
+        self.pair = Together(self.student, self.stage.objective, own)
+        self.together = parallel.spread(self.pair)
         self.finite = Finite(self.device)
         # fp16 reads every gradient's norm: whether it overflowed decides the next step's scale.
         late = self.device.type == "cuda" if self.checks_late is None else self.checks_late
         self.checks_late = late and self.optimizers.can_skip and not self.scale.on
         if self.checks_late:
             self.optimizers.skip_while(self.finite.bad)
-        self.graph = Graphed(self._pass, list(self._parameters()), fetch=self.fetch) if self.graphed else None
+        self.graph = Graphed(self._pass, list(self._parameters())) if self.graphed else None
+        self._enter(self.stage)
 
     def __iter__(self) -> Iterator[Step]:
         while self.step < self.steps:
+            self._go_on()
             self.student.train()
             self.own.module.train()
             yield self._take()
         self.check_finite()
+
+    def _go_on(self) -> None:
+        """Enter the stage of this step, where another one was before."""
+        if (stage := stage_at(self.stages, self.step)) is not self.stage:
+            self.check_finite()
+            self._enter(stage)
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage, self.objective, self.expect = stage, stage.objective, stage.expect
+        self.pair.minimise(stage.objective)
+        if self.graph:
+            self.graph.forget()
+            self.graph.fetch = stage.fetch
+
+    @property
+    def micro_size(self) -> int:
+        """Windows that go through the student at once, in this stage."""
+        return max(int(self.micro.size * self.stage.windows), 1)
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         """What is trained: the student's parameters, and those of the objective itself."""
@@ -108,7 +134,7 @@ class Loop:
         self.finite.see(
             Seen(
                 step=self.step,
-                micro=self.micro.size,
+                micro=self.micro_size,
                 losses=losses,
                 total=total,
                 gradient=torch.zeros_like(gradient) if self.scale.on else gradient,
@@ -153,7 +179,7 @@ class Loop:
     def accumulate(self, batch: Batch) -> Gradients:
         """Add up the gradient of a step, of which this process takes its share of the rows in micro-batches."""
         mine, weight = self._share_of(batch)
-        micros, sums, losses = mine.split(self.micro.size), {}, []
+        micros, sums, losses = mine.split(self.micro_size), {}, []
         run: Callable[[Any], Sums] = partial(self._pass, weight=weight)
         if self.graph:  # one process alone, so its weight is 1
             run = self.graph.for_step(cast(list[TokenBatch], micros))
@@ -180,9 +206,9 @@ class Loop:
             return
         if following < len(micros):
             self.expect(micros[following])
-        elif self.step + 1 < self.steps:
+        elif self.step + 1 < self.steps and stage_at(self.stages, self.step + 1) is self.stage:
             mine, _ = self._share_of(self.batch_at(self.step + 1))
-            self.expect(mine.rows(0, self.micro.size))
+            self.expect(mine.rows(0, self.micro_size))
 
     def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
         """Forward and backward pass of a micro-batch."""
@@ -197,20 +223,16 @@ class Loop:
 
     def _divided(self, sums: Mapping[str, Tensor], totals: Mapping[str, int]) -> Tensor:
         """Each term over its count in the whole step: the one division there is."""
-        terms = self._terms()
-        parts = [sums[name] * (weight / max(totals[unit], 1)) for name, (unit, weight) in terms.items() if weight]
+        terms = self.pair.terms.items()
+        parts = [sums[name] * (weight / max(totals[unit], 1)) for name, (unit, weight) in terms if weight]
         return torch.stack(parts).sum()
-
-    def _terms(self) -> Mapping[str, tuple[str, float]]:
-        together: Any = getattr(self.together, "module", self.together)
-        return together.terms
 
     def _over_all(
         self, losses: list[Tensor], sums: Mapping[str, Tensor], totals: Mapping[str, int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         stacked = torch.stack([torch.stack(losses).sum(), *sums.values()])
         total, *rest = parallel.sum_over_all(stacked)
-        units = self._terms()
+        units = self.pair.terms
         return total, {name: s / max(totals[units[name][0]], 1) for name, s in zip(sums, rest, strict=True)}
 
     def _unscaled_norm(self) -> Tensor:
@@ -274,3 +296,4 @@ class Loop:
         for name, part in self.parts.items():
             part.load_state_dict(values["parts"].get(name, {}))
         self.step = values["step"]
+        self._go_on()

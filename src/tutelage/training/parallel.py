@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn, TypeVar
 
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tutelage.errors import Interrupted, UserError
 from tutelage.models.apart import documents_apart
 from tutelage.models.devices import AUTO, best_device, choose
-from tutelage.objectives.common.base import own_module
+from tutelage.objectives.common.base import Objective
 
 T = TypeVar("T")
 
@@ -133,13 +133,18 @@ def wait_for_all() -> None:
 class Together(nn.Module):
     """Student and objective in one forward pass, so that DDP's hooks see the backward pass begin and end.
 
-    own: the modules and parameters of the objective that are trained; its teacher is not among them
+    own: the modules and parameters of the objectives of all stages that are trained; no teacher is among them
     """
 
-    def __init__(self, student: nn.Module, objective: Any) -> None:
+    terms: Mapping[str, tuple[str, float]]
+
+    def __init__(self, student: nn.Module, objective: Objective, own: nn.Module) -> None:
         super().__init__()
-        self.student = student
-        self.own = own_module(objective)
+        self.student, self.own = student, own
+        self.minimise(objective)
+
+    def minimise(self, objective: Objective) -> None:
+        """From now on, this objective."""
         self._objective = (objective,)  # in a tuple: torch would register a module, with all that it holds
 
     def forward(self, batch: Any) -> dict[str, Tensor]:

@@ -98,3 +98,7 @@ class Teacher(Protocol):
     def status(self) -> str:
         """A line for the user before the first step, for example about stored targets; may be empty."""
         return ""
+
+    def to_prepare(self) -> str:
+        """The command that stores its targets before a run; empty for a teacher that needs none, or has them all."""
+        return ""
