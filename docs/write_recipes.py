@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import tomli_w
 
@@ -107,6 +107,8 @@ def _tables(schema: type[Section]) -> Iterator[str]:
         several = subsections(schema, key)
         if schema in SCHEMAS.values() and (table := subsection(schema, key) or several):
             name = f"{key}.NAME" if several else key
+            if get_origin(schema.model_fields[key].annotation) is tuple:
+                name = f"[{key}]"
             yield f"### `[{name}]`\n\n{(table.__doc__ or '').strip()}\n\n{_rows(table)}"
 
 

@@ -200,7 +200,7 @@ def test_the_same_weights_are_a_causal_and_a_masked_model(masked_corpus: Path, t
 def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
     masked_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The masked stage has rates that fall within it; the validation loss is that of the last stage from the start on."""
+    """Rates fall within the masked stage; the validation loss is that of the last stage from the start on."""
     options = ["train.growing_windows=[]", "train.steps=8", "valid.every=2", "save.every=1"]
     whole = train("masked_then_causal_toy", [*tiny(masked_corpus, tmp_path / "whole"), *options], quiet=True)
     rows = read_rows(whole / "metrics.jsonl")

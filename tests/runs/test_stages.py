@@ -118,7 +118,7 @@ def test_one_line_grows_the_window_and_keeps_the_tokens_of_a_step(
     train("student_ce", options, dry_run=True)
     lines = capsys.readouterr().out.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("stage"))
-    assert lines[at].split() == "stage steps words window batch lr schedule order corpus objective".split()
+    assert lines[at].split()[:5] == ["stage", "steps", "words", "window", "batch"]
     assert [line.split()[1] for line in lines[at + 1 : at + 4]] == ["1-2", "3-4", "5-6"]
     assert [line.split()[3:5] for line in lines[at + 1 : at + 4]] == [["8", "8"], ["16", "4"], ["32", "2"]]
     assert not (tmp_path / "run").exists()
@@ -186,7 +186,9 @@ def test_stored_targets_are_there_for_each_stage_or_the_run_is_refused(
     options = [*tiny(folder, tmp_path / "run"), *more]
     with pytest.raises(UserError, match="not all of their stored targets are there") as refused:
         train("student_kd", options, quiet=True)
-    assert f"tutelage prepare --out {folder} teacher={wide_teacher} targets=hidden window=8 stride=4" in str(refused.value)
+    assert f"tutelage prepare --out {folder} teacher={wide_teacher} targets=hidden window=8 stride=4" in str(
+        refused.value
+    )
     assert not (tmp_path / "run").exists()
     for window in (8, 16):
         prepare([f"teacher={wide_teacher}", "targets=hidden", f"window={window}"], out=folder, quiet=True)

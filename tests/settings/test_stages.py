@@ -49,7 +49,9 @@ def test_a_stage_is_the_recipe_with_its_tables_laid_over_it(tmp_path: Path) -> N
 
 
 def test_growing_windows_are_stages_with_the_tokens_of_a_step() -> None:
-    recipe = read(Training, "student_ce", ["train.growing_windows=64,128,256,512", "data.window=128", "train.batch=128"])
+    recipe = read(
+        Training, "student_ce", ["train.growing_windows=64,128,256,512", "data.window=128", "train.batch=128"]
+    )
     assert [(each.data.window, each.train.batch) for each in recipe.recipes] == [
         (64, 256), (128, 128), (256, 64), (512, 32),
     ]  # fmt: skip

@@ -73,11 +73,10 @@ def _objective(recipe: Training, corpus: Corpus, student: Student, device: torch
         require_directions(model, *traits.directions, purpose=f"the objective {_names(recipe)}", what="The teacher")
     if teacher and traits.layers:
         _require_layers(recipe, teacher)
-    about: list[Any] = ["alone" if recipe.objective else "in a sum", id(teacher)]
+    about: list[Any] = ["alone" if recipe.objective else "in a sum", traits.layers, traits.maps, id(teacher)]
     if teacher and recipe.objectives:
-        alone = teacher
-        teacher = made(["shared", *about], lambda: SharedTeacher(alone, layers=False, maps=False))
-        teacher.layers, teacher.maps = teacher.layers or traits.layers, teacher.maps or traits.maps
+        alone, asked = teacher, {"layers": traits.layers, "maps": traits.maps}
+        teacher = made(["shared", *about], lambda: SharedTeacher(alone, **asked))
     objectives = {}
     for label, kind in kinds.items():
         given = {"teacher": teacher} if kind.traits.teacher else {}
