@@ -118,8 +118,7 @@ class Lifecycle:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the run's lock; several processes of one run share that of the first."""
-        first = parallel.rank() == 0
-        holds = locked(self.path / ".lock", f"The run {self.path}") if first else nullcontext()
+        holds = locked(self.path / ".lock", f"The run {self.path}") if parallel.rank() == 0 else nullcontext()
         parallel.from_first(holds.__enter__)
         try:
             self.existing = parallel.from_first(self.record.existing)  # another command may have gone on meanwhile
