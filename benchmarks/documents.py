@@ -88,13 +88,13 @@ def compare(corpus_folder: Path, window: int, options: argparse.Namespace) -> di
     ours = {way: Ours(recipe(corpus_folder, way, window, options)) for way in WAYS}
     apart: Any = ours["apart"].corpus.apart
     # Of the first batches, that with the most documents: many windows hold a part of one long book.
-    batches: list[Any] = [ours["apart"].corpus.batch_at(step) for step in range(min(20, len(apart[0])))]
+    batches: list[Any] = [ours["apart"].corpus.batch_at(step) for step in range(min(20, len(apart)))]
     batch = max(batches, key=lambda each: int((each.places == 0).sum()))
     errors = beside_alone(ours["apart"].student, batch)
     assert all(errors[name] < bound for name, bound in CLOSE.items()), errors
     timings = _bench.alternate({way: each.run for way, each in ours.items()}, options.repeats)
     ratio = timings["apart"].median / timings["plain"].median
-    waste = apart[0].waste
+    waste = apart.waste
     assert waste < 0.02, waste
     print(f"window {window}: apart / plain {ratio:.3f}, waste {waste:.2%}, {errors}", flush=True)
     return {

@@ -96,7 +96,7 @@ def test_an_order_reads_windows_by_a_column_and_every_word_is_counted(corpus: Pa
     ages = read_scores(out, "age", opened.train, len(documents))
     assert opened.apart is not None
     order = np.concatenate([opened.order.at(step) for step in range(opened.order.windows)])
-    means = opened.apart[0].means(ages, order)
+    means = opened.apart.means(ages, order)
     assert (np.diff(means) >= 0).all() and means[0] < means[-1] and sorted(order) == [*range(len(order))]
 
 
