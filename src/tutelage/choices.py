@@ -18,6 +18,8 @@ class Choices:
     """Precision of the matrix products in Muon's iteration."""
     head: Literal["torch", "c"] = "torch"
     """Rows of the head on a CPU: by torch's operations, or by C that this machine has compiled."""
+    attention: Literal["products", "flash"] = "products"
+    """Attention of short windows in bfloat16 on a CPU: by two matrix products, or by torch's flash kernel."""
 
 
 _taken = [Choices()]  # a plain value and not a ContextVar: torch.compile traces through it

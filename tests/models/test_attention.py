@@ -6,6 +6,7 @@ from toys import toy_batches, toy_student
 from transformers import GPT2LMHeadModel
 from transformers.activations import NewGELUActivation
 
+from tutelage.choices import Choices, taken
 from tutelage.models import attention
 from tutelage.models.attention import by_products
 from tutelage.models.student import load_model
@@ -68,13 +69,13 @@ def test_a_student_in_bfloat16_has_the_hidden_states_of_the_model_by_itself(monk
     assert (found - exact).norm() / exact.norm() < 0.02
 
 
-@pytest.mark.parametrize("half", [True, False])
-def test_products_are_for_bfloat16_only(monkeypatch, half):
+@pytest.mark.parametrize(("half", "choice"), [(True, "products"), (True, "flash"), (False, "products")])
+def test_products_are_for_bfloat16_only_where_they_are_chosen(monkeypatch, half, choice):
     seen = []
     monkeypatch.setattr(attention, "by_products", lambda *a, **k: seen.append(1) or by_products(*a, **k))
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+    with taken(Choices(attention=choice)), torch.autocast("cpu", torch.bfloat16, enabled=half):
         toy_student().backbone(toy_batches()(0).ids)
-    assert bool(seen) == half
+    assert bool(seen) == (half and choice == "products")
 
 
 def test_gpt2s_activation_is_one_operation_and_saved_under_its_name(tmp_path):

@@ -42,11 +42,12 @@ def weights(run):
     return (run / "model" / "model.safetensors").read_bytes()
 
 
-def test_muon_iterates_in_bf16_where_the_device_multiplies_it(monkeypatch):
+def test_muon_iterates_and_attention_is_products_in_bf16_where_the_device_multiplies_it(monkeypatch):
     monkeypatch.setattr(native, "obstacle", lambda: "")
     for has in (True, False):
         monkeypatch.setattr(precision, "cpu_has_bf16", lambda has=has: has)
-        assert fast_choices(torch.device("cpu")).muon == ("bf16" if has else "fp32")
+        found = fast_choices(torch.device("cpu"))
+        assert (found.muon, found.attention) == (("bf16", "products") if has else ("fp32", "flash"))
 
 
 def test_rows_of_the_head_are_computed_by_c_on_a_cpu_that_has_a_compiler(monkeypatch):

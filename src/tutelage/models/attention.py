@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
+from tutelage.choices import current
+
 UNMASKED = "tutelage_unmasked"
 CAUSAL_ALONE = ("gpt2", "llama")  # model types with purely causal attention: no sliding window, no bias
 SHORT = 512  # tokens up to which a CPU is faster with scores of [B, H, T, T] in memory
@@ -44,7 +46,8 @@ def _attention(
     **others: Any,
 ) -> tuple[Float[Tensor, "B T H D"], None]:
     """Called by transformers in each layer. There may be fewer heads of keys than of queries (Llama's groups)."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT:
+    short = query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] <= SHORT
+    if short and current().attention == "products":
         groups = getattr(module, "num_key_value_groups", 1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         found = by_products(query, repeat_kv(key, groups), repeat_kv(value, groups), dropout=dropout, scale=scale)

@@ -31,7 +31,9 @@ def with_choices(device: torch.device, existing: Mapping[str, Any] | None) -> Ab
 
 def fast_choices(device: torch.device) -> Choices:
     """What is fast on this device."""
+    bf16 = multiplies_bf16(device)
     return Choices(
-        muon="bf16" if multiplies_bf16(device) else "fp32",
+        muon="bf16" if bf16 else "fp32",
+        attention="products" if bf16 else "flash",
         head="c" if device.type == "cpu" and not native.obstacle() else "torch",
     )
