@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluated import evaluate_all
 from toys import tiny
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tutelage import remote_code
 from tutelage.architectures.common.shapes import shape_code, shape_config
+from tutelage.challenge.budget import challenge_milestones, milestone_name
 from tutelage.errors import UserError
 from tutelage.files import read_json
 from tutelage.models.auto import from_config, is_encoder
 from tutelage.models.student import load_model
+from tutelage.publish.submission import CARD
 from tutelage.recipe import read_toml
+from tutelage.verbs.evaluate import evaluate
 from tutelage.verbs.export import export
+from tutelage.verbs.submission import submission
 from tutelage.verbs.train import train
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "recursive.py"
@@ -52,7 +57,8 @@ def own_run(path_of_the_example: Path, corpus: Path, tmp_path_factory: pytest.Te
     """A finished run of the example's architecture."""
     run = tmp_path_factory.mktemp("own-runs") / "recursive"
     overrides = [item for item in tiny(corpus, run) if not item.startswith("student.")]
-    return train("student_ce", [*overrides, "student.shape=recursive.Recursive", *SMALL], quiet=True)
+    entered = ["track=strict-small", "student.shape=recursive.Recursive", *SMALL]
+    return train("student_ce", [*overrides, *entered], quiet=True)
 
 
 def test_the_export_of_an_own_architecture_loads_in_a_python_that_has_neither_tutelage_nor_its_package(
@@ -69,6 +75,23 @@ def test_the_export_of_an_own_architecture_loads_in_a_python_that_has_neither_tu
     with torch.no_grad():
         ours = load_model(str(own_run))(input_ids=torch.tensor([[1, 2, 3]])).logits[0, -1]
     assert torch.allclose(torch.tensor(json.loads(done.stdout)), ours, atol=1e-6)
+
+
+def test_an_own_architecture_is_evaluated_and_entered_as_any_other(own_run: Path, corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "recursive"
+    shutil.copytree(own_run, run)
+    for words in challenge_milestones("strict-small"):
+        shutil.copytree(run / "model", run / milestone_name(words))
+    remote_code.trust_remote_code()
+    [result] = evaluate([str(run)], tasks=["minimal_pairs"], pairs=corpus / "pairs", quiet=True)
+    assert 0 <= (result.value("accuracy") or -1) <= 1
+    evaluate_all(run, "2026")  # made-up results: the official items are not here
+    path = submission(
+        run, track="strict-small", repo="me/recursive", tree=tmp_path / "tree", out=tmp_path / "out", quiet=True
+    )
+    entered = json.loads(path.read_text())
+    assert set(entered) >= {"blimp", "fast_eval_results"} and len(entered["blimp"]) == 67
+    assert "recursive" in (tmp_path / "out" / CARD).read_text()
 
 
 def test_a_stranger_s_code_runs_only_where_the_command_allows_it(own_run: Path, tmp_path: Path) -> None:
