@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from toys import tiny
+from two_processes import torchrun
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
@@ -109,6 +110,17 @@ def test_micro_batches_change_a_staged_run_by_rounding_only(
     )
     losses = [[row["loss"] for row in comparable(run)] for run in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_two_processes_go_through_stages_as_one_does(corpus: Path, wide_teacher: Path, tmp_path: Path) -> None:
+    """Also where a projection of its own is trained from the third stage on."""
+    more = ("student.dropout=0", "train.micro_batch=2")
+    one = train("student_ce", changing(corpus, tmp_path / "one", wide_teacher, *more), quiet=True)
+    torchrun("-m", "tutelage", "train", "student_ce", *changing(corpus, tmp_path / "two", wide_teacher, *more))
+    rows = [comparable(run) for run in (one, tmp_path / "two")]
+    losses, words = ([[row.get(name, 0) for row in of_run] for of_run in rows] for name in ("loss", "words"))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert words[0] == words[1]
 
 
 def test_one_line_grows_the_window_and_keeps_the_tokens_of_a_step(
