@@ -11,6 +11,11 @@ import pytest
 from toys import tiny
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are not part of a test's name: a gzip holds the time, and all workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _threads() -> None:
     """Bits depend on the number of threads, so it is fixed; one a worker, as several workers share the cores."""
