@@ -32,6 +32,15 @@ class Judge(File):
     about: str = ""
 
 
+class StageOfRun(File):
+    """A stage of a run: the steps before it, its own steps, and the words that it showed."""
+
+    name: str = ""
+    begin: Whole
+    steps: Whole
+    words: Number | None = None
+
+
 class RunFile(File):
     """run.json."""
 
@@ -60,6 +69,7 @@ class RunFile(File):
     seconds: Number | None = None
     peak_memory: Number | None = None
     device: str | None = None
+    stages: list[StageOfRun] | None = None
     lines: dict[str, Whole] | None = None
     sha256: dict[str, str] | None = None
 

@@ -15,6 +15,7 @@ from tutelage.reports.numbers import Measure, Value, item_error, measures, short
 from tutelage.reports.official import official_blocks
 from tutelage.reports.own import own_blocks
 from tutelage.reports.paired import paired_table
+from tutelage.reports.stages import stages_table
 from tutelage.reports.sweeps import sweep_blocks
 from tutelage.reports.tables import (
     cost_table,
@@ -181,7 +182,7 @@ def recipes(collection: Collection) -> Section:
 
 def words(collection: Collection) -> Section:
     """Words by ledger, and whether the challenge would accept the models."""
-    blocks = [words_table(collection), validity_table(collection)]
+    blocks = [words_table(collection), stages_table(collection), validity_table(collection)]
     lead = "The words that each model was shown and wrote, and whether it is a valid entry of the challenge."
     return _section("words", "Words and rules", lead, blocks, "No run has counted words yet.")
 
