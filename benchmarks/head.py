@@ -48,6 +48,11 @@ HOPELESS = 10  # who takes so many times as long as we do is not timed further
 Shape = tuple[int, int, int]
 
 
+def defaults() -> list[tuple[str, str, int]]:
+    """What is measured on this machine where nothing is said: loss, precision of the products, rows."""
+    return WHOLE + (HALF if cpu_has_bf16() else WITHOUT_HALF)
+
+
 def disagreement(found: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> dict[str, float]:
     """How far from the same computation on float32 logits: loss, relative; gradients, cosine and relative norm."""
     found, right = tuple(x.flatten().double() for x in found), tuple(x.flatten().double() for x in right)
@@ -214,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.memory_of is not None:
         return print_memory(*options.memory_of)
 
-    wanted, shape = WHOLE + (HALF if cpu_has_bf16() else WITHOUT_HALF), TRUE
+    wanted, shape = defaults(), TRUE
     if options.rows is not None:
         wanted = [(options.kind, options.dtype, options.rows)]
     if options.quick:

@@ -19,7 +19,7 @@ def head(monkeypatch: pytest.MonkeyPatch):
 def test_every_comparison_runs_at_toy_size(head, tmp_path: Path) -> None:
     head.main(["--quick", "--out", str(tmp_path / "head.json")])
     found = json.loads((tmp_path / "head.json").read_text())["comparisons"]
-    assert [(c["kind"], c["dtype"]) for c in found] == [(kind, dtype) for kind, dtype, _ in head.DEFAULTS]
+    assert [(c["kind"], c["dtype"]) for c in found] == [(kind, dtype) for kind, dtype, _ in head.defaults()]
     for comparison in found:
         assert {"ours", "naive", "products"} <= set(comparison["timings"])
         assert set(comparison["timings"]) - {"products"} == set(comparison["errors"])
