@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tutelage.errors import Interrupted, UserError
 from tutelage.models.apart import documents_apart
 from tutelage.models.devices import AUTO, best_device, choose
-from tutelage.objectives.common.base import Objective
+from tutelage.objectives.common.base import Objective, own_module
 
 T = TypeVar("T")
 
@@ -133,14 +133,15 @@ def wait_for_all() -> None:
 class Together(nn.Module):
     """Student and objective in one forward pass, so that DDP's hooks see the backward pass begin and end.
 
-    own: the modules and parameters of the objectives of all stages that are trained; no teacher is among them
+    own: the modules and parameters of the objectives of all stages that are trained, no teacher among them; those of
+         this objective where nothing is said
     """
 
     terms: Mapping[str, tuple[str, float]]
 
-    def __init__(self, student: nn.Module, objective: Objective, own: nn.Module) -> None:
+    def __init__(self, student: nn.Module, objective: Objective, own: nn.Module | None = None) -> None:
         super().__init__()
-        self.student, self.own = student, own
+        self.student, self.own = student, own_module(objective) if own is None else own
         self.minimise(objective)
 
     def minimise(self, objective: Objective) -> None:
