@@ -7,6 +7,8 @@ thread, each side in a folder of its own. Compared are losses and all other fiel
 evaluations, the numbers of run.json, and hashes of weights, tokens and tokenizers. One line is printed a case; the exit
 code is 1 if anything differs that is not in EXPECTED.
 
+Where bf16 is emulated, cases with Muon differ since 2705e65, whose iteration is in fp32 there; compare its parent.
+
 Only the command line is used, so modules may move between the two. `--only` takes names of cases, as in 'train *' or
 'study'; what all need is run always. `--work` keeps both folders: finished runs of the old side are not run again.
 """

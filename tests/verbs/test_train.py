@@ -209,7 +209,8 @@ def test_a_folder_of_something_else_is_not_written_into(corpus, tmp_path):
 def test_a_model_folder_without_weights_and_a_pickled_one_are_refused(corpus, teacher_run, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(teacher_run / "model", bare)
-    (bare / "model.safetensors").unlink()
+    for name in ("model.safetensors", "SHA256SUMS"):
+        (bare / name).unlink()
     bad(r"has a config\.json but no \*\.safetensors", corpus, tmp_path / "run", f"student={bare}")
     torch.save({}, bare / "pytorch_model.bin")
     bad("pickled weights", corpus, tmp_path / "run", f"student={bare}")
