@@ -99,7 +99,7 @@ def _list(choices: list[Any], text: Text, splits: bool) -> list[Any] | None:
         return _untyped(text, "[")
     if not text.quoted and text.startswith("[") and text.endswith("]"):
         parts = _parts(text[1:-1])
-    elif splits:
+    elif splits and str not in choices:  # a field that may be text has its lists in brackets
         parts = _parts(text)
     else:
         return None

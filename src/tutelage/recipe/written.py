@@ -60,7 +60,8 @@ def _explained_table(name: str, part: Section) -> Iterator[tuple[str, Any, str]]
 def annotated_toml(value: Section) -> Iterator[str]:
     """The recipe as TOML that can be saved and run, in blocks: each setting below a line of explanation."""
     section = ""
-    for key, setting, text in explained(value):
+    # Behind the head of a table, a setting without one would belong to that table.
+    for key, setting, text in sorted(explained(value), key=lambda row: "." in row[0]):
         table, _, leaf = key.rpartition(".")
         if table != section:
             section = table
