@@ -4,6 +4,7 @@ Legend: B windows, T places, S heads of the student, H heads of the teacher.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives.common.base import HasTeacher, Loss, Term, Traits
+from tutelage.objectives.common.layers import require_layers
 from tutelage.recipe import Section
 from tutelage.teachers.common.base import Teacher
 
@@ -51,9 +53,11 @@ class AttentionMaps(HasTeacher):
                 "A teacher that runs beside the student",
                 "Set teacher.name=live",
             )
-        _require_layers(chosen, student.map_sizes, sizes)
-        self.pairs = list(zip(chosen.student_layers, chosen.teacher_layers, strict=True))
-        ours = student.map_sizes[1]
+        depth, ours = student.map_sizes
+        layers = (chosen.student_layers, chosen.teacher_layers)
+        require_layers("attention_maps", *layers, student=depth, teachers=(n for n, _ in sizes), first=1)
+        _require_partners(chosen, ours, (heads for _, heads in sizes))
+        self.pairs = list(zip(*layers, strict=True))
         self.mixtures = [
             [nn.Parameter(torch.zeros(heads, ours)) if chosen.heads == "mixed" else None for _ in self.pairs]
             for _, heads in sizes
@@ -93,27 +97,12 @@ def _place(layer: int) -> int:
     return layer - 1 if layer > 0 else layer
 
 
-def _require_layers(settings: Settings, student: tuple[int, int], teachers: Any) -> None:
-    """Refuse layers that a model does not have, lists of unequal lengths, and heads that have no partner."""
-    ours, theirs = settings.student_layers, settings.teacher_layers
-    if len(ours) != len(theirs) or not ours:
-        raise UserError(
-            f"objective attention_maps: {len(ours)} student_layers and {len(theirs)} teacher_layers",
-            "As many of the one as of the other, at least one",
-        )
-    for name, layers, number in (
-        ("student_layers", ours, student[0]),
-        *(("teacher_layers", theirs, n) for n, _ in teachers),
-    ):
-        if wrong := [layer for layer in layers if not 1 <= abs(layer) <= number]:
-            raise UserError(
-                f"objective attention_maps: {name} names {wrong[0]}, and the model has {number} layers",
-                f"1, the first, to {number}; or from the end, -1 to -{number}",
-            )
-    unequal = [heads for _, heads in teachers if heads != student[1]]
+def _require_partners(settings: Settings, heads: int, teachers: Iterable[int]) -> None:
+    """Refuse heads that have no partner. heads, teachers: heads of the student and of each teacher"""
+    unequal = [of_teacher for of_teacher in teachers if of_teacher != heads]
     if settings.heads == "each" and unequal:
         raise UserError(
-            f"objective attention_maps: the student has {student[1]} heads, the teacher {unequal[0]}",
+            f"objective attention_maps: the student has {heads} heads, the teacher {unequal[0]}",
             "Equally many, or another comparison",
             "Set heads=mixed or heads=mean",
         )

@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity, normalize
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.errors import UserError
 from tutelage.objectives.common.base import HasTeacher, Loss, Term, Traits
+from tutelage.objectives.common.layers import require_layers
 from tutelage.recipe import Section
 from tutelage.teachers.common.base import Teacher
 
@@ -45,11 +46,12 @@ class HiddenStates(HasTeacher):
     def __init__(self, *, teacher: Teacher, student: Any, **settings: Any) -> None:
         self.teacher, self.settings = teacher, Settings(**settings)
         chosen, sizes = self.settings, teacher.layer_sizes()
-        _require_layers(chosen, student.layer_sizes, sizes)
-        self.pairs = list(zip(chosen.student_layers, chosen.teacher_layers, strict=True))
+        depth, ours = student.layer_sizes
+        layers = (chosen.student_layers, chosen.teacher_layers)
+        require_layers("hidden_states", *layers, student=depth, teachers=(n for n, _ in sizes), first=0)
+        self.pairs = list(zip(*layers, strict=True))
         self.projections = [
-            [_projection(student.layer_sizes[1], width, trained=chosen.projection) for _ in self.pairs]
-            for _, width in sizes
+            [_projection(ours, width, trained=chosen.projection) for _ in self.pairs] for _, width in sizes
         ]
 
     def __call__(self, student: Any, batch: TokenBatch) -> Loss:
@@ -93,24 +95,3 @@ def _projection(ours: int, theirs: int, *, trained: bool) -> nn.Module:
             "Set projection = true",
         )
     return nn.Identity()
-
-
-def _require_layers(settings: Settings, student: tuple[int, int], teachers: Any) -> None:
-    """Refuse layers that a model does not have, and lists of unequal lengths."""
-    ours, theirs = settings.student_layers, settings.teacher_layers
-    if len(ours) != len(theirs) or not ours:
-        raise UserError(
-            f"objective hidden_states: {len(ours)} student_layers and {len(theirs)} teacher_layers",
-            "As many of the one as of the other, at least one",
-            "",
-        )
-    for name, layers, number in (
-        ("student_layers", ours, student[0]),
-        *(("teacher_layers", theirs, n) for n, _ in teachers),
-    ):
-        if wrong := [layer for layer in layers if not -number <= layer < number]:
-            raise UserError(
-                f"objective hidden_states: {name} names {wrong[0]}, and the model has {number - 1} layers",
-                f"0, the embeddings, to {number - 1}; or from the end, -1 to -{number}",
-                "",
-            )
