@@ -1,6 +1,5 @@
 """What the documents say is there: commands parse, recipes and settings exist, links lead somewhere, code runs."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from scripts import script
 
 from tutelage.cli import app
 from tutelage.data.mixture import read_parts
@@ -80,12 +80,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_the_page_of_recipes_is_what_the_recipes_are() -> None:
-    spec = importlib.util.spec_from_file_location("write_recipes", ROOT / "docs" / "write_recipes.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     written = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert written == module.page(), "Write it again: make docs"
+    assert written == script("docs/write_recipes.py").page(), "Write it again: make docs"
 
 
 def test_the_study_that_is_shown_is_one(tmp_path: Path) -> None:

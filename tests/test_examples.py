@@ -1,12 +1,11 @@
 """The examples run, and what they claim to equal they equal."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from scripts import script
 from torch.utils.data import Dataset
 from toys import toy_batches, toy_loop, toy_student
 
@@ -23,12 +22,7 @@ pytest.importorskip("accelerate", reason="transformers.Trainer needs accelerate"
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("hf_trainer", EXAMPLES / "hf_trainer.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["hf_trainer"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("examples/hf_trainer.py")
 
 
 class Rows(Dataset):

@@ -1,11 +1,11 @@
 """The pinned versions have hashes, and a file with another hash is found."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import script
 
 ROOT = Path(__file__).parents[1]
 GOOD, BAD = "a" * 64, "b" * 64
@@ -14,11 +14,7 @@ GOOD, BAD = "a" * 64, "b" * 64
 @pytest.fixture(scope="module")
 def check() -> ModuleType:
     """dev/check_hashes.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("check_hashes", ROOT / "dev" / "check_hashes.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("dev/check_hashes.py")
 
 
 def installed(name: str, version: str, sha256: str) -> dict[str, object]:

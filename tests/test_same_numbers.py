@@ -1,11 +1,11 @@
 """dev/same_numbers.py sees a difference where there is one, and passes over what has a reason."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import scripts
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "tests" / "fixtures" / "v0" / "runs" / "interaction"
@@ -13,11 +13,7 @@ RUN = ROOT / "tests" / "fixtures" / "v0" / "runs" / "interaction"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("same_numbers", ROOT / "dev" / "same_numbers.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.script("dev/same_numbers.py")
 
 
 def test_the_values_of_a_run_are_losses_texts_words_and_weights_but_no_clock(script):
