@@ -82,7 +82,7 @@ def identity_of(
 
 
 def _options(splits: Splits) -> dict[str, Any]:
-    """How text becomes documents. Versions before this one kept no columns."""
+    """How text becomes documents. Without columns there is no such key, so other corpora keep their identity."""
     options = asdict(splits.options)
     columns = options.pop("columns")
     return options | ({"columns": list(columns)} if columns else {})

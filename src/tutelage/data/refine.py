@@ -128,7 +128,7 @@ class Refinement:
 
 
 def _premium(part: Part) -> dict[str, Any]:
-    """Versions before this one had none."""
+    """Without one there is no such key, so other mixtures keep their identity."""
     return {} if part.byte_premium is None else {"byte_premium": part.byte_premium}
 
 

@@ -3,7 +3,6 @@
 Legend: R rows that are generated together, V vocabulary.
 """
 
-import inspect
 import logging
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
@@ -14,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tutelage.models._writer import Writer
+from tutelage.models.output import without_cache
 from tutelage.models.precision import HALVES
 
 NUMBERS = 2**26  # logits that exist at one time
@@ -30,7 +30,7 @@ class Rereader:
         # Padding is on the right, where it comes after all that a causal model reads for the last token.
         rows = [list(prompt) + [0] * (room - len(prompt)) for prompt in prompts]
         self.ids = torch.tensor(rows, device=model.device)
-        self.given = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+        self.given = without_cache(model)
         self.logits = self._read()
 
     def add(self, ids_R: Int[Tensor, " R"]) -> None:

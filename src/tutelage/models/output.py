@@ -96,13 +96,16 @@ def _close(logits: Tensor, expected: Tensor) -> bool:
     return logits.shape == expected.shape and bool((logits - expected).norm() <= rounding * expected.norm())
 
 
+def without_cache(model: Any) -> dict[str, bool]:
+    """The argument that keeps a model from keeping keys and values, where it takes one."""
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
 def before_output(model: Any, ids: Int[Tensor, "B T"], **given: Any) -> tuple[Float[Tensor, "B T H"], Any]:
     """What a model's output matrix is applied to, and the model's output, whose logits mean nothing.
 
     given: further arguments of the model
     """
-    if "use_cache" in inspect.signature(model.forward).parameters:
-        given["use_cache"] = False
     taken: list[Tensor] = []
 
     def take(hidden: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ def before_output(model: Any, ids: Int[Tensor, "B T"], **given: Any) -> tuple[Fl
         return hidden
 
     with replaced(model.get_output_embeddings(), take):
-        output = model(input_ids=ids, **given)
+        output = model(input_ids=ids, **without_cache(model), **given)
     return taken[-1], output
 
 
