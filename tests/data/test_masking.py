@@ -106,3 +106,20 @@ def test_words_are_those_of_str_split(corpus: Path) -> None:
         spans.setdefault(int(number), []).extend(offsets)
     words = [text[min(span) : max(span)].strip() for span in spans.values()]
     assert [word for word in words if word] == text.split()
+
+
+def test_where_documents_are_apart_no_unit_crosses_from_one_into_the_next() -> None:
+    """A word or span is chosen whole in its document; its rest, which is the next document's, is drawn for itself."""
+    begins = np.zeros((64, 200), dtype=bool)
+    begins[:, ::7] = True
+    for unit in ("word", "span"):
+        masking = Masking(unit=unit)  # type: ignore[arg-type]
+        _, chosen = masking.hidden(
+            IDS, AT, rates=np.full(64, 0.5), symbols=SYMBOLS, draws=draws(), begins=begins
+        )  # fmt: skip
+        crossing = (chosen[:, 6:-1:7] == chosen[:, 7::7]).mean()
+        assert 0.45 < crossing < 0.55 and 0.47 < chosen.mean() < 0.53
+        _, again = masking.hidden(
+            IDS[:9], AT[:9], rates=np.full(9, 0.5), symbols=SYMBOLS, draws=draws(), begins=begins[:9]
+        )  # fmt: skip
+        assert (again == chosen[:9]).all()

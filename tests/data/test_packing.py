@@ -38,7 +38,8 @@ def windows(lengths: np.ndarray, window: int, marked: Marked, *, ahead: bool = T
         words=0, bytes=0, vocab=1003, fingerprint="", manifest={},
     )  # fmt: skip
     documents = Documents(edges=edges, sources=np.zeros(len(lengths), int), names=("a",))
-    return ApartWindows(stream=stream, documents=documents, window=window, marked=marked, bos=BOS, eos=EOS, ahead=ahead)
+    ends = {"bos": BOS, "eos": EOS, "empty": 0}
+    return ApartWindows(stream=stream, documents=documents, window=window, marked=marked, ahead=ahead, **ends)
 
 
 @pytest.mark.parametrize("marked", MARKS, ids=lambda m: f"{m.bos}-{m.eos}")

@@ -10,7 +10,8 @@ from toys import T, V, toy_student
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.errors import UserError
 from tutelage.models import apart
-from tutelage.models.apart import Places, by_document, documents_apart, require_apart
+from tutelage.models.apart import Places, by_document, documents_apart
+from tutelage.models.reading import require_apart
 from tutelage.models.student import Student
 from tutelage.objectives.cross_entropy import CrossEntropy
 
@@ -90,7 +91,7 @@ def test_documents_in_nested_tensors_attend_as_a_mask_says(monkeypatch: pytest.M
     places = Places(batch.places, torch.device("cpu"))
     assert places.edges[1:] == (1, 12)
     q, k, v = (torch.randn(4, 2, T, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
-    nested = by_document(q, k, v, places, dropout=0.0, scale=0.3)
+    nested = by_document(q, k, v, places, causal=True, dropout=0.0, scale=0.3)
     expected = plain(q, k, v, attn_mask=places.hidden[:, None], scale=0.3)
     assert torch.allclose(nested, expected.transpose(1, 2), atol=1e-5)
 

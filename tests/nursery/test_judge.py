@@ -6,6 +6,8 @@ from random import Random
 import pytest
 
 from tutelage import nursery
+from tutelage.judges.common.base import Rollout
+from tutelage.judges.common.measures import ANY, NURSERY
 
 STORY = """= = = Anna and the Ball = = =
 Anna was a happy girl. She lived near the river with a dog. Anna put the red ball in the box.
@@ -44,11 +46,23 @@ def test_swapped_agreement_is_noticed():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   \n", "= = = Anna = = =", "*MOT:\t", "...", "!?", "blah", "\x00\ufffd ♥", "Yes. Yes."]
+    "text", ["", "   \n", "= = = Anna = = =", "*MOT:\t", "...", "!?", "blah", '"', '""" "', "\x00\ufffd ♥", "Yes. Yes."]
 )
 def test_nothing_and_garbage_score_nothing(text: str):
     assert nursery.grammatical_share(text) == 0.0
     assert nursery.consistent(text) is None
+
+
+def test_whatever_a_student_writes_is_judged():
+    """Random pieces of what a young model writes, quotation marks and speakers among them, as a run of the demo did."""
+    rng = Random(5)
+    pieces = ['"', ".", "!", "?", " ", "\n", "*MOT:\t", "= = =", "the", "The dog is", "a", "an", "'s", "13", "Now", ","]
+    for _ in range(3000):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
+        assert 0 <= nursery.grammatical_share(text) <= 1, text
+        assert nursery.consistent(text) in (True, False, None), text
+        rollout = Rollout(prompt="The dog ", text=text, ended=False)
+        assert all(0 <= measure(rollout) <= 1 for measure in (ANY | NURSERY).values()), text
 
 
 def test_an_answer_counts_only_after_a_question():

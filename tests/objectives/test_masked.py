@@ -233,7 +233,7 @@ def test_batches_of_a_step_need_the_step_alone() -> None:
         def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
             return [f"Ġ{i}" for i in ids]
 
-    corpus: Any = SimpleNamespace(tokenizer=Tokenizer())
+    corpus: Any = SimpleNamespace(tokenizer=Tokenizer(), apart=None)
     make = lambda seed: with_hidden_tokens(
         MaskedNext(), corpus, toy_batches(), seed=seed, progress=lambda step: step / 10
     )

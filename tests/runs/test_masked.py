@@ -106,6 +106,7 @@ def test_a_masked_run_resumes_to_the_bit(
 def test_the_reported_losses_are_those_of_the_saved_model(masked_corpus: Path, tmp_path: Path) -> None:
     """Pseudo-perplexity by a plain reading: a copy of a window for each token, that token masked, read before it."""
     options = ["objective=masked_next", "valid.windows=3", "valid.pseudo_perplexity=3", "train.precision=fp32"]
+    options += ["data.documents=joined", "data.bos=none"]
     run = train("gpt_bert_toy", [*tiny(masked_corpus, tmp_path / "run"), *options], quiet=True)
     valid = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "valid"][-1]
     model, tokenizer = (

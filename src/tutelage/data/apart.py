@@ -6,15 +6,18 @@ Legend: B windows, T places of a window, S segments of these windows, N tokens o
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.data.document_index import Documents
 from tutelage.data.packing import Marked, Packing, packed
 from tutelage.data.stream import TokenStream
+from tutelage.data.symbols import template
 from tutelage.errors import UserError
 
 
@@ -23,6 +26,7 @@ class ApartWindows:
     """The windows of a split, as a packing of its documents.
 
     bos, eos: ids of the tokens that are put where `marked` says; they hold no word
+    empty:    the id at places that hold nothing
     ahead:    where a document is cut, the token after the cut is the target of the one before it
     """
 
@@ -32,6 +36,7 @@ class ApartWindows:
     marked: Marked
     bos: int
     eos: int
+    empty: int
     ahead: bool
 
     @cached_property
@@ -65,7 +70,7 @@ class ApartWindows:
         read = np.repeat(mine.begins, lengths) + _within(lengths)
         to = np.repeat(at + before, lengths) + _within(lengths)
         size = len(windows) * self.window
-        ids, targets = np.zeros(size, np.int64), np.full(size, IGNORED)
+        ids, targets = np.full(size, self.empty, np.int64), np.full(size, IGNORED)
         ids[to] = self.stream.ids[read]
         targets[to] = self.stream.ids[np.minimum(read + 1, self.stream.tokens - 1)]
         last, ends = at + before + lengths - 1, mine.after(self.marked) > 0
@@ -101,10 +106,10 @@ def _within(counts: np.ndarray) -> np.ndarray:
 
 
 def apart_windows(
-    folder: Path, stream: TokenStream, split: str, *, window: int, marked: Marked, ends: tuple[int | None, int | None],
-    ahead: bool,
-) -> ApartWindows:  # fmt: skip
-    """Those of a split of a prepared corpus. ends: the tokenizer's ids of BOS and EOS"""
+    folder: Path, stream: TokenStream, split: str, tokenizer: Tokenizer, *, window: int, marked: Marked, ahead: bool
+) -> ApartWindows:
+    """Those of a split of a prepared corpus."""
+    ends = ends_of(tokenizer)
     for kind, asked, there in zip(("bos", "eos"), (marked.bos, marked.eos), ends, strict=True):
         if asked != "none" and there is None:
             raise UserError(
@@ -119,5 +124,22 @@ def apart_windows(
             "Set data.eos=none, or prepare the corpus with --join space",
         )
     documents = Documents.open(folder, split, stream.manifest)
-    bos, eos = (0 if there is None else there for there in ends)
-    return ApartWindows(stream=stream, documents=documents, window=window, marked=marked, bos=bos, eos=eos, ahead=ahead)
+    bos, eos, empty = (0 if there is None else there for there in (*ends, _empty(tokenizer)))
+    return ApartWindows(
+        stream=stream, documents=documents, window=window, marked=marked, bos=bos, eos=eos, empty=empty, ahead=ahead
+    )
+
+
+def ends_of(tokenizer: Tokenizer) -> tuple[int | None, int | None]:
+    """The ids of BOS and EOS: what the tokenizer's template puts around a text, which the evaluation reads, if any."""
+    first, last = template(tokenizer)
+    return (
+        tokenizer.bos_token_id if first is None else first,  # pyright: ignore[reportReturnType]
+        tokenizer.eos_token_id if last is None else last,
+    )
+
+
+def _empty(tokenizer: Tokenizer) -> Any:
+    """A token that is no text, so that no objective hides it; 0 where the tokenizer has none."""
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
+    return next((each for each in ids if each is not None), None)

@@ -39,10 +39,16 @@ class Masking:
         rates: Float64[np.ndarray, " B"],
         symbols: Symbols,
         draws: Draws,
+        begins: Bool[np.ndarray, "B T"] | None = None,
     ) -> tuple[Int64[np.ndarray, "B T"], Bool[np.ndarray, "B T"]]:
-        """(what the student sees, which tokens are chosen). Each unit is chosen independently, at its row's rate."""
+        """(what the student sees, which tokens are chosen). Each unit is chosen independently, at its row's rate.
+
+        begins: where a document begins, if documents are kept apart: no unit crosses it
+        """
         columns = ids.shape[1]
         units_BT = self._units(ids, positions, symbols, draws)
+        if begins is not None:
+            units_BT = _cut(units_BT, begins)
 
         def of_units(purpose: int) -> np.ndarray:
             return np.take_along_axis(draws.places(positions, columns, purpose), units_BT, axis=1)
@@ -61,6 +67,14 @@ class Masking:
         if self.unit == "span":
             return _spans(draws.places(positions, ids.shape[1], _SPAN))
         return np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+
+
+def _cut(units_BT: np.ndarray, begins_BT: np.ndarray) -> np.ndarray:
+    """The units, cut where a document begins. Numbers stay below the number of columns."""
+    new_BT = begins_BT.copy()
+    new_BT[:, 1:] |= units_BT[:, 1:] != units_BT[:, :-1]
+    new_BT[:, 0] = True
+    return np.cumsum(new_BT, axis=1) - 1
 
 
 def _spans(u_BT: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ class Symbols:
         opens = np.array([not t.startswith("##") if pieces else t[:1] in _SPACES for t in tokens], dtype=bool)
         # A token of whitespace alone belongs to the word after it.
         closes = np.array([not pieces and t[-1:] in _SPACES and set(t) > set(_SPACES) & set(t) for t in tokens])
-        first, last = _template(tokenizer)
+        first, last = template(tokenizer)
         return cls(
             first=first,
             last=last,
@@ -69,7 +69,7 @@ class Symbols:
         return np.cumsum(begins_BT, axis=1) - 1
 
 
-def _template(tokenizer: Any) -> tuple[int | None, int | None]:
+def template(tokenizer: Any) -> tuple[int | None, int | None]:
     """The special tokens that a text gets, as one id before it and one behind it."""
     whole, plain = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
     before = next(i for i in range(len(whole) + 1) if whole[i : i + len(plain)] == plain)

@@ -1,8 +1,9 @@
-"""Attention and positions that restart at every document of a window.
+"""Attention that restarts at every document of a window.
 
 `documents_apart` says where documents begin; every `Student.backbone` inside the block obeys, that of a live teacher as
-well. On CUDA each document is a sequence of its own for attention (torch's nested tensors, which call the
-variable-length kernels), so no [T, T] mask exists. Elsewhere a mask of the micro-batch is made once, for all layers.
+well (`reading.py`). On CUDA each document is a sequence of its own for attention (torch's nested tensors, which call
+the variable-length kernels), so no [T, T] mask exists. Elsewhere a mask of the micro-batch is made once, for all
+layers.
 
 Legend: B windows, H heads, T places, D width of a head, S documents of all windows together.
 """
@@ -15,16 +16,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from tutelage.data.batch import queued
 from tutelage.errors import UserError
-from tutelage.models.attention import CAUSAL_ALONE, SHORT, unmasked
-from tutelage.models.attention_maps import MAPS
+from tutelage.models.attention import SHORT
 
 APART = "tutelage_apart"
 
@@ -53,11 +53,24 @@ class Places:
         return queued(edges, self.device), int(lengths.min()), int(lengths.max())
 
     @cached_property
+    def together(self) -> Bool[Tensor, "B T T"]:
+        """Whether two tokens are of one document."""
+        number = (self.positions == 0).cumsum(1)
+        return number[:, :, None] == number[:, None, :]
+
+    @cached_property
     def hidden(self) -> Float[Tensor, "B T T"]:
         """-inf where a token of the row may not see that of the column, else 0: what comes later or is elsewhere."""
-        number = (self.positions == 0).cumsum(1)
-        seen = (number[:, :, None] == number[:, None, :]).tril_()
-        return torch.zeros(seen.shape, device=self.device).masked_fill_(~seen, float("-inf"))
+        return _added(self.together.tril())
+
+    @cached_property
+    def elsewhere(self) -> Float[Tensor, "B T T"]:
+        """The same for a model that sees both sides of a place: -inf for what is in another document."""
+        return _added(self.together)
+
+
+def _added(seen: Bool[Tensor, "B T T"]) -> Float[Tensor, "B T T"]:
+    return torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
 _PLACES: ContextVar[Places | None] = ContextVar("places", default=None)
@@ -74,7 +87,7 @@ def documents_apart(batch: Any) -> Iterator[None]:
         _PLACES.reset(token)
 
 
-def _places_of(ids: Int[Tensor, "B T"]) -> Places | None:
+def places_of(ids: Int[Tensor, "B T"]) -> Places | None:
     """Where the documents of these ids begin; None where windows are read whole."""
     places = _PLACES.get()
     if places is not None and places.host.shape != ids.shape:
@@ -85,18 +98,6 @@ def _places_of(ids: Int[Tensor, "B T"]) -> Places | None:
             "Set data.documents=joined for this objective",
         )
     return places
-
-
-@contextmanager
-def _apart_attention(config: PretrainedConfig) -> Iterator[None]:
-    """Inside this block a model with plain causal attention attends within documents."""
-    before = config._attn_implementation
-    if config.model_type in CAUSAL_ALONE and before != MAPS:
-        config._attn_implementation = APART
-    try:
-        yield  # other models make the mask themselves, from positions that restart
-    finally:
-        config._attn_implementation = before
 
 
 def _attention(
@@ -114,11 +115,12 @@ def _attention(
     assert places is not None, "attention of documents outside documents_apart"
     groups = getattr(module, "num_key_value_groups", 1)
     q, k, v = query, repeat_kv(key, groups), repeat_kv(value, groups)
+    causal = bool(getattr(module, "is_causal", True))
     if q.device.type == "cuda":
-        return by_document(q, k, v, places, dropout=dropout, scale=scaling), None
+        return by_document(q, k, v, places, causal=causal, dropout=dropout, scale=scaling), None
+    mask = (places.hidden if causal else places.elsewhere)[:, None].to(q.dtype)
     if q.dtype == torch.bfloat16 and q.shape[2] <= SHORT:
-        return _by_products(q, k, v, places, dropout=dropout, scale=scaling), None
-    mask = places.hidden[:, None].to(q.dtype)
+        return _by_products(q, k, v, mask, dropout=dropout, scale=scaling), None
     found = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return found.transpose(1, 2).contiguous(), None
 
@@ -129,6 +131,7 @@ def by_document(
     value: Float[Tensor, "B H T D"],
     places: Places,
     *,
+    causal: bool,
     dropout: float,
     scale: float | None,
 ) -> Float[Tensor, "B T H D"]:
@@ -142,61 +145,18 @@ def by_document(
         return jagged.transpose(1, 2)
 
     found = scaled_dot_product_attention(
-        nested(query), nested(key), nested(value), dropout_p=dropout, is_causal=True, scale=scale
+        nested(query), nested(key), nested(value), dropout_p=dropout, is_causal=causal, scale=scale
     )
     return found.transpose(1, 2).values().reshape(batch, tokens, heads, width)
 
 
 def _by_products(
-    q: Tensor, k: Tensor, v: Tensor, places: Places, *, dropout: float, scale: float | None
+    q: Tensor, k: Tensor, v: Tensor, mask: Float[Tensor, "B 1 T T"], *, dropout: float, scale: float | None
 ) -> Float[Tensor, "B T H D"]:
     """As attention.by_products, which says why, with the mask of documents."""
     scores = torch.matmul(q, k.transpose(2, 3)) * (q.shape[-1] ** -0.5 if scale is None else scale)
-    shares = (scores + places.hidden[:, None].to(q.dtype)).softmax(-1)
+    shares = (scores + mask).softmax(-1)
     return torch.matmul(nn.functional.dropout(shares, dropout), v).transpose(1, 2).contiguous()
-
-
-@torch.no_grad()
-def require_apart(model: PreTrainedModel, ids: Int[Tensor, " N"]) -> None:
-    """Refuse a model whose attention or positions do not restart at a document.
-
-    ids: some tokens, which are read as two documents in one window and each alone
-    """
-
-    def hidden(row: Tensor, places: Tensor) -> Tensor:
-        batch = _Row(row[None].to(model.device), places[None])
-        with documents_apart(batch):
-            return body_output(model, batch.ids).last_hidden_state[0]
-
-    was_training = model.training
-    model.eval()
-    half = len(ids) // 2
-    lengths = (half, len(ids) - half)
-    together = hidden(ids, torch.cat([torch.arange(length) for length in lengths]))
-    alone = torch.cat([hidden(part, torch.arange(len(part))) for part in ids.split(list(lengths))])
-    model.train(was_training)
-    if not torch.allclose(together.float(), alone.float(), rtol=1e-3, atol=1e-3 * float(alone.float().abs().max())):
-        raise UserError(
-            f"Attention or positions of {type(model).__name__} do not restart at a document",
-            "A model that takes position_ids and is causal by them, such as GPT-2, Llama, Qwen or Mistral",
-            "Set data.documents=joined",
-        )
-
-
-@dataclass(frozen=True)
-class _Row:
-    ids: Tensor
-    places: Tensor
-
-
-def body_output(model: PreTrainedModel, ids: Int[Tensor, "B T"], **options: Any) -> Any:
-    """What a model without its head gives for full windows, with documents apart where `documents_apart` says so."""
-    body: Any = model.base_model
-    if places := _places_of(ids):
-        with _apart_attention(model.config):
-            return body(input_ids=ids, position_ids=places.positions, use_cache=False, **options)
-    with unmasked(model.config):
-        return body(input_ids=ids, use_cache=False, **options)
 
 
 AttentionInterface.register(APART, _attention)

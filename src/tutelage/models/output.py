@@ -31,6 +31,12 @@ def directions(model: Any) -> Directions:
     return "bidirectional" if type(model).__name__ in names else "causal"
 
 
+def reads_by_itself(model: Any) -> bool:
+    """Whether a model that can do either sees both sides of a place where a call does not say."""
+    said = inspect.signature(model.forward).parameters["bidirectional"].default
+    return bool(getattr(model.config, "bidirectional", False) if said is None else said)
+
+
 def require_directions(model: Any, *needed: Directions, purpose: str, what: str = "The student") -> None:
     """Raise UserError where a Student does not see what it must see: either direction, or both in turn.
 

@@ -19,13 +19,13 @@ from tutelage.data.tokenizer import save_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint, folder_atomically, hash_file
 from tutelage.models.activation import fuse_gelu
-from tutelage.models.apart import body_output
 from tutelage.models.attention_maps import map_sizes_of, recorded_maps
 from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
 from tutelage.models.head import Capped, Head, logits_of
 from tutelage.models.hub import hub_problem
-from tutelage.models.output import before_output, directions, form_of, pad_vocabulary, widened_hidden, widened_output
+from tutelage.models.output import directions, form_of, pad_vocabulary, widened_hidden, widened_output
 from tutelage.models.portable import files_of_model, portable_config
+from tutelage.models.reading import read
 from tutelage.models.shapes import keep_weights, with_dropout
 from tutelage.models.sizes import DAMAGED, build_errors, first_line, require_buildable, require_sensible
 from tutelage.models.value_head import ValueHead
@@ -89,13 +89,10 @@ class Student(nn.Module):
 
     def _read(self, ids: Tensor, bidirectional: Tensor | None, **more: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the output matrix is applied to, and the hidden states of all layers where `more` asks for them."""
-        if bidirectional is not None and self.directions == "either":
-            more["bidirectional"] = bidirectional
-        if self._form.layers:
-            hidden, found = before_output(self.model, ids, **more)
-            return hidden, found.hidden_states
-        found = body_output(self.model, ids, **more)
-        return found.last_hidden_state, found.hidden_states
+        hidden, output = read(
+            self.model, ids, layers=self._form.layers, directions=self.directions, bidirectional=bidirectional, **more
+        )
+        return hidden, output.hidden_states
 
     @property
     def layer_sizes(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def grammatical_share(text: str) -> float:
     asked = False
     for sentence in sentences(text):
         tokens = tokens_of(sentence)
-        ended = sentence.rstrip('"')[-1] in ".!?"
+        ended = sentence.rstrip('"').endswith((".", "!", "?"))
         if not ended and counted and _could_go_on(sentence):
             break
         counted += 1

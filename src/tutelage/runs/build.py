@@ -11,9 +11,9 @@ import torch
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.data.batch import Batch
 from tutelage.errors import UserError
-from tutelage.models.apart import require_apart
 from tutelage.models.compatible import require_compatible, require_positions
 from tutelage.models.head import cap_of, matrix, workspace
+from tutelage.models.reading import require_apart
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.optimizers.common.load import load_optimizer
@@ -59,13 +59,8 @@ def build_student(recipe: Training, corpus: Corpus, window: int = 0) -> Student:
 
 def require_reads_apart(student: Student, corpus: Corpus) -> None:
     """Refuse a student that cannot keep the documents of a window apart."""
-    if student.directions != "causal":
-        raise UserError(
-            f"data.documents is apart, and a {type(student.model).__name__} may see both sides of a place",
-            "A causal model",
-            "Set data.documents=joined",
-        )
-    require_apart(student.model, torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64)))
+    some = torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64))
+    require_apart(student.model, some, student.directions)
 
 
 def estimate(recipe: Training, student: Student, objective: Objective, device: torch.device) -> memory.Needs:
@@ -154,12 +149,6 @@ def batches(stage: Stage, objective: Objective, seed: int) -> Callable[[int], Ba
     """The batch of each step. Tokens are hidden on the host, where the number of those that are chosen is known."""
     if not objective.traits.masks:
         return stage.batch_at
-    if stage.corpus.apart:
-        raise UserError(
-            "The objective hides tokens, and data.documents is apart",
-            "Windows that are read whole: masked models see across documents",
-            "Set data.documents=joined",
-        )
     on_host = replace(stage, corpus=replace(stage.corpus, resident=None))
     return with_hidden_tokens(objective, on_host.corpus, on_host.batch_at, seed=seed, progress=stage.rates.done)
 

@@ -177,9 +177,9 @@ def _apart(recipe: Training, tokenizer: Tokenizer, stream: TokenStream, split: s
         Path(data.path),
         stream,
         split,
+        tokenizer,
         window=data.window,
         marked=Marked(bos=data.bos, eos=data.eos),
-        ends=(tokenizer.bos_token_id, tokenizer.eos_token_id),  # pyright: ignore[reportArgumentType]
         ahead=data.targets == "all",
     )
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from tutelage.data.batch import IGNORED, Batch, TokenBatch
 from tutelage.data.draws import VALIDATION, Draws
 from tutelage.data.symbols import Symbols
+from tutelage.errors import UserError
+from tutelage.models.apart import documents_apart
 from tutelage.objectives.common.base import HidesTokens, Objective
 from tutelage.objectives.common.masked import framed, loss_at_chosen
 from tutelage.runs.corpus import Corpus
@@ -31,12 +33,29 @@ def with_hidden_tokens(
     """
     symbols = Symbols.of(corpus.tokenizer)
     hides = cast(HidesTokens, objective)
+    _require_template(corpus, symbols)
 
     def hidden_at(step: int) -> Batch:
         draws = Draws(seed=seed, step=step, progress=progress(step))
         return hides.masked(framed(cast(TokenBatch, batch_at(step)), symbols), draws=draws, symbols=symbols)
 
     return hidden_at
+
+
+def _require_template(corpus: Corpus, symbols: Symbols) -> None:
+    """Refuse documents apart without the template that the evaluation puts around every text."""
+    if corpus.apart is None:
+        return
+    marked = corpus.apart.marked
+    around = {"bos": (symbols.first, marked.bos), "eos": (symbols.last, marked.eos)}
+    missing = {kind: at for kind, (at, mark) in around.items() if at is not None and mark == "none"}
+    if missing:
+        raise UserError(
+            f"The tokenizer puts {' and '.join(corpus.tokenizer.convert_ids_to_tokens([*missing.values()]))} around "
+            "every text, and the documents are without it",
+            "Documents as the evaluation reads texts, where the objective hides tokens",
+            "Set " + " and ".join(f"data.{kind}=segment" for kind in missing),
+        )
 
 
 @torch.no_grad()
@@ -56,8 +75,8 @@ def masked_validation_loss(loop: Loop, corpus: Corpus, objective: Objective) -> 
         mine = part.share(parallel.rank(), parallel.processes())
         if not len(mine):
             continue
-        with loop.autocast():
-            terms = hides(loop.student, mine.to(loop.device)).terms.values()
+        with loop.autocast(), documents_apart(on_device := mine.to(loop.device)):
+            terms = hides(loop.student, on_device).terms.values()
         sums += [term.sum * (term.weight / max(whole.counts[term.unit], 1)) for term in terms if term.weight]
     return float(parallel.sum_over_all(torch.stack(sums).cpu().double().sum()))
 
@@ -80,8 +99,8 @@ def pseudo_perplexity(loop: Loop, corpus: Corpus, objective: Objective, windows:
         if number % parallel.processes() != parallel.rank():
             continue
         for part in copies.split(loop.micro.size):
-            with loop.autocast():
-                total += loss_at_chosen(loop.student, part.to(loop.device))
+            with loop.autocast(), documents_apart(on_device := part.to(loop.device)):
+                total += loss_at_chosen(loop.student, on_device)
     mean = float(parallel.sum_over_all(total.cpu().double())) / max(count, 1)
     return float(np.exp(min(mean, 700)))
 
@@ -89,12 +108,15 @@ def pseudo_perplexity(loop: Loop, corpus: Corpus, objective: Objective, windows:
 def _copies(window: TokenBatch, symbols: Symbols, shift: int) -> TokenBatch:
     """A copy of a window for each token that can be hidden, with that token hidden."""
     ids_T = window.ids[0]
-    at_N = torch.from_numpy(np.flatnonzero(symbols.hideable(window.ids.numpy())[0]))
-    at_N = at_N[at_N >= shift]
+    hideable_T = symbols.hideable(window.ids.numpy())[0]
+    places_T = np.arange(len(ids_T)) if window.places is None else window.places[0].numpy()
+    at_N = torch.from_numpy(np.flatnonzero(hideable_T & (places_T >= shift)))
     rows_N = torch.arange(len(at_N))
     ids = ids_T.repeat(len(at_N), 1)
     targets = torch.full_like(ids, IGNORED)
     targets[rows_N, at_N - shift] = ids_T[at_N]
     ids[rows_N, at_N] = symbols.mask
     given: dict[str, Any] = {name: torch.zeros(len(at_N), dtype=torch.long) for name in ("positions", "words")}
-    return TokenBatch(ids=ids, targets=targets, bidirectional=torch.ones(len(at_N), dtype=torch.bool), **given)
+    places = None if window.places is None else window.places.expand(len(at_N), -1)
+    both = torch.ones(len(at_N), dtype=torch.bool)
+    return TokenBatch(ids=ids, targets=targets, bidirectional=both, places=places, **given)

@@ -28,10 +28,10 @@ class Data(Section):
     """joined: windows cross from one document into the next; apart: windows are packed with documents, and attention
     and positions restart at each."""
     bos: Literal["none", "document", "segment"] = "none"
-    """With documents apart: the tokenizer's BOS token before each document, or before each segment: a document that is
-    longer than a window is cut into segments."""
+    """With documents apart: the tokenizer's BOS token (CLS, where its template puts that before a text) before each
+    document, or before each segment: a document that is longer than a window is cut into segments."""
     eos: Literal["none", "document", "segment"] = "none"
-    """The EOS token after each document, or after each segment."""
+    """The EOS token (SEP, where the template puts that behind a text) after each document, or after each segment."""
     pairs: Place = ""
     """A .jsonl file with rows of prompt, chosen and rejected, which an objective that learns from pairs is trained on
     in place of windows. The corpus gives the tokenizer and the validation loss; train.batch counts pairs."""

@@ -35,8 +35,11 @@ def rate_at(progress: float, first: float, last: float | None, schedule: Schedul
 def framed(batch: TokenBatch, symbols: Symbols) -> TokenBatch:
     """The windows with the tokenizer's template around them, in place of their first and last token.
 
-    The evaluation puts it around every text, and a model must have seen it.
+    The evaluation puts it around every text, and a model must have seen it. Documents that are kept apart have it
+    already, each its own.
     """
+    if batch.places is not None:
+        return batch
     ids, targets = batch.ids.clone(), batch.targets.clone()
     if symbols.first is not None:
         ids[:, 0] = symbols.first
@@ -48,17 +51,21 @@ def framed(batch: TokenBatch, symbols: Symbols) -> TokenBatch:
 def hide(batch: TokenBatch, *, masking: Masking, rates: np.ndarray, draws: Draws, symbols: Symbols) -> Hidden:
     """Hides tokens of the windows of a batch, or of those windows and the token after each. rates: [B]"""
     positions = batch.positions.numpy()
-    return lambda ids: masking.hidden(ids, positions, rates=rates, symbols=symbols, draws=draws)
+    begins = None if batch.places is None else batch.places.numpy() == 0
+    return lambda ids: masking.hidden(ids, positions, rates=rates, symbols=symbols, draws=draws, begins=begins)
 
 
 def with_hidden(batch: TokenBatch, hidden: Hidden, *, shift: int) -> TokenBatch:
     """The batch with tokens hidden. Targets are the chosen tokens.
 
     shift: 0: a token is predicted at its own place. 1: at the place before it, so that the first token of a window is
-           no target, and the token after the window is one if it is chosen.
+           no target, and the token after the window is one if it is chosen. Where documents are kept apart, the first
+           of each is no target, and nothing after the window is.
     """
     tokens = _with_next(batch) if shift else batch.ids.numpy()
     seen, chosen = hidden(tokens)
+    if shift and batch.places is not None:
+        chosen = chosen & (batch.places.numpy() > 0)
     targets = np.where(chosen, tokens, IGNORED)[:, shift:]
     width = batch.ids.shape[1]
     targets = np.pad(targets, ((0, 0), (0, max(width - targets.shape[1], 0))), constant_values=IGNORED)
@@ -114,9 +121,9 @@ def some_causal(batch: TokenBatch, masked: TokenBatch, share: float, u_B: Float[
 
 
 def _with_next(batch: TokenBatch) -> np.ndarray:
-    """[B, T] or [B, T + 1] the tokens of each window, and the one after it where that is a target."""
+    """[B, T] or [B, T + 1] the tokens of each window, and the one after it where that is a target and is read."""
     ids, last = batch.ids.numpy(), batch.targets[:, -1:].numpy()
-    return ids if (last == IGNORED).any() else np.concatenate([ids, last], axis=1)
+    return ids if batch.places is not None or (last == IGNORED).any() else np.concatenate([ids, last], axis=1)
 
 
 def _remade(batch: TokenBatch, ids: np.ndarray, targets: np.ndarray, bidirectional: np.ndarray) -> TokenBatch:
