@@ -196,6 +196,19 @@ def test_the_back_end_follows_from_the_model_or_from_how_it_was_trained(tmp_path
     assert objectives_of(str(run)) == ["hidden_states", "masked_next"] and scored_by(str(run)).backend == "mntp"
 
 
+def test_a_runs_own_objective_is_not_imported_to_find_its_back_end(tmp_path, monkeypatch):
+    """Its module may be anybody's: the model's type decides, and --backend."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "masks.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = tmp_path / "run"
+    saved(run / "model", bert(), wordpiece())
+    (run / "run.json").write_text('{"status": "done"}')
+    (run / "recipe.toml").write_text('objective = "own.masks"\n')
+    assert (scored_by(str(run)).backend, scored_by(str(run)).why) == ("mlm", "a model of the type bert")
+    assert scored_by(str(run), "mntp").backend == "mntp"
+
+
 def test_a_back_end_that_cannot_score_a_model_is_refused_with_those_that_can(tmp_path):
     causal, masked = saved(tmp_path / "gpt2", gpt2()), saved(tmp_path / "bert", bert(), wordpiece())
     both = saved(tmp_path / "t5", t5(), byte_bpe())

@@ -41,11 +41,3 @@ BACKENDS: dict[Backend, BackendFacts] = {
     ),
     "enc_dec_prefix": BackendFacts(about="the completion in the decoder, given the encoder's text", **_SEQ2SEQ),
 }  # fmt: skip
-# Objectives of `tutelage train` that decide how their students are scored; all others train causal students.
-OF_OBJECTIVES: dict[str, Backend] = {
-    "masked": "mlm",
-    "masked_distillation": "mlm",
-    "diffusion": "mlm",
-    "masked_next": "mntp",
-    "hybrid": "causal",
-}

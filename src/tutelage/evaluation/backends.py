@@ -6,12 +6,15 @@ from typing import Any
 from transformers import AutoModelForMaskedLM, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from tutelage.challenge.backends import BACKENDS, OF_OBJECTIVES, Backend
+from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.errors import UserError
 from tutelage.evaluation.results import run_of
 from tutelage.models.auto import is_encoder
 from tutelage.models.student import load_config
+from tutelage.objectives.common.base import Objective
+from tutelage.plug_ins import load_plug_in
 from tutelage.recipe.files import parsed
+from tutelage.recipe.modules import modules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,26 @@ def _found(name: str, config: PretrainedConfig) -> tuple[Backend | None, str]:
     """The back end that follows from how the model was trained, or from what it is; None where two are possible."""
     able = able_of(config)
     for objective in objectives_of(name):
-        if (trained := OF_OBJECTIVES.get(objective)) in able and trained is not None:
+        if (trained := of_objective(objective)) in able:
             return trained, f"trained by the objective {objective}"
     if config.is_encoder_decoder:
         return None, ""
     return able[0], f"a model of the type {config.model_type}"
+
+
+def of_objective(name: str) -> Backend | None:
+    """The back end that follows from what an objective teaches.
+
+    None for one that hides no tokens, and for one of somebody's own: a run's files do not decide what is imported.
+    """
+    if name not in modules("objectives"):
+        return None
+    kind: Any = load_plug_in("objectives", name, Objective)
+    if not kind.traits.masks:
+        return None
+    if kind.traits.causal:
+        return "causal"
+    return "mntp" if getattr(kind, "shift", 0) else "mlm"
 
 
 def objectives_of(name: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.challenge.backends import BACKENDS, Backend
-from tutelage.evaluation.backends import objectives_of
+from tutelage.evaluation.backends import objectives_of, of_objective
 from tutelage.publish.finished import Finished, named
 
 FLOPS = "6 x parameters x tokens read in training, forward and backward; a teacher's forward passes are not counted"
@@ -16,7 +16,8 @@ def form(run: Finished, backend: Backend, *, name: str, track: str, repo: str | 
     """Every field of the form, in its order; None where a run does not know. backend: that the results are of."""
     recipe, config = run.facts.recipe, run.config
     optimizer, train = (_table(recipe, key) for key in ("optimizer", "train"))
-    hybrid = "hybrid" in objectives_of(str(run.folder))
+    # Masked rows and causal ones, by one objective.
+    hybrid = "causal" in map(of_objective, objectives_of(str(run.folder)))
     return {
         "model_name": name,
         "hf_repo": repo,
