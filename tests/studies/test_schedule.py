@@ -48,14 +48,16 @@ LANES = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
 
 
 def test_independent_jobs_run_at_once_each_in_its_own_lane(
-    tmp_path: Path, programs: Callable[[dict[str, str]], None]
+    tmp_path: Path, programs: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Each writes into its own log; the console has the line with which a run ended."""
     a, b = str(tmp_path / "a.lane"), str(tmp_path / "b.lane")
-    programs({"a": MEET.format(mine=a, other=b), "b": MEET.format(mine=b, other=a), "c": "print('c')", "d": ""})
+    programs({"a": MEET.format(mine=a, other=b), "b": MEET.format(mine=b, other=a), "c": "print('c: done')", "d": ""})
     outcome = schedule.side_by_side(planned(tmp_path, a=(), b=(), c=("a",), d=("b", "c")), LANES, ["study"])
     assert set(outcome.finished) == {"a", "b", "c", "d"} and not outcome.failed
     assert {Path(a).read_text(), Path(b).read_text()} == {"0", "1"}
-    assert (tmp_path / "logs" / "c.log").read_text() == "c\n"
+    assert (tmp_path / "logs" / "c.log").read_text() == "c: done\n"
+    assert "c: done" in capsys.readouterr().out.splitlines()
 
 
 def test_a_process_that_fails_says_why_and_stops_only_what_needs_it(

@@ -34,11 +34,15 @@ class Running:
         """Whether the process has ended."""
         return self.process.poll() is not None
 
+    @property
+    def last(self) -> str:
+        """The last line of its log: how a run ended, or why."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return next((line for line in reversed(text.splitlines()) if line.strip()), "").removeprefix("tutelage: ")
+
     def result(self) -> None:
         """None if the job succeeded; otherwise its error, the last line of its log."""
-        code = _wait(self.process)
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        last = next((line for line in reversed(text.splitlines()) if line.strip()), "").removeprefix("tutelage: ")
+        code, last = _wait(self.process), self.last
         if code == INTERRUPTED or code in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT):
             raise Interrupted(last or f"{self.job.name} was stopped.")
         if code:

@@ -76,6 +76,8 @@ def side_by_side(plan: Plan, lanes: Sequence[Lane], command: Sequence[str]) -> O
                     running.remove(ended)
                     free.append(ended.lane)
                     outcome.record(ended.job, ended.result)
+                    if ended.job.kind == "train" and ended.job.name in outcome.finished:
+                        _log(ended.last)
         finally:
             _end_all(running)
         if stop:
