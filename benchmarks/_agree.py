@@ -13,7 +13,7 @@ from tutelage.models.head import IGNORED, FrozenHead
 from tutelage.runs import build as assemble
 from tutelage.runs.corpus import open_corpus
 from tutelage.teachers.common.base import Targets
-from tutelage.training.loop import HALF
+from tutelage.training.precision import HALF
 
 LOSS, COSINE = 1e-3, 0.999
 

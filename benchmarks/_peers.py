@@ -25,7 +25,7 @@ from transformers.utils import logging
 from tutelage.models.devices import choose
 from tutelage.runs import build as assemble
 from tutelage.runs.corpus import Corpus, open_corpus
-from tutelage.training.loop import HALF
+from tutelage.training.precision import HALF
 
 logging.set_verbosity_error()  # a Trainer that is called once a turn would tell the same every time
 AHEAD = 1 << 16  # steps whose windows a Trainer may ask for

@@ -23,7 +23,7 @@ from tutelage.runs.objectives import build_objective
 from tutelage.runs.plan import plan_of
 from tutelage.settings.train import Training
 from tutelage.teachers.live import Live
-from tutelage.training.loop import HALF
+from tutelage.training.precision import HALF
 
 STEPS = 1_000_000  # more than anybody measures: the learning rate is constant
 

@@ -100,7 +100,7 @@ def test_another_objective_does_not_inherit_the_settings_of_the_last():
         (
             "student_ce",
             ["train.precision=fp8"],
-            "train.precision is 'fp8', but: Input should be 'auto', 'fp32', 'bf16' or 'fp16'",
+            "train.precision is 'fp8', but: Input should be 'auto', 'fp32', 'tf32', 'bf16' or 'fp16'",
         ),
         ("student_ce", ["track=loose"], "track is 'loose', but: Input should be 'none', 'strict-small' or 'strict'"),
         (

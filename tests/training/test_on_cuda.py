@@ -6,6 +6,7 @@ import pytest
 import torch
 from toys import V, toy_loop, toy_student
 
+from tutelage.models.precision import float32_products, has_tf32
 from tutelage.models.recording import WARM_UP
 from tutelage.objectives.distillation import Distillation
 from tutelage.settings.train import Optimizer
@@ -21,7 +22,7 @@ def on_cuda(*, distil: bool = False, dropout: float = 0.2, shape: str = "gpt2-ti
     if distil:
         objective = Distillation(teacher=Live(toy_student(seed=9, shape=shape), vocab=V, device=CUDA))
     student = toy_student(dropout=dropout, shape=shape).to(CUDA)
-    return toy_loop(student, objective, device=CUDA, precision="bf16", **options)
+    return toy_loop(student, objective, device=CUDA, **{"precision": "bf16", **options})
 
 
 def taken(loop: Loop) -> list[list[float]]:
@@ -56,6 +57,21 @@ def test_replayed_steps_are_the_eager_ones_dropout_included(micro, distil):
     assert replayed.graph and len(replayed.graph.recordings) == 8 // micro
     for a, b in zip(eager.student.parameters(), replayed.student.parameters(), strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_tf32_rounds_products_and_little_else():
+    if not has_tf32(CUDA):
+        pytest.skip("this GPU has no TF32")
+    a, b = torch.randn(2, 512, 512, device=CUDA)
+    exact = (a.double() @ b.double()).float()
+    errors = []
+    for tf32 in (True, False):
+        with float32_products(CUDA, tf32=tf32):
+            errors.append(float((a @ b - exact).norm() / exact.norm()))
+    assert 1e-5 < errors[0] < 1e-3 and errors[1] < 2e-6
+    losses = [taken(on_cuda(precision=name, dropout=0.0, steps=5)) for name in ("tf32", "fp32")]
+    for a, b in zip(*losses, strict=True):
+        assert a == pytest.approx(b, rel=1e-2)
 
 
 def test_a_replayed_micro_batch_has_the_dropout_of_the_seed_that_was_set_before():

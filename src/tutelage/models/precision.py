@@ -1,9 +1,12 @@
-"""Arithmetic that some devices lack: float64 on Apple's GPUs, running sums that are deterministic on CUDA."""
+"""Arithmetic that some devices lack or have in several precisions: bfloat16, TF32, float64, running sums."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from tutelage.errors import UserError
 
 HALVES = (torch.bfloat16, torch.float16)
 WITHOUT_FLOAT64 = ("mps",)
@@ -25,6 +28,41 @@ def multiplies_bf16(device: torch.device) -> bool:
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type != "cpu" or cpu_has_bf16()
+
+
+def require_tf32(device: torch.device) -> None:
+    """Refuse a device without products in TF32."""
+    if not has_tf32(device):
+        raise UserError(
+            f"train.precision is tf32, and the device {device.type} has no products in TF32",
+            "An NVIDIA GPU of the generation Ampere (A100, RTX 30) or a later one",
+            "Set train.precision=auto, or fp32",
+        )
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether a device multiplies float32 in TF32."""
+    if device.type != "cuda" or torch.version.cuda is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@contextmanager
+def float32_products(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """While the block runs, products of float32 matrices on CUDA are made in TF32, or else in float32.
+
+    TF32 has the exponent of float32 and 10 bits of its mantissa. The second case is no default: containers of NVIDIA
+    set TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, with which torch begins with TF32. On other devices nothing is changed.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def cpu_has_bf16() -> bool:

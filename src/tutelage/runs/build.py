@@ -24,8 +24,9 @@ from tutelage.runs.plan import Plan, Stage
 from tutelage.settings.train import Training
 from tutelage.training import memory, parallel
 from tutelage.training.graph import InPlace
-from tutelage.training.loop import HALF, Loop
+from tutelage.training.loop import Loop
 from tutelage.training.optim import build_optimizers
+from tutelage.training.precision import HALF
 from tutelage.training.scaling import MicroBatch
 from tutelage.training.stages import Stage as LoopStage
 from tutelage.training.stages import own_modules
@@ -166,7 +167,7 @@ def worth_a_graph(recipe: Training, objective: Objective, device: torch.device, 
     if settings.cuda_graph == "on" and found:
         raise UserError(
             f"train.cuda_graph is on, and {' and '.join(found)}",
-            "One CUDA device, and fp32 or bf16",
+            "One CUDA device, and another precision than fp16",
             "Set train.cuda_graph=auto",
         )
     # A resumed run warms up again, eagerly; that its bits are the same is only promised where nothing is replayed.

@@ -23,7 +23,7 @@ from tutelage.runs.corpus import Corpus
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
-from tutelage.training.loop import HALF
+from tutelage.training.precision import HALF
 
 T = TypeVar("T")
 AT_A_TIME = 16  # pairs, where a reference model reads them

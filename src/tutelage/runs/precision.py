@@ -10,6 +10,7 @@ from tutelage.models.precision import best_precision
 from tutelage.settings.interact import Interaction
 from tutelage.settings.train import Training
 from tutelage.training import parallel
+from tutelage.training.precision import require_available
 
 AUTO = "auto"
 
@@ -18,6 +19,7 @@ def with_precision(
     settings: Training | Interaction, device: torch.device, existing: Mapping[str, Any] | None
 ) -> Training | Interaction:
     """The settings with a precision in place of `auto`: that of the existing run, else what suits the device."""
+    require_available(device, settings.train.precision)  # before a corpus is opened
     if settings.train.precision != AUTO:
         return settings
     among = get_args(type(settings.train).model_fields["precision"].annotation)

@@ -163,9 +163,9 @@ class Train(Section):
     """Windows of the corpus in an update, if lm_weight is not 0."""
     micro_batch: int = Field(default=32, ge=1, le=AT_ONCE)
     """Pairs or texts in a forward pass. It changes results by rounding only."""
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """Precision of the forward pass; weights and moments are fp32. auto: bf16 where the hardware has it, else fp32;
-    chosen when a run begins, and kept when it is resumed."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"
+    """Precision of the forward pass; weights and moments are fp32. tf32: fp32 with products in TF32, for NVIDIA GPUs
+    since Ampere. auto: bf16 where the hardware has it, else fp32; chosen when a run begins, kept when it is resumed."""
     deterministic: bool = False
     """On CUDA: only deterministic kernels. On a CPU every run is deterministic."""
     device: str = "auto"

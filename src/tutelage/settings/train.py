@@ -159,9 +159,10 @@ class Train(Section):
     micro_batch: int = Field(default=0, ge=0, le=AT_ONCE)
     """Windows in a forward pass; 0: as many as fit in memory. It changes results by rounding only. In a stage with
     another window: as many tokens."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    """Precision of the forward pass; weights and moments are fp32. With fp16 the loss is scaled. auto: bf16 where the
-    hardware has it, fp16 on other CUDA devices, else fp32; chosen when a run begins, and kept when it is resumed."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """Precision of the forward pass; weights and moments are fp32. tf32: fp32 with products in TF32, for NVIDIA GPUs
+    since Ampere. With fp16 the loss is scaled. auto: bf16 where the hardware has it, fp16 on other CUDA devices, else
+    fp32; chosen when a run begins, and kept when it is resumed."""
     compile: bool = False
     """torch.compile the body of the student and of a live teacher. The CPU needs a C++ compiler for it."""
     cuda_graph: Literal["auto", "on", "off"] = "auto"

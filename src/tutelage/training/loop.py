@@ -23,12 +23,12 @@ from tutelage.training.graph import Graphed, Sums
 from tutelage.training.optim import Optimizers
 from tutelage.training.own import Own
 from tutelage.training.parallel import Together
+from tutelage.training.precision import computing, forward, require_available
 from tutelage.training.put_back import put_back
 from tutelage.training.scaling import LossScale, MicroBatch
 from tutelage.training.stages import Stage, own_modules, stage_at
 from tutelage.training.step import Step
 
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LATEST_CHECK = 64  # steps after which the loop checks by itself, where nothing is logged or saved
 
 Gradients = tuple[Tensor, Tensor, dict[str, Tensor]]
@@ -75,6 +75,7 @@ class Loop:
     stages: Sequence[Stage] = ()  # objective, fetch and expect by step, in place of the three above
 
     def __post_init__(self) -> None:
+        require_available(self.device, self.precision)
         self.scale = LossScale(on=self.precision == "fp16")
         self.parts = {"loss_scale": self.scale, "micro_batch": self.micro} | self.parts
         alone = Stage(begin=0, objective=self.objective, fetch=self.fetch, expect=self.expect)
@@ -212,11 +213,12 @@ class Loop:
 
     def _pass(self, micro: Batch, weight: float = 1.0) -> Sums:
         """Forward and backward pass of a micro-batch."""
-        with self.autocast():
-            sums: dict[str, Tensor] = self.together(micro)
-        loss = self._divided(sums, micro.totals)
-        # DDP averages gradients over processes; we want their sum over the global count.
-        (loss * (parallel.processes() * self.scale.value * weight)).backward()
+        with computing(self.device, self.precision):
+            with self.autocast():
+                sums: dict[str, Tensor] = self.together(micro)
+            loss = self._divided(sums, micro.totals)
+            # DDP averages gradients over processes; we want their sum over the global count.
+            (loss * (parallel.processes() * self.scale.value * weight)).backward()
         if weight != 1:
             return loss.detach() * weight, {name: value.detach() * weight for name, value in sums.items()}
         return loss.detach(), {name: value.detach() for name, value in sums.items()}
@@ -254,8 +256,7 @@ class Loop:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        half = None if self.precision == "fp32" else HALF[self.precision]
-        return torch.autocast(self.device.type, half) if half else nullcontext()
+        return forward(self.device, self.precision)
 
     def check_finite(self) -> None:
         """Raise NotFinite if a number was not finite since the last check. Waits for the device if there were steps."""

@@ -8,6 +8,8 @@ import psutil
 import torch
 from transformers import PretrainedConfig
 
+from tutelage.training.precision import HALF
+
 SHARE = 0.5  # of the free memory that one micro-batch may fill: the estimates below are rough
 SMALL = 0.1  # of the free memory that is used without a setting that asks for it
 MOST_TOKENS_ON_CPU = 2048  # more at once is not faster there, and slower once it leaves the caches
@@ -41,7 +43,7 @@ def needs(
     """
     layers, width = config.num_hidden_layers, config.hidden_size
     heads = getattr(config, "num_attention_heads", 0)  # a state-space model has no rows of attention
-    size = 4 if precision == "fp32" else 2
+    size = 2 if precision in HALF else 4
     token = layers * (18 * width + 2 * heads * window) * size
     fixed = parameters * 4 * (2 + moments) + teacher_parameters * size + int(config.vocab_size) * width * 4 + workspace
     return Needs(fixed=fixed, window=token * window)

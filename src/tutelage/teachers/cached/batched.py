@@ -10,6 +10,7 @@ from tutelage.data.stream import TokenStream
 from tutelage.models.compatible import require_positions
 from tutelage.models.head import Head, with_matrix
 from tutelage.models.output import require_directions
+from tutelage.models.precision import float32_products
 from tutelage.models.recording import Repeated
 from tutelage.models.student import Student
 from tutelage.teachers.cached.windows import WindowIndex
@@ -48,7 +49,7 @@ class BatchedForward:
     def states(self, unit: int) -> list[tuple[Tensor, Head]]:
         """(hidden [rows, H], head [V, H]) of each teacher, valid until the next call."""
         self._ids.copy_(queued(torch.from_numpy(self._index.ids_of(unit, self._stream)), self._device))
-        with torch.autocast(self._device.type, enabled=False):
+        with torch.autocast(self._device.type, enabled=False), float32_products(self._device, tf32=False):
             hidden = [self._index.kept(states, unit) for states in self._forward()]
         return list(zip(hidden, self.heads, strict=True))
 

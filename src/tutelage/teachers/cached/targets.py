@@ -15,6 +15,7 @@ from tutelage.data.stream import TokenStream
 from tutelage.errors import UserError
 from tutelage.files import duration, gigabytes, hash_file, require_space, write_atomically
 from tutelage.models.head import Capped, FrozenHead, cap_of, matrix
+from tutelage.models.precision import float32_products
 from tutelage.models.student import Student
 from tutelage.teachers.cached.batched import BatchedForward
 from tutelage.teachers.cached.formats import Draws, Hidden, Int8, channel_scales
@@ -171,7 +172,8 @@ class StoredTargets:
     def make(self, unit: int) -> UInt8[np.ndarray, "rows bytes"]:
         """Compute the rows of a unit."""
         first, _ = self.index.rows_of(unit)
-        with torch.autocast(self._device.type, enabled=False):  # the student's autocast must not round these numbers
+        # The student's precision must not round these numbers.
+        with torch.autocast(self._device.type, enabled=False), float32_products(self._device, tf32=False):
             return self.form.pack(self._loaded().states(unit), first).cpu().numpy()
 
     def make_missing(self, units: Int64[np.ndarray, " U"]) -> None:
