@@ -33,6 +33,16 @@ def test_a_precision_is_tried_and_not_looked_up(precision: str, monkeypatch: pyt
     assert numerics.half_precision(CPU, precision).state == "missing"
 
 
+def test_tf32_is_timed_against_fp32_and_without_it_another_precision_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"high": 1.0, "highest": 6.0}
+    monkeypatch.setattr(numerics, "_seconds_of_product", lambda *_: times[torch.get_float32_matmul_precision()])
+    for has, state, said in ((True, "ok", "6.0 times as fast"), (False, "missing", "no such products")):
+        monkeypatch.setattr(numerics, "has_tf32", lambda device, has=has: has)
+        finding = numerics.tf32(torch.device("cuda", 1))
+        assert finding.state == state and said in finding.found and bool(finding.do) == (not has)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_the_autocast_error_is_that_of_sixteen_bits() -> None:
     assert 0 < numerics._autocast_error(CPU, torch.bfloat16) < 0.02
 
@@ -70,6 +80,17 @@ def test_rows_in_c_are_there_or_the_compiler_to_install_is_named(why: str, state
     finding = compiling.rows_in_c()
     assert finding.state == state and finding.found.startswith(why)
     assert ("apt install gcc" in finding.do) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("has", "why", "state"), [(True, "", "ok"), (True, "no C compiler", "missing"), (False, "", "limited")]
+)
+def test_triton_launches_kernels_or_what_it_lacks_is_named(has: bool, why: str, state: str, monkeypatch) -> None:
+    kernel = pytest.importorskip("tutelage.models.head.kernel")
+    monkeypatch.setattr(compiling, "has_triton", lambda: has)
+    monkeypatch.setattr(kernel, "obstacle", lambda: why)
+    finding = compiling.rows_by_triton()
+    assert finding.state == state and why in finding.found and bool(finding.do) == (state != "ok")
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")

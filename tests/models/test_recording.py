@@ -28,12 +28,12 @@ class Graph:
         return "pool"
 
 
-FAKE = SimpleNamespace(device=0, captures=[], empty=False)
+FAKE = SimpleNamespace(device=0, captures=[], forbids=[], empty=False)
 
 
 @pytest.fixture(autouse=True)
 def _cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    FAKE.device, FAKE.captures, FAKE.empty = 0, [], False
+    FAKE.device, FAKE.captures, FAKE.forbids, FAKE.empty = 0, [], [], False
     recording._capture_stream.cache_clear()
 
     @contextmanager
@@ -43,8 +43,9 @@ def _cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         FAKE.device = before
 
     @contextmanager
-    def graph(_: Any, *, pool: Any, stream: Any) -> Any:
+    def graph(_: Any, *, pool: Any, stream: Any, capture_error_mode: str) -> Any:
         FAKE.captures.append((FAKE.device, stream, pool))
+        FAKE.forbids.append(capture_error_mode)
         yield
         if FAKE.empty:
             warnings.warn("The CUDA Graph is empty. This usually means that the graph was attempted", stacklevel=1)
@@ -85,6 +86,11 @@ def test_a_replay_runs_the_graph_on_its_device(monkeypatch):
 def test_the_second_recording_gets_the_pool_and_the_stream_of_the_first():
     second = recorded(pool=recorded().pool)
     assert FAKE.captures[1] == (1, FAKE.captures[0][1], "pool") and second.pool == "pool"
+
+
+def test_another_thread_may_pin_memory_while_this_one_records():
+    recorded()
+    assert FAKE.forbids == ["thread_local"]
 
 
 def test_a_recording_without_work_is_an_error():

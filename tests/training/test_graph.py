@@ -1,12 +1,15 @@
 """Recorded and replayed, a micro-batch does what it does eagerly."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from toys import V, toy_loop, toy_student
+from toys import V, toy_batches, toy_loop, toy_student
 
 from tutelage.models.recording import WARM_UP, Recording
+from tutelage.objectives.common.base import Loss, Term
+from tutelage.objectives.cross_entropy import CrossEntropy
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.common.base import Sampled, Targets
 from tutelage.teachers.live import Live
@@ -86,6 +89,30 @@ def test_windows_with_unequal_counts_of_targets_are_not_replayed_as_if_they_were
     record = graphed(other)
     assert run_of(other) == run_of(eager)
     assert record.recorded == 0
+
+
+class Weighs:
+    """Cross-entropy, and each row's states by the row's weight, on the rows that see both sides."""
+
+    def __call__(self, student: Any, batch: Any) -> Loss:
+        terms = dict(CrossEntropy()(student, batch).terms)
+        of_rows = student.backbone(batch.ids).square().mean((1, 2)) * batch.weights * batch.bidirectional
+        return Loss(terms | {"size": Term(of_rows.sum(), "sequences", 0.1)})
+
+
+def test_whatever_a_micro_batch_brings_along_is_copied_before_a_replay():
+    """Of objectives that hide tokens: the weights of rows, and the sides that they see."""
+    plain = toy_batches()
+
+    def batch_at(step: int) -> Any:
+        batch = plain(step)
+        random = torch.Generator().manual_seed(step)
+        both = torch.randperm(8, generator=random) < 4
+        return replace(batch, weights=torch.rand(8, generator=random), bidirectional=both, counts={}, totals={})
+
+    eager, other = (toy_loop(toy_student(), Weighs(), micro=8, batch_at=batch_at) for _ in range(2))
+    record = graphed(other)
+    assert run_of(other) == run_of(eager) and record.recorded == 1
 
 
 def test_a_live_teacher_is_part_of_the_recording():

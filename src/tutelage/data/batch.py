@@ -65,7 +65,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """The same batch on a device. Counts were taken before and stay numbers: nothing waits for the device."""
-        return self._with(**{name: queued(held, device) for name, held in self._tensors() if name not in _HOST})
+        return self._with(**{name: queued(held, device) for name, held in self.device_tensors().items()})
+
+    def device_tensors(self) -> dict[str, Tensor]:
+        """The tensors that go to a device with the batch, by name: what a forward pass reads."""
+        return {name: held for name, held in self._tensors() if name not in _HOST}
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         values = [(each.name, getattr(self, each.name)) for each in fields(_as_dataclass(self))]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tutelage.doctor.compiling import compilation, rows_in_c
+from tutelage.doctor.compiling import compilation, rows_by_triton, rows_in_c
 from tutelage.doctor.finding import Finding
 from tutelage.doctor.machine import accelerators, disk, memory, processor
-from tutelage.doctor.numerics import half_precision
+from tutelage.doctor.numerics import half_precision, tf32
 from tutelage.doctor.surroundings import EXTRAS, hub, installed
 from tutelage.models.devices import best_device
 
@@ -22,7 +22,9 @@ def findings() -> Iterator[Finding]:
         yield from accelerators()
         for precision in ("bf16", "fp16"):
             yield half_precision(device, precision)
-        yield rows_in_c()
+        if device.type == "cuda":
+            yield tf32(device)
+        yield rows_by_triton() if device.type == "cuda" else rows_in_c()
         yield disk(Path.cwd())
         for extra in EXTRAS:
             yield installed(extra)

@@ -12,6 +12,7 @@ import torch
 from tutelage.doctor.finding import Finding
 from tutelage.models.c_library import INSTALL
 from tutelage.models.head import native
+from tutelage.models.head.rows import has_triton
 
 COMPILE_SECONDS = 11  # longer would keep a reader waiting; a first compilation takes 6 to 10 on two idle cores
 
@@ -50,6 +51,18 @@ def rows_in_c() -> Finding:
     if why := native.obstacle():
         return Finding(what=what, state="limited", found=f"{why}; {without}", do=INSTALL)
     return Finding(what=what, state="ok", found="rows of the head were compiled and gave the right numbers")
+
+
+def rows_by_triton() -> Finding:
+    """Whether the kernel of the head's rows can be launched on CUDA. Compiles Triton's launcher at first."""
+    what = "Triton on cuda"
+    if not has_triton():
+        return Finding(what=what, state="limited", found="not installed; losses are slower", do="pip install triton")
+    from tutelage.models.head import kernel
+
+    if why := kernel.obstacle():
+        return Finding(what=what, state="missing", found=why, do="apt install gcc python3-dev, or what your system has")
+    return Finding(what=what, state="ok", found="its launcher was compiled")
 
 
 def _failure(program: str) -> str | None:

@@ -1,10 +1,11 @@
-"""Whether 16-bit numbers work on a device, and whether they are faster."""
+"""Whether 16-bit numbers and TF32 work on a device, and whether they are faster."""
 
 import time
 
 import torch
 
 from tutelage.doctor.finding import Finding
+from tutelage.models.precision import float32_products, has_tf32
 
 
 def half_precision(device: torch.device, precision: str) -> Finding:
@@ -25,6 +26,18 @@ def half_precision(device: torch.device, precision: str) -> Finding:
         )
         return Finding(what=what, state="limited", found=found, do="train.precision=fp32 is faster here")
     return Finding(what=what, state="ok", found=f"works; a product is about {1 / ratio:.1f} times as fast as in fp32")
+
+
+def tf32(device: torch.device) -> Finding:
+    """A product of float32 in TF32, timed against one in float32."""
+    what = f"tf32 on {device.type}"
+    if not has_tf32(device):
+        return Finding(what=what, state="missing", found="the device has no such products", do="train.precision=auto")
+    with float32_products(device, tf32=True):
+        seconds = _seconds_of_product(device, torch.float32)
+    with float32_products(device, tf32=False):
+        ratio = _seconds_of_product(device, torch.float32) / seconds
+    return Finding(what=what, state="ok", found=f"works; a product is about {ratio:.1f} times as fast as in fp32")
 
 
 def _autocast_error(device: torch.device, half: torch.dtype) -> float:

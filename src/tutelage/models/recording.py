@@ -46,7 +46,10 @@ def record(work: Callable[[], T], *, like: Tensor, name: str, otherwise: str, po
         with (
             torch.cuda.device_of(like),
             _warnings_like(EMPTY) as empty,
-            torch.cuda.graph(graph, pool=pool, stream=_capture_stream(like.get_device())),
+            # Another thread may pin memory meanwhile, to read targets ahead. Torch's default forbids it, and both fail.
+            torch.cuda.graph(
+                graph, pool=pool, stream=_capture_stream(like.get_device()), capture_error_mode="thread_local"
+            ),
         ):
             result = work()
         if empty:  # a replay would never change the result

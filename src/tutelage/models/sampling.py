@@ -165,7 +165,8 @@ def _pick(
     scaled = logits_RV if options.temperature in (0, 1) else logits_RV / options.temperature
     allowed = scaled
     if options.eos is not None and not may_end:
-        allowed = scaled.index_fill(-1, torch.tensor([options.eos], device=scaled.device), -torch.inf)
+        allowed = scaled.clone()
+        allowed[:, options.eos].fill_(-torch.inf)  # an index in a tensor would be copied to the device, and waited for
     if options.temperature == 0:
         picked = allowed.argmax(-1)
     else:

@@ -1,8 +1,9 @@
 """A micro-batch as one launch: for steps so small that launching their kernels takes longer than running them.
 
 The forward pass, the loss and the backward pass are recorded once as a CUDA graph and then replayed. What the graph
-reads and writes stays in place: ids and targets are copied in before, gradients stay where the recording allocated
-them. Dropout is that of the seed set before a replay: torch passes the generator's state to the graph each time.
+reads and writes stays in place: the tensors of a micro-batch are copied in before, gradients stay where the recording
+allocated them. Dropout is that of the seed set before a replay: torch passes the generator's state to the graph each
+time.
 
 A recording repeats what the host did for one micro-batch, so the host must do the same for all of them: an objective
 may read `counts` and `totals`, which belong to the key of a recording, and no other value. What is read from host
@@ -87,9 +88,10 @@ class Graphed:
             self.fetch(micro)
         first = all(p.grad is None for p in self.parameters)
         if not self.recordings:
-            self.static = replace(micro, ids=micro.ids.clone(), targets=micro.targets.clone())
-        self.static.ids.copy_(micro.ids)
-        self.static.targets.copy_(micro.targets)
+            self.static = replace(micro, **{name: held.clone() for name, held in micro.device_tensors().items()})
+        given = micro.device_tensors()
+        for name, place in self.static.device_tensors().items():
+            place.copy_(given[name])
         if first not in self.recordings:
             pool = next((recording.pool for recording in self.recordings.values()), None)
             self.recordings[first] = self.record(lambda: self.run(self.static), like=self.static.ids, pool=pool)

@@ -35,6 +35,10 @@ for capability, kind, T in ((80, "DENSE", 2.0), (90, "DENSE", 2.0), (90, "DRAWN"
     assert len(reads) == (1 if kind == "" else 2), (kind, len(reads))
     stores = [found.start() for found in re.finditer(r"st[.]global[.]v4", code) if found.start() > reads[-1]]
     assert stores and "bar.sync" in code[reads[-1]:stores[0]], f"{capability} {kind}: no barrier before the gradient"
+    # Label and draws are stored again, alone, behind another barrier: their places were stored as parts of the row.
+    again = [found.start() for found in re.finditer(r"st[.]global[.]b16", code) if found.start() > stores[-1]]
+    assert len(again) == (2 if kind == "DRAWN" else 1), (kind, len(again))
+    assert "bar.sync" in code[stores[-1]:again[0]], f"{capability} {kind}: no barrier behind the gradient"
 """
 
 
@@ -57,7 +61,7 @@ def test_the_kernel_is_right_in_tritons_interpreter() -> None:
     run_cases(TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
 
 
-def test_compiled_for_other_gpus_it_reads_16_bytes_at_a_time_and_all_read_before_one_stores(tmp_path: Path) -> None:
+def test_compiled_for_other_gpus_it_reads_16_bytes_at_a_time_and_in_the_order_that_warps_need(tmp_path: Path) -> None:
     pytest.importorskip("triton.backends.nvidia")
     run("-c", COMPILE, TRITON_CACHE_DIR=str(tmp_path), CUDA_VISIBLE_DEVICES="")
 
@@ -69,6 +73,40 @@ def test_the_kernel_is_right_on_the_device() -> None:
 
 def test_the_package_needs_no_triton() -> None:
     run("-c", "import sys; sys.modules['triton'] = None; import tutelage.models.head, tutelage.objectives.distillation")
+
+
+WITHOUT_A_COMPILER = """
+import subprocess
+import pytest
+from types import SimpleNamespace
+from tutelage.errors import UserError
+from tutelage.models.head import kernel, rows
+
+class Driver:
+    error = None
+
+    @property
+    def active(self):
+        if self.error:
+            raise self.error
+        return SimpleNamespace(utils=None)
+
+kernel.triton.runtime = SimpleNamespace(driver=Driver())
+assert rows.rows_by_kernel() is kernel.rows
+for Driver.error in (
+    RuntimeError("Failed to find C compiler. Please specify via CC"),
+    subprocess.CalledProcessError(1, ["gcc", "driver.c"]),
+):
+    kernel.obstacle.cache_clear()
+    for _ in range(2):
+        with pytest.raises(UserError, match="cannot launch kernels here: (Failed to find|Command .*gcc).*python3-dev"):
+            rows.rows_by_kernel()
+"""
+
+
+def test_a_gpu_without_a_c_compiler_is_one_message_that_names_what_to_install() -> None:
+    pytest.importorskip("triton")
+    run("-c", WITHOUT_A_COMPILER)
 
 
 GUARDED = """

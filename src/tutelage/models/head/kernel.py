@@ -8,6 +8,8 @@ stored. V vocabulary, S draws a row; x and u are logits of student and teacher d
 # Triton reads these functions, and knows at once which branches there are; to a checker of Python they look unbound.
 # pyright: reportArgumentType=false, reportPossiblyUnboundVariable=false
 
+from functools import cache
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
@@ -21,6 +23,20 @@ from tutelage.models.head.soft import Soft
 # With 16 warps it takes 50 registers a thread, so a multiprocessor holds two programs: one reads while one adds up.
 _BLOCK = 4096
 _LOWEST = tl.constexpr(-1e30)  # stands beyond the vocabulary; finite, as the difference of two infinities is NaN
+
+
+@cache
+def obstacle() -> str:
+    """Why Triton cannot launch kernels on this machine; empty where it can.
+
+    Triton compiles its launcher at first, with a C compiler and the headers of Python.
+    """
+    try:
+        driver: Any = triton.runtime.driver.active
+        _ = driver.utils
+    except (RuntimeError, OSError, ImportError, SubprocessError) as error:
+        return str(error).strip().splitlines()[0]
+    return ""
 
 
 def rows(
@@ -152,9 +168,9 @@ def _row(
         dz_y = _of_student(x_y, m, sum_at_T, sum_at_1, a, bT, T) - a
         if DENSE:
             dz_y -= tl.exp(u_y - n) * (bT / sum_of_u)
-        if DRAWN:  # one id may be drawn often, and be the label too: all who store it store the same
+        if DRAWN:  # one id may be drawn often: all who store it store the same. The label is stored once, below.
             times = tl.sum((ids[:, None] == ids[None, :]).to(tl.float32), 1)
-            dz_S = _of_student(x_S, m, sum_at_T, sum_at_1, a, bT, T) - tl.where(ids == y, a, 0.0) - times * (bT / S)
-            tl.store(x_ptr + ids, dz_S.to(x_ptr.dtype.element_ty), mask=inside)
+            dz_S = _of_student(x_S, m, sum_at_T, sum_at_1, a, bT, T) - times * (bT / S)
+            tl.store(x_ptr + ids, dz_S.to(x_ptr.dtype.element_ty), mask=inside & (ids != y))
             dz_y -= tl.sum((ids == y).to(tl.float32), 0) * (bT / S)
         tl.store(x_ptr + y, dz_y.to(x_ptr.dtype.element_ty), mask=(y >= 0) & (y < V))

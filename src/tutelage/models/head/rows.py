@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tutelage.choices import current
 from tutelage.data.batch import IGNORED
+from tutelage.errors import UserError
 from tutelage.models.head import native
 from tutelage.models.head.buffers import scratch
 from tutelage.models.head.soft import Soft, statistics_dtype
@@ -57,6 +58,12 @@ def rows_by_kernel() -> Callable[..., tuple[Tensor, Tensor]]:
     """`rows` as one Triton program a row. Imported at first use: most machines have no Triton."""
     from tutelage.models.head import kernel
 
+    if why := kernel.obstacle():
+        raise UserError(
+            f"Triton is installed and cannot launch kernels here: {why}",
+            "A C compiler and the headers of this Python, with which it compiles its launcher",
+            "Install both (on Debian and Ubuntu: apt install gcc python3-dev)",
+        )
     return kernel.rows
 
 
