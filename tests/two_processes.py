@@ -13,9 +13,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from toy_interaction import toy_interaction
+from toy_interaction import ROWS, toy_interaction
 from toys import V, toy_batches, toy_loop, toy_student
 
+from tutelage.interaction.mixed import Mixed, MixedBatch
 from tutelage.objectives.distillation import Distillation
 from tutelage.teachers.live import Live
 
@@ -40,9 +41,12 @@ def train(dtype: torch.dtype, kl_reduction: str | None, steps: int, start: Path 
     return losses, gradient, loop.state_dict()
 
 
-def of_interaction(name: str) -> torch.Tensor:
+def of_interaction(name: str, rows: int = ROWS) -> torch.Tensor:
     """The gradient of one step of an objective of interaction, this process's share of it in micro-batches."""
-    student, objective, batch = toy_interaction(name, torch.float64)
+    student, objective, batch = toy_interaction("rloo" if name == "mixed" else name, torch.float64)
+    batch = batch.take(range(rows))
+    if name == "mixed":
+        batch, objective = MixedBatch(texts=batch, windows=toy_batches(5, holes=True)(0)), Mixed(objective, 0.5)
     loop = toy_loop(student, objective, micro=3, batch_at=lambda step: batch)
     loop.accumulate(batch)
     return gradient_of(student)

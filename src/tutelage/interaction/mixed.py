@@ -58,9 +58,15 @@ class MixedBatch:
             for part, (start, stop) in zip(parts, pairwise(edges), strict=True)
         ]
 
+    def rows(self, start: int, stop: int) -> "MixedBatch":
+        """Some of the texts, with their share of the windows."""
+        ends = [len(self.windows) * min(text, len(self)) // max(len(self), 1) for text in (start, stop)]
+        return MixedBatch(texts=self.texts.rows(start, stop), windows=self.windows.rows(*ends))
+
     def share(self, rank: int, processes: int) -> "MixedBatch":
-        """The share of one process."""
-        return MixedBatch(texts=self.texts.share(rank, processes), windows=self.windows.share(rank, processes))
+        """The share of one process. One without a text has no window: its part of the loss has weight 0."""
+        edges = np.linspace(0, len(self), processes + 1).astype(int)
+        return self.rows(int(edges[rank]), int(edges[rank + 1]))
 
     def to(self, device: torch.device) -> "MixedBatch":
         """The batch on a device."""
