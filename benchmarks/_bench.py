@@ -78,9 +78,9 @@ class Watch:
 
 
 @contextmanager
-def with_choices(device: str = "cpu") -> Iterator[None]:
+def with_choices(device: str = "cpu", precision: str = "fp32") -> Iterator[None]:
     """While the block runs, compute as `tutelage train` would on this machine."""
-    with choices.taken(of_runs.fast_choices(torch.device(device))):
+    with choices.taken(of_runs.fast_choices(torch.device(device), precision)):
         yield
 
 

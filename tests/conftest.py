@@ -31,7 +31,7 @@ def _choices() -> Iterator[None]:
     from tutelage.runs import choices
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choices, "fast_choices", lambda device: Choices(muon="fp32"))
+        patch.setattr(choices, "fast_choices", lambda device, precision: Choices(muon="fp32"))
         yield
 
 

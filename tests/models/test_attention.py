@@ -78,6 +78,35 @@ def test_products_are_for_bfloat16_only_where_they_are_chosen(monkeypatch, half,
     assert bool(seen) == (half and choice == "products")
 
 
+@pytest.mark.parametrize(
+    ("products", "flash", "faster"),
+    [
+        ([9, 1.0, 1.1, 1.2], [9, 5.0, 5.1, 5.2], True),  # where the hardware multiplies bfloat16
+        ([9, 2.0, 2.1, 2.2], [9, 1.0, 1.1, 1.2], False),
+        ([9, 1.0, 8.0, 9.0], [9, 2.0, 2.1, 2.2], True),  # another process had the machine in two turns of four
+        ([9, 0.9, 1.0, 1.0], [9, 1.0, 1.0, 1.0], False),  # within noise: always the same choice
+        ([0.1, 2.0, 2.0, 2.0], [9, 1.0, 1.0, 1.0], False),  # the first turn warms up
+    ],
+)
+def test_two_products_are_chosen_where_their_least_time_is_clearly_smaller(monkeypatch, products, flash, faster):
+    times = iter([seconds for turn in zip(products, flash, strict=True) for seconds in turn])
+    monkeypatch.setattr(attention, "seconds_of", lambda way: next(times))
+    assert attention.products_are_faster() == faster
+
+
+def test_both_ways_are_measured_in_bfloat16_forward_and_backward():
+    seen: list[tuple[torch.dtype, bool]] = []
+
+    def way(*qkv: torch.Tensor) -> torch.Tensor:
+        seen.extend((x.dtype, x.requires_grad) for x in qkv)
+        qkv[0].register_hook(lambda _: seen.append((torch.bfloat16, False)))
+        return sum(qkv)
+
+    assert attention.seconds_of(way) > 0
+    assert seen == [(torch.bfloat16, True)] * 3 + [(torch.bfloat16, False)]
+    assert attention.products_are_faster() in (True, False)
+
+
 def test_gpt2s_activation_is_one_operation_and_saved_under_its_name(tmp_path):
     student, ids = toy_student(), toy_batches()(0).ids
     student.model.save_pretrained(tmp_path, state_dict=student._outside())

@@ -34,7 +34,7 @@ def begun(corpus, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Stops):
         patch.setattr("tutelage.runs.lifecycle.Lifecycle.stop_if_requested", stops)
         train("student_ce", command)
-    monkeypatch.setattr(of_runs, "fast_choices", lambda device: Choices(muon="bf16"))
+    monkeypatch.setattr(of_runs, "fast_choices", lambda device, precision: Choices(muon="bf16"))
     return tmp_path / "run", command
 
 
@@ -42,20 +42,29 @@ def weights(run):
     return (run / "model" / "model.safetensors").read_bytes()
 
 
-def test_muon_iterates_and_attention_is_products_in_bf16_where_the_device_multiplies_it(monkeypatch):
+def test_muon_iterates_in_bf16_where_the_device_multiplies_it(monkeypatch):
     monkeypatch.setattr(native, "obstacle", lambda: "")
     for has in (True, False):
         monkeypatch.setattr(precision, "cpu_has_bf16", lambda has=has: has)
-        found = fast_choices(torch.device("cpu"))
-        assert (found.muon, found.attention) == (("bf16", "products") if has else ("fp32", "flash"))
+        assert fast_choices(torch.device("cpu"), "fp32").muon == ("bf16" if has else "fp32")
+
+
+def test_attention_in_bf16_on_a_cpu_is_what_was_measured_to_be_faster(monkeypatch):
+    monkeypatch.setattr(native, "obstacle", lambda: "")
+    for faster in (True, False):
+        monkeypatch.setattr(of_runs, "products_are_faster", lambda faster=faster: faster)
+        assert fast_choices(torch.device("cpu"), "bf16").attention == ("products" if faster else "flash")
+    monkeypatch.setattr(of_runs, "products_are_faster", lambda: pytest.fail("measured, and there is one way alone"))
+    for device, named in (("cpu", "fp32"), ("meta", "bf16")):
+        assert fast_choices(torch.device(device), named).attention == Choices().attention
 
 
 def test_rows_of_the_head_are_computed_by_c_on_a_cpu_that_has_a_compiler(monkeypatch):
     for why in ("", "no C compiler"):
         monkeypatch.setattr(native, "obstacle", lambda why=why: why)
-        assert fast_choices(torch.device("cpu")).head == ("torch" if why else "c")
+        assert fast_choices(torch.device("cpu"), "fp32").head == ("torch" if why else "c")
     monkeypatch.setattr(native, "obstacle", lambda: pytest.fail("a GPU has rows of its own, and nothing is compiled"))
-    assert fast_choices(torch.device("meta")).head == "torch"
+    assert fast_choices(torch.device("meta"), "fp32").head == "torch"
 
 
 def test_a_run_that_was_begun_with_c_is_refused_where_there_is_no_compiler(begun, monkeypatch):
@@ -79,7 +88,7 @@ def test_a_run_keeps_its_choices_on_a_machine_that_would_choose_others(begun, co
     assert read_json(run / "run.json")["parts"]["machine"]["choices"]["muon"] == "fp32"
 
     def fresh(name, choice):
-        monkeypatch.setattr(of_runs, "fast_choices", lambda device: Choices(muon=choice))
+        monkeypatch.setattr(of_runs, "fast_choices", lambda device, precision: Choices(muon=choice))
         return train("student_ce", [*tiny(corpus, tmp_path / name), "optimizer=muon"])
 
     assert weights(run) == weights(fresh("fp32", "fp32")) != weights(fresh("bf16", "bf16"))

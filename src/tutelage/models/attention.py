@@ -6,7 +6,8 @@ To find out that no mask is needed, transformers reads a number from the device 
 Legend: B batch, H heads, T tokens, D width of a head.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +22,9 @@ from tutelage.choices import current
 UNMASKED = "tutelage_unmasked"
 CAUSAL_ALONE = ("gpt2", "llama")  # model types with purely causal attention: no sliding window, no bias
 SHORT = 512  # tokens up to which a CPU is faster with scores of [B, H, T, T] in memory
+MEASURED = (2, 12, 128, 64)  # B, H, T, D
+TURNS = 4  # of which the first warms up
+MARGIN = 0.8  # two products must be clearly faster, or a noisy machine would choose now this and now that
 
 
 @contextmanager
@@ -67,14 +71,42 @@ def by_products(
 ) -> Float[Tensor, "B H T D"]:
     """softmax(scale q kT) v as two matrix products, scores rounded to the precision of q.
 
-    torch's flash kernel for the CPU turns bfloat16 into float32 piece by piece. The processor multiplies bfloat16 by
-    itself: at T = 128 this takes a fifth of that kernel's time, forward and backward.
+    torch's flash kernel for the CPU turns bfloat16 into float32 piece by piece. At T = 128, forward and backward, this
+    takes a fifth of that kernel's time where the processor multiplies bfloat16 by itself, and half to twice of it where
+    that is emulated.
     """
     heads, tokens, width = query.shape[0] * query.shape[1], *query.shape[2:]
     q, k, v = (x.reshape(heads, tokens, width) for x in (query, key, value))
     future = query.new_full((tokens, tokens), float("-inf")).triu(1)
     shares = torch.baddbmm(future, q, k.transpose(1, 2), alpha=scale).softmax(-1)
     return torch.bmm(nn.functional.dropout(shares, dropout), v).view(query.shape)
+
+
+def products_are_faster() -> bool:
+    """Whether this CPU is clearly faster with two products than with torch's flash kernel, in bfloat16.
+
+    Measured, because it depends on more than whether the processor multiplies bfloat16: both ways in turns, the least
+    time of each, a quarter of a second in all. With dropout torch has no flash kernel for the CPU, and both are alike.
+    """
+
+    def products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return by_products(query, key, value, dropout=0.0, scale=MEASURED[-1] ** -0.5)
+
+    def flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+    turns = [(seconds_of(products), seconds_of(flash)) for _ in range(TURNS)]
+    of_products, of_flash = (min(times) for times in zip(*turns[1:], strict=True))
+    return of_products < MARGIN * of_flash
+
+
+def seconds_of(attention: Callable[..., Tensor]) -> float:
+    """Seconds of a forward and a backward pass in bfloat16."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(MEASURED, generator=generator).bfloat16().requires_grad_() for _ in range(3))
+    begun = time.perf_counter()
+    attention(query, key, value).sum().backward()
+    return time.perf_counter() - begun
 
 
 AttentionInterface.register(UNMASKED, _attention)

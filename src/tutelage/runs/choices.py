@@ -9,16 +9,19 @@ import torch
 from tutelage.checked import as_type
 from tutelage.choices import Choices, taken
 from tutelage.errors import UserError
+from tutelage.models.attention import products_are_faster
 from tutelage.models.c_library import INSTALL
 from tutelage.models.head import native
 from tutelage.models.precision import multiplies_bf16
 from tutelage.training import parallel
 
 
-def with_choices(device: torch.device, existing: Mapping[str, Any] | None) -> AbstractContextManager[None]:
+def with_choices(
+    device: torch.device, existing: Mapping[str, Any] | None, precision: str
+) -> AbstractContextManager[None]:
     """Take those of the existing run, else what is fast on this device: the same in all processes."""
     if existing is None:
-        return taken(parallel.from_first(lambda: fast_choices(device)))
+        return taken(parallel.from_first(lambda: fast_choices(device, precision)))
     choices = as_type(Choices, existing["parts"]["machine"].get("choices", {}), "run.json: its choices")
     if choices.head == "c" and device.type == "cpu" and (why := native.obstacle()):
         raise UserError(
@@ -29,11 +32,12 @@ def with_choices(device: torch.device, existing: Mapping[str, Any] | None) -> Ab
     return taken(choices)
 
 
-def fast_choices(device: torch.device) -> Choices:
-    """What is fast on this device."""
-    bf16 = multiplies_bf16(device)
+def fast_choices(device: torch.device, precision: str) -> Choices:
+    """What is fast on this device: found out, or measured where no property of the hardware tells it."""
+    on_cpu = device.type == "cpu"
+    asked = on_cpu and precision == "bf16"  # in other precisions, and elsewhere, there is one way
     return Choices(
-        muon="bf16" if bf16 else "fp32",
-        attention="products" if bf16 else "flash",
-        head="c" if device.type == "cpu" and not native.obstacle() else "torch",
+        muon="bf16" if multiplies_bf16(device) else "fp32",
+        attention="flash" if asked and not products_are_faster() else "products",
+        head="c" if on_cpu and not native.obstacle() else "torch",
     )

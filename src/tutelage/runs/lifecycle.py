@@ -61,7 +61,8 @@ def run_recipe(settings: Training | Interaction, recipe: str, make: Make, option
         if options.dry_run:
             make(life.settings, life).describe()
             return path
-        with with_choices(device, life.existing), deterministic(settings.train.deterministic, device):
+        choices = with_choices(device, life.existing, life.settings.train.precision)
+        with choices, deterministic(settings.train.deterministic, device):
             life.run(make(life.settings, life), options)
     return path
 
