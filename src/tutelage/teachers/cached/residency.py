@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from tutelage.data.batch import queued
+from tutelage.files import gigabytes
 from tutelage.teachers.cached.shards import Store
 
 SHARE = 0.4  # share of the device's free memory that `auto` may use
@@ -27,11 +28,27 @@ class Residency(Protocol):
 def residency_of(store: Store, resident: str, device: torch.device) -> Residency:
     """The residency that the recipe names; auto: the device if it has enough memory, else the disk."""
     if resident == "auto":
-        fits = device.type == "cuda" and store.bytes < SHARE * torch.cuda.mem_get_info(device)[0]
-        resident = "device" if fits else "disk"
+        resident = "device" if _fits(store.bytes, device) else "disk"
     if resident == "disk":
         return OnDisk(store, device)
     return InMemory(store, device, torch.device("cpu") if resident == "memory" else device)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    return device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def disk_note(size: int, resident: str, device: torch.device, *, as_int8: int | None) -> str:
+    """What to tell the user where `auto` reads from the disk although there is a GPU; else nothing.
+
+    as_int8: bytes of the same targets in int8, if they are in another type
+    """
+    if resident != "auto" or device.type != "cuda" or _fits(size, device):
+        return ""
+    note = f"; more than {SHARE:.0%} of the device's free memory, so they are read from the disk"
+    if as_int8 is None or not _fits(as_int8, device):
+        return note
+    return f"{note}. As int8 they would fit ({gigabytes(as_int8)}): teacher.dtype=int8"
 
 
 class OnDisk:

@@ -7,6 +7,7 @@ units in flight. Two processes that write the same unit write the same bytes.
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from tutelage.teachers.cached.windows import WindowIndex
 SHARD = 1 << 18  # approximate rows of a file
 RECORDS, DIGEST = "units.bin", 32
 LOCK = ".write.lock"
+HASHERS = min(os.cpu_count() or 1, 8)
 
 
 class Store:
@@ -114,9 +116,17 @@ class Store:
         return self._shards[shard][start - self._edges[shard] : stop - self._edges[shard]]
 
     def check(self, units: Int64[np.ndarray, " U"]) -> None:
-        """Compare units with their records, each at its first use."""
-        for unit in units[~self._checked[units]].tolist():
-            if hashlib.sha256(self.block(unit).data).digest() != self._records[unit].tobytes():
+        """Compare units with their records, each at its first use.
+
+        Several threads hash them: a step of random windows needs a unit for each window, a gigabyte in the first steps.
+        """
+        unchecked = units[~self._checked[units]].tolist()
+        if not unchecked:
+            return
+        with ThreadPoolExecutor(min(HASHERS, len(unchecked)), "hashes") as threads:
+            digests = list(threads.map(lambda unit: hashlib.sha256(self.block(unit).data).digest(), unchecked))
+        for unit, digest in zip(unchecked, digests, strict=True):
+            if digest != self._records[unit].tobytes():
                 start, stop = self.index.rows_of(unit)
                 raise UserError(
                     f"{self._path(self._shard(unit))} is damaged: rows {start:,} to {stop - 1:,} have changed "

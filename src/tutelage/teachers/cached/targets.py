@@ -20,7 +20,7 @@ from tutelage.models.student import Student
 from tutelage.teachers.cached.batched import BatchedForward
 from tutelage.teachers.cached.formats import Draws, Hidden, Int8, channel_scales
 from tutelage.teachers.cached.manifest import MANIFEST, Manifest, read_manifest, write_manifest
-from tutelage.teachers.cached.residency import residency_of
+from tutelage.teachers.cached.residency import disk_note, residency_of
 from tutelage.teachers.cached.shards import Store
 from tutelage.teachers.cached.windows import WindowIndex
 
@@ -61,6 +61,7 @@ class StoredTargets:
             head = 0 if manifest else stream.vocab * self._width * 4
             require_space(folder, missing * index.unit_rows * self.store.row_bytes + head, f"Writing {folder}")
             self._loaded()
+        self._disk_note = disk_note(self.store.bytes, resident, device, as_int8=self._bytes_as_int8())
         self._residency = residency_of(self.store, resident, device)
 
     @property
@@ -80,9 +81,15 @@ class StoredTargets:
         size = f"{self.folder}: {gigabytes(self.store.bytes)} of targets of {', '.join(self.names)}"
         size += "".join(f"; {damage} and is written again" for damage in self.store.cut)
         if not (missing := len(self.store.missing())):
-            return f"{size}, complete"
+            return f"{size}, complete{self._disk_note}"
         share, work = missing / self.index.units, duration(max(self.seconds(), 1))
-        return f"{size}; {share:.0%} is missing and will be written when it is used, about {work} of computation"
+        size += f"; {share:.0%} is missing and will be written when it is used, about {work} of computation"
+        return size + self._disk_note
+
+    def _bytes_as_int8(self) -> int | None:
+        if self._identity.get("dtype") != "bf16":
+            return None
+        return self.index.rows * Int8(width=self._width, channels=torch.ones(self._width)).bytes
 
     def seconds(self) -> float:
         """Estimated seconds for all missing targets; one unit is computed now and timed."""
