@@ -4,9 +4,11 @@ import importlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
+
+from tutelage.models.recording import WARM_UP
 
 ROOT = Path(__file__).parents[2]
 # Peers warn about themselves: options they will drop, tokenizers they align.
@@ -150,6 +152,37 @@ def test_nothing_begins_when_the_time_is_over_and_the_table_says_so(benchmark: L
     benchmark("gpu").main(["--dry-run", "--only", "ceilings,steps", "--minutes", "0", "--out", str(out)])
     printed = capsys.readouterr().out
     assert "| ceilings | no time was left |" in printed and "| steps: ce, 64 tokens | no time was left |" in printed
+
+
+def test_what_is_timed_on_a_gpu_comes_after_all_recordings(benchmark: Loader) -> None:
+    speed, taken = benchmark("_speed"), []
+
+    class Contestant:
+        def run(self, steps: int) -> SimpleNamespace:
+            taken.append(steps)
+            return SimpleNamespace(seconds=2.0)
+
+    session, world = SimpleNamespace(late=lambda: False, dry=False), SimpleNamespace(tokens=64)
+    found = speed.rate(session, lambda *_: Contestant(), world, 1.0)
+    first, timed = taken
+    assert first > WARM_UP and timed == speed.TIMED and found["tokens_per_second"] == 32 * timed
+
+
+def test_on_a_gpu_graphs_without_compilation_and_targets_from_the_disk_are_measured_too(
+    benchmark: Loader, tmp_path: Path
+) -> None:
+    session = SimpleNamespace(dry=False, world=benchmark("_world").World(folder=tmp_path), scratch={})
+    names = [name for name, _ in benchmark("_speed").steps(session)]
+    assert {"ce, 4096 tokens, graph", "hidden, from the disk, 32768 tokens, compiled"} <= set(names)
+    kinds = ("ce", "online", "hidden", "sparse")
+    assert names[:4] == [f"{kind}, 32768 tokens, compiled" for kind in kinds]  # what the goals are about
+
+
+def test_every_precision_is_compared_with_the_cpu(benchmark: Loader, tmp_path: Path) -> None:
+    session = SimpleNamespace(dry=False, world=benchmark("_world").World(folder=tmp_path, device="cuda"), scratch={})
+    names = {name for name, _ in benchmark("_parity").parity(session)}
+    assert len(names) == 4 * (1 + 4 + 2 + 3)  # the CPU; eager, recorded without fp16, compiled
+    assert {"live, tf32, eager", "ce, fp16, compiled", "sparse, bf16, graph"} <= names
 
 
 def test_a_part_that_fails_says_why_and_the_others_go_on(benchmark: Loader, monkeypatch, tmp_path: Path) -> None:
