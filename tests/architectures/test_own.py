@@ -94,14 +94,33 @@ def test_an_own_architecture_is_evaluated_and_entered_as_any_other(own_run: Path
     assert "recursive" in (tmp_path / "out" / CARD).read_text()
 
 
-def test_a_stranger_s_code_runs_only_where_the_command_allows_it(own_run: Path, tmp_path: Path) -> None:
-    """The same model under a model type that nobody here has registered."""
-    folder, ran = tmp_path / "strangers", tmp_path / "ran"
-    shutil.copytree(own_run / "model", folder, ignore=shutil.ignore_patterns("SHA256SUMS"))
-    source = (folder / "recursive.py").read_text().replace('"recursive"', '"strange"')
+def strangers(model: Path, folder: Path, ran: Path, model_type: str) -> Path:
+    """The example's model under a type that nobody here has registered; its code leaves a file where it ran."""
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("SHA256SUMS"))
+    source = (folder / "recursive.py").read_text().replace('"recursive"', f'"{model_type}"')
     (folder / "recursive.py").write_text(f"{source}\nopen({str(ran)!r}, 'w').close()\n")
     config = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(config.replace('"model_type": "recursive"', '"model_type": "strange"'))
+    (folder / "config.json").write_text(config.replace('"model_type": "recursive"', f'"model_type": "{model_type}"'))
+    return folder
+
+
+def test_a_run_with_code_of_its_own_is_published_without_running_it(own_run: Path, tmp_path: Path) -> None:
+    """In a process that has not trained it, so that nothing there knows its type."""
+    run, ran = tmp_path / "runs" / "strange", tmp_path / "ran"
+    shutil.copytree(own_run, run, ignore=shutil.ignore_patterns("model"))
+    strangers(own_run / "model", run / "model", ran, "unheard-of")
+    export(run, to=str(tmp_path / "out"), license="mit", quiet=True)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "unheard-of"
+    assert "AutoModelForCausalLM" in (tmp_path / "out" / "README.md").read_text()
+    options = {"track": "strict-small", "repo": "me/strange", "allow_missing": True, "anyway": True, "quiet": True}
+    assert submission(run, out=tmp_path / "entry", **options).name.endswith("_causal.json")  # type: ignore[arg-type]
+    assert not ran.exists()
+
+
+def test_a_stranger_s_code_runs_only_where_the_command_allows_it(own_run: Path, tmp_path: Path) -> None:
+    """The same model under a model type that nobody here has registered."""
+    ran = tmp_path / "ran"
+    folder = strangers(own_run / "model", tmp_path / "strangers", ran, "strange")
     for load in (lambda: load_model(str(folder)), lambda: shape_config(str(folder), vocab=61, window=16)):
         with pytest.raises(UserError, match=r"has Python code of its own.*--trust-remote-code"):
             load()

@@ -26,9 +26,12 @@ class Scored:
     own: bool
 
 
-def scored_by(name: str, asked: Backend | None = None) -> Scored:
-    """The back end of a model: a run, a milestone, a folder, a Hub name. Refuses one that cannot score it."""
-    config = load_config(name)
+def scored_by(name: str, asked: Backend | None = None, *, config: PretrainedConfig | None = None) -> Scored:
+    """The back end of a model: a run, a milestone, a folder, a Hub name. Refuses one that cannot score it.
+
+    config: the model's, where it is known already
+    """
+    config = config or load_config(name)
     able, (found, why) = able_of(config), _found(name, config)
     if asked is None and found is None:
         raise UserError(

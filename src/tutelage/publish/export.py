@@ -12,7 +12,7 @@ from tutelage.files import gigabytes
 from tutelage.models.hub import Files, Repository, repository
 from tutelage.models.portable import portable_config
 from tutelage.models.sizes import require_buildable
-from tutelage.models.student import load_config
+from tutelage.models.stated import stated_config
 from tutelage.publish.card import card
 from tutelage.publish.finished import Finished, finished
 from tutelage.publish.folder import CARD, MAIN, size_of, write_folder
@@ -82,7 +82,7 @@ def _files(folder: Path) -> dict[str, Path | bytes]:
 
 def _require_model(folder: Path) -> None:
     """Refuse a configuration of which no model can be made. One with code of its own is not made: nobody allowed it."""
-    config = load_config(str(folder))
+    config = stated_config(folder)
     if not getattr(config, "auto_map", None):
         require_buildable(config, str(folder))
 

@@ -10,6 +10,7 @@ from tutelage.challenge.budget import milestone_words
 from tutelage.data.integrity import NAME, read_manifest
 from tutelage.errors import UserError
 from tutelage.evaluation.backends import scored_by
+from tutelage.models.stated import stated_config
 from tutelage.publish.manifest import Manifest
 from tutelage.reports.files import File
 from tutelage.reports.model import Model
@@ -42,7 +43,7 @@ class Finished:
     @property
     def backend(self) -> Backend:
         """How the model is scored, as it was trained."""
-        return scored_by(str(self.folder)).backend
+        return scored_by(str(self.folder), config=stated_config(self.folder)).backend
 
     @property
     def run(self) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from tutelage.data.portable import unportable
 from tutelage.errors import UserError
 from tutelage.evaluation.backends import said, scored_by
 from tutelage.files import disk_errors, exists, folder_atomically, write_atomically
+from tutelage.models.stated import stated_config
 from tutelage.printable import shown
 from tutelage.publish.collate import Collated, Collator
 from tutelage.publish.finished import Finished, finished
@@ -83,7 +84,7 @@ def submit(folder: Path, request: Request, console: Console) -> Path:
     """Write the file, the form and, where requested, the results tree; returns the file's path."""
     run = finished(folder)
     reasons = _reasons(run, request)
-    scored = scored_by(str(folder), request.backend)
+    scored = scored_by(str(folder), request.backend, config=stated_config(folder))
     collated = Collator(run, request.profile, request.track, scored.backend).collated()
     _require_complete(collated, request)
     content = collated.content | ({"not_a_valid_entry": reasons} if reasons else {})

@@ -70,9 +70,13 @@ def folder_config(
     return config
 
 
-def needs_trust(name: str) -> UserError:
-    """What is said of a model with code of its own where nothing allows it to run."""
-    return UserError(
+class NeedsTrust(UserError):
+    """A model has code of its own, and nothing allows it to run."""
+
+
+def needs_trust(name: str) -> NeedsTrust:
+    """What is said of such a model."""
+    return NeedsTrust(
         f"{name} has Python code of its own, which would run when it is loaded",
         "A model whose code transformers or tutelage has, or your word that this code may run",
         "Read the .py files in its folder; if you trust them, add --trust-remote-code to the command",
