@@ -52,3 +52,13 @@ def teacher_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     run = tmp_path_factory.mktemp("runs") / "teacher-s1"
     return train("student_ce", [*tiny(corpus, run), "seed=7"], quiet=True)
+
+
+@pytest.fixture(scope="session")
+def masked_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus whose tokenizer has a mask, and CLS before every text."""
+    from tutelage.verbs.prepare import prepare
+
+    out, sources = tmp_path_factory.mktemp("masked") / "nursery", ["nursery:words=6000,seed=1"]
+    options = {"tokenizer": "bpe", "vocabulary": 300, "special_tokens": "cls", "valid_share": 0.1, "quiet": True}
+    return prepare(sources, out=out, **options)  # type: ignore[arg-type]

@@ -1,19 +1,18 @@
 """Objectives that hide tokens: values by hand, sums over rows, students of every family, teachers, distillation."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from toys import T, V, toy_batches, toy_loop
-from transformers import BertConfig, BertForMaskedLM, DebertaV2Config, DebertaV2ForMaskedLM
+from masked_toys import HIDING, SIZES, SYMBOLS, Trained, bert, gpt_bert, masked, trained, with_biases
+from toys import T, V, toy_batches
+from transformers import DebertaV2Config, DebertaV2ForMaskedLM
+from two_processes import in_two_processes
 
-from tutelage.architectures.code.configuration_gpt_bert import GptBertConfig
-from tutelage.architectures.code.modeling_gpt_bert import GptBertForCausalLM
 from tutelage.data.batch import IGNORED, TokenBatch
-from tutelage.data.draws import Draws
-from tutelage.data.symbols import Symbols
 from tutelage.models.student import Student
 from tutelage.objectives.common.masked import rate_at
 from tutelage.objectives.diffusion import Diffusion
@@ -24,40 +23,12 @@ from tutelage.objectives.masked_next import MaskedNext
 from tutelage.runs.masked import with_hidden_tokens
 from tutelage.teachers.live import Live
 
-SYMBOLS = Symbols(mask=0, text=np.arange(1, V), opens=np.ones(V, dtype=bool), closes=np.zeros(V, dtype=bool))
-SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": V}
-
-
-def gpt_bert(seed: int = 0, dropout: float = 0.0) -> Student:
-    config = GptBertConfig(
-        **SIZES, position_buckets=4, longest_distance=16, hidden_dropout=dropout, attention_dropout=dropout
-    )
-    torch.manual_seed(seed)
-    return Student(with_biases(GptBertForCausalLM(config)))
-
-
-def bert(seed: int = 0) -> Student:
-    torch.manual_seed(seed)
-    config = BertConfig(**SIZES, max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return Student(with_biases(BertForMaskedLM(config)))
-
 
 def deberta(seed: int = 0) -> Student:
     torch.manual_seed(seed)
     sizes = SIZES | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     config = DebertaV2Config(**sizes, max_position_embeddings=64, relative_attention=True, pos_att_type=["p2c", "c2p"])
     return Student(with_biases(DebertaV2ForMaskedLM(config)))
-
-
-def with_biases(model: Any) -> Any:
-    """The model with an output bias that is not 0, so that a loss that forgets it is wrong."""
-    with torch.no_grad():
-        model.get_output_embeddings().bias.normal_()
-    return model.float()
-
-
-def masked(objective: Any, batch: TokenBatch, step: int = 3) -> TokenBatch:
-    return objective.masked(batch, draws=Draws(seed=7, step=step, progress=0.5), symbols=SYMBOLS)
 
 
 def nats(student: Student, batch: TokenBatch, shift: int = 0) -> torch.Tensor:
@@ -200,21 +171,32 @@ def test_a_masked_student_learns_the_same_from_its_own_teacher_as_nothing_and_fr
     assert type(objective.validated_by()) is Masked
 
 
-@pytest.mark.parametrize("objective", [Masked(), Hybrid(causal=0.4), Diffusion()], ids=lambda o: type(o).__name__)
-def test_micro_batches_do_not_change_the_step(objective: Any) -> None:
-    """Rows of both kinds, uneven numbers of hidden tokens: the weights after three steps are the same."""
-    plain = toy_batches()
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Trained]:
+    """Each objective in one process whose micro-batch is the whole batch."""
+    return {name: trained(name, micro=7) for name in HIDING}
 
-    def after(micro: int) -> torch.Tensor:
-        student = gpt_bert().double()
-        batch_at = lambda step: masked(objective, plain(step), step=step)
-        loop = toy_loop(student, objective, micro=micro, steps=3, batch_at=batch_at)
-        list(loop)
-        return torch.cat([p.detach().flatten() for p in student.parameters()])
 
-    whole = after(8)
-    for micro in (1, 3):
-        assert torch.allclose(after(micro), whole, atol=1e-9)
+@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("micro", [1, 3])
+def test_micro_batches_hide_the_same_tokens_and_do_not_change_the_weights(name: str, micro: int, whole: Any) -> None:
+    """Rows of both kinds, uneven numbers of hidden tokens, three steps."""
+    compare(trained(name, micro), whole[name])
+
+
+def test_two_processes_hide_the_same_tokens_and_have_the_losses_and_weights_of_one(whole: Any, tmp_path: Path) -> None:
+    """Seven windows a step: one process has four of them, in two micro-batches, the other has three."""
+    found = in_two_processes(tmp_path / "out.pt", list(HIDING), trained)
+    for name, result in zip(HIDING, found, strict=True):
+        compare(result, whole[name])
+
+
+def compare(found: Trained, expected: Trained) -> None:
+    """The same tokens hidden in the same windows of every step; losses and weights equal to rounding in float64."""
+    (rows, losses, weights), (expected_rows, expected_losses, expected_weights) = found, expected
+    assert len(rows) == 3 * 7 and rows == expected_rows
+    assert losses == pytest.approx(expected_losses, rel=1e-12)
+    assert (weights - expected_weights).norm() / expected_weights.norm() < 1e-12
 
 
 def test_batches_of_a_step_need_the_step_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from masked_toys import tiny_masked
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from tutelage.data.stream import TokenStream
@@ -29,29 +30,12 @@ RECIPES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def masked_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus whose tokenizer has a mask, and CLS before every text."""
-    out = tmp_path_factory.mktemp("masked") / "nursery"
-    sources = ["nursery:words=6000,seed=1"]
-    options: Any = {"tokenizer": "bpe", "vocabulary": 300, "special_tokens": "cls", "valid_share": 0.1, "quiet": True}
-    return prepare(sources, out=out, **options)
-
-
-def tiny(corpus: Path, run: Path) -> list[str]:
-    """Two layers, four steps of four windows."""
-    sizes = {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    fixed = [f"data={corpus}", f"run={run}", "data.window=16", "train.steps=4", "train.batch=4", "train.micro_batch=2"]
-    fixed += ["optimizer.warmup=1", "valid.windows=8", "valid.pseudo_perplexity=2", "log.every=1"]
-    return [*(f"student.config.{name}={value}" for name, value in sizes.items()), *fixed, "train.growing_windows=[]"]
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_masked_recipe_trains_some_steps_and_its_model_loads(
     name: str, masked_corpus: Path, tmp_path: Path
 ) -> None:
     grows = ["train.growing_windows=[8, 16, 32]"] if name.startswith("deberta") else []
-    run = train(name, [*tiny(masked_corpus, tmp_path / "run"), *grows], quiet=True)
+    run = train(name, [*tiny_masked(masked_corpus, tmp_path / "run"), *grows], quiet=True)
     rows = read_rows(run / "metrics.jsonl")
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4]
     valid = [row for row in rows if row["kind"] == "valid"][-1]
@@ -82,8 +66,8 @@ def test_a_masked_run_resumes_to_the_bit(
 ) -> None:
     """Dropout is on, rates fall, and which rows are causal changes from step to step."""
     options = ["student.dropout=0.1", "save.every=1", "valid.every=2"]
-    whole = train(name, [*tiny(masked_corpus, tmp_path / "whole"), *options], quiet=True)
-    broken = [*tiny(masked_corpus, tmp_path / "broken"), *options]
+    whole = train(name, [*tiny_masked(masked_corpus, tmp_path / "whole"), *options], quiet=True)
+    broken = [*tiny_masked(masked_corpus, tmp_path / "broken"), *options]
     stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
 
     def at_two(life: Any) -> None:
@@ -107,7 +91,7 @@ def test_the_reported_losses_are_those_of_the_saved_model(masked_corpus: Path, t
     """Pseudo-perplexity by a plain reading: a copy of a window for each token, that token masked, read before it."""
     options = ["objective=masked_next", "valid.windows=3", "valid.pseudo_perplexity=3", "train.precision=fp32"]
     options += ["data.documents=joined", "data.bos=none"]
-    run = train("gpt_bert_toy", [*tiny(masked_corpus, tmp_path / "run"), *options], quiet=True)
+    run = train("gpt_bert_toy", [*tiny_masked(masked_corpus, tmp_path / "run"), *options], quiet=True)
     valid = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "valid"][-1]
     model, tokenizer = (
         AutoModelForMaskedLM.from_pretrained(run / "model").eval(),
@@ -128,16 +112,16 @@ def test_the_reported_losses_are_those_of_the_saved_model(masked_corpus: Path, t
                 losses.append(-model(hidden[None]).logits[0, i - 1].log_softmax(-1)[ids[i]])
     assert math.log(valid["pseudo_perplexity"]) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
     micro = train(
-        "gpt_bert_toy", [*tiny(masked_corpus, tmp_path / "micro"), *options, "train.micro_batch=3"], quiet=True
+        "gpt_bert_toy", [*tiny_masked(masked_corpus, tmp_path / "micro"), *options, "train.micro_batch=3"], quiet=True
     )
     other = [row for row in read_rows(micro / "metrics.jsonl") if row["kind"] == "valid"][-1]
     assert other["loss"] == pytest.approx(valid["loss"], rel=1e-4)
 
 
 def test_a_masked_student_learns_from_a_masked_teacher(masked_corpus: Path, tmp_path: Path) -> None:
-    teacher = train("deberta_lamb_toy", tiny(masked_corpus, tmp_path / "teacher"), quiet=True)
+    teacher = train("deberta_lamb_toy", tiny_masked(masked_corpus, tmp_path / "teacher"), quiet=True)
     options = ["objective=masked_distillation", f"teacher={teacher}"]
-    run = train("deberta_lamb_toy", [c for c in [*tiny(masked_corpus, tmp_path / "run"), *options]], quiet=True)
+    run = train("deberta_lamb_toy", [c for c in [*tiny_masked(masked_corpus, tmp_path / "run"), *options]], quiet=True)
     row = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "train"][-1]
     assert row["kl"] > 0 and row["loss"] == pytest.approx(0.5 * row["ce"] + 0.5 * row["kl"], rel=1e-5)
     assert read_json(run / "run.json")["status"] == "done"
@@ -169,7 +153,7 @@ def test_a_student_that_does_not_see_what_the_objective_needs_is_refused(
 def test_a_teacher_that_sees_something_else_than_the_student_is_refused(
     corpus: Path, masked_corpus: Path, teacher_run: Path, tmp_path: Path
 ) -> None:
-    own = train("deberta_lamb_toy", [*tiny(masked_corpus, tmp_path / "encoder"), "train.steps=1"], quiet=True)
+    own = train("deberta_lamb_toy", [*tiny_masked(masked_corpus, tmp_path / "encoder"), "train.steps=1"], quiet=True)
     settings = [f"data={masked_corpus}", f"run={tmp_path / 'run'}", "data.window=16", "train.steps=1", "train.batch=4"]
     settings.append("train.growing_windows=[]")
     with pytest.raises(UserError, match="The teacher, a DebertaV2ForMaskedLM, sees the tokens on both sides"):
@@ -180,11 +164,11 @@ def test_a_teacher_that_sees_something_else_than_the_student_is_refused(
 
 def test_a_corpus_without_a_mask_token_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no mask token"):
-        train("gpt_bert_toy", tiny(corpus, tmp_path / "run"), quiet=True)
+        train("gpt_bert_toy", tiny_masked(corpus, tmp_path / "run"), quiet=True)
 
 
 def test_the_same_weights_are_a_causal_and_a_masked_model(masked_corpus: Path, tmp_path: Path) -> None:
-    run = train("gpt_bert_toy", tiny(masked_corpus, tmp_path / "run"), quiet=True)
+    run = train("gpt_bert_toy", tiny_masked(masked_corpus, tmp_path / "run"), quiet=True)
     causal, masked = (
         kind.from_pretrained(run / "model").eval() for kind in (AutoModelForCausalLM, AutoModelForMaskedLM)
     )
@@ -203,7 +187,7 @@ def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
 ) -> None:
     """Rates fall within the masked stage; the validation loss is that of the last stage from the start on."""
     options = ["train.growing_windows=[]", "train.steps=8", "valid.every=2", "save.every=1"]
-    whole = train("masked_then_causal_toy", [*tiny(masked_corpus, tmp_path / "whole"), *options], quiet=True)
+    whole = train("masked_then_causal_toy", [*tiny_masked(masked_corpus, tmp_path / "whole"), *options], quiet=True)
     rows = read_rows(whole / "metrics.jsonl")
     assert [row["stage"] for row in rows if row["kind"] == "train"] == [1] * 6 + [2] * 2
     valid = [row for row in rows if row["kind"] == "valid"]
@@ -220,7 +204,7 @@ def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
         stop(life)
 
     monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_six)
-    broken = [*tiny(masked_corpus, tmp_path / "broken"), *options]
+    broken = [*tiny_masked(masked_corpus, tmp_path / "broken"), *options]
     with pytest.raises(Interrupted):
         train("masked_then_causal_toy", broken, quiet=True)
     assert same(whole, train("masked_then_causal_toy", broken, quiet=True))
