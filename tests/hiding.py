@@ -52,7 +52,8 @@ def byte_bpe(template: str = "<s> $A </s>", *, bos: bool = True) -> PreTrainedTo
     trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=ROUND, initial_alphabet=alphabet)
     backend.train_from_iterator([PAGE], trainer)
     signs = [(sign, ROUND.index(sign)) for sign in ("<s>", "</s>")]
-    backend.post_processor = processors.TemplateProcessing(single=template, special_tokens=signs)
+    pair = f"{template} </s>:1 $B:1 </s>:1"
+    backend.post_processor = processors.TemplateProcessing(single=template, pair=pair, special_tokens=signs)
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>", "eos_token": "</s>"}
     names |= {"bos_token": "<s>", "cls_token": "<s>"} if bos else {}
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
