@@ -9,8 +9,9 @@ EXTRAS := report,evaluation,hub,judge,optimizers,language,zstd,gguf,tensorboard
 
 .PHONY: demo test check docs families site study-toy real real-toy bench gpu fuzz clean
 
+# Two jobs side by side, a thread each: the threads of one small step wait for each other.
 demo: $(READY)
-	$(RUN)/tutelage study demo
+	$(RUN)/tutelage study demo --at-once 2
 
 # One thread a worker: two workers with two threads each would wait for each other on two cores.
 test: $(READY)
