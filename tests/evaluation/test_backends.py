@@ -209,6 +209,21 @@ def test_a_runs_own_objective_is_not_imported_to_find_its_back_end(tmp_path, mon
     assert scored_by(str(run), "mntp").backend == "mntp"
 
 
+def test_a_run_with_stages_is_scored_as_it_was_trained_last(tmp_path):
+    run = tmp_path / "run"
+    saved(run / "model", bert(), wordpiece())
+    (run / "run.json").write_text('{"status": "done"}')
+    recipe = "[objective]\nname = 'masked'\n[[stages]]\n{first}\n[[stages]]\n{last}\n"
+    for first, last, backend in (
+        ("share = 1", "objective = 'masked_next'", "mntp"),
+        ("objective = 'masked_next'", "share = 1", "mlm"),
+        ("share = 1", "objective = { name = 'masked_next', rate = 0.2 }", "mntp"),
+        ("share = 1", "[stages.objectives]\nhidden_states = 0.1\nmasked_next = 1.0", "mntp"),
+    ):
+        (run / "recipe.toml").write_text(recipe.format(first=first, last=last))
+        assert scored_by(str(run)).backend == backend, last
+
+
 def test_a_back_end_that_cannot_score_a_model_is_refused_with_those_that_can(tmp_path):
     causal, masked = saved(tmp_path / "gpt2", gpt2()), saved(tmp_path / "bert", bert(), wordpiece())
     both = saved(tmp_path / "t5", t5(), byte_bpe())

@@ -17,6 +17,7 @@ from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
 from tutelage.runs import lifecycle
 from tutelage.verbs.prepare import prepare
+from tutelage.verbs.sample import sample
 from tutelage.verbs.train import train
 
 RECIPES = [
@@ -165,6 +166,19 @@ def test_a_teacher_that_sees_something_else_than_the_student_is_refused(
 def test_a_corpus_without_a_mask_token_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no mask token"):
         train("gpt_bert_toy", tiny_masked(corpus, tmp_path / "run"), quiet=True)
+
+
+def test_a_model_that_learned_to_fill_in_masks_is_not_sampled_although_its_class_could_be(
+    masked_corpus: Path, tmp_path: Path
+) -> None:
+    for objective, writes in (("masked_next", False), ("hybrid", True)):
+        options = [*tiny_masked(masked_corpus, tmp_path / objective), "train.steps=1", f"objective={objective}"]
+        run = train("gpt_bert_toy", options, quiet=True)
+        if writes:
+            assert len(sample(str(run), prompts=["The cat"], max_new=3, quiet=True)) == 1
+        else:
+            with pytest.raises(UserError, match=r"cannot write: it predicts .*Causal students and hybrid ones write"):
+                sample(str(run), prompts=["The cat"], max_new=3, quiet=True)
 
 
 def test_the_same_weights_are_a_causal_and_a_masked_model(masked_corpus: Path, tmp_path: Path) -> None:

@@ -103,14 +103,17 @@ def of_objective(name: str) -> Backend | None:
 
 
 def objectives_of(name: str) -> list[str]:
-    """The objectives that a run's model or milestone was trained by; none for a model that belongs to no run."""
+    """The objectives that a run's model or milestone was trained by, in its last stage if it has stages; none for a
+    model that belongs to no run.
+    """
     run = run_of(name)
     if run is None or not (run / "recipe.toml").exists():
         return []
-    recipe = parsed(run / "recipe.toml")
-    whole: Any = recipe.get("objectives") or {"": recipe.get("objective", "")}
-    named = whole.items() if isinstance(whole, dict) else []
-    return [_trained_for(one, label) if isinstance(one, dict) else label or str(one) for label, one in named]
+    recipe: Any = parsed(run / "recipe.toml")
+    last = (recipe.get("stages") or [{}])[-1]
+    each = (table.get("objectives") or {"": table.get("objective")} for table in (last, recipe))
+    whole = next((one for one in each if isinstance(one, dict) and any(one.values())), {})
+    return [_trained_for(one, label) if isinstance(one, dict) else label or str(one) for label, one in whole.items()]
 
 
 def _trained_for(objective: dict[str, Any], label: str) -> str:

@@ -25,5 +25,5 @@ def _require(name: str, backend: Backend) -> None:
             f"{name} cannot write: it predicts {BACKENDS[backend].about}",
             "Causal students and hybrid ones write; students trained by masked, masked_next or diffusion, encoders and "
             "encoder-decoders do not",
-            "Name another student",
+            "Name another model",
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from tutelage.interaction.writers import require_writer
 from tutelage.runs.samples import Options, Sampling, write_samples
 
 
@@ -13,5 +14,7 @@ def sample(model: str, *, prompts: Sequence[str], **options: Unpack[Options]) ->
     options: see `tutelage.runs.samples.Sampling`
     The same seed writes the same text. Rows hold `prompt`, `text` (the completion alone), `seed`, `sample` and how it
     was sampled; texts that were kept before for the same prompt, seed and settings are replaced, others stay.
+    A model that was trained to fill in masks is refused, also where its class could predict the next token.
     """
+    require_writer(model)
     return write_samples(model, prompts, Sampling(**options))
