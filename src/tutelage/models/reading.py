@@ -93,7 +93,7 @@ def _positions(model: Any, places: Places) -> dict[str, Any]:
     taken = inspect.signature(model.base_model.forward).parameters
     if "position_ids" not in taken and not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         return {}
-    embeddings = getattr(model.base_model, "embeddings", None)
+    embeddings: Any = getattr(model.base_model, "embeddings", None)
     # RoBERTa counts positions from the one after the id of its padding.
     counted = hasattr(embeddings, "create_position_ids_from_input_ids")
     return {"position_ids": places.positions + (embeddings.padding_idx + 1 if counted else 0)}
