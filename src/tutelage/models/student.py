@@ -24,8 +24,13 @@ from tutelage.models.auto import auto_class, from_config, is_encoder, with_atten
 from tutelage.models.head import Capped, Head, logits_of
 from tutelage.models.hub import hub_problem
 from tutelage.models.output import (
-    Directions, directions, form_of, pad_vocabulary, widened_hidden, widened_output,
-)  # fmt: skip
+    Directions,
+    directions,
+    form_of,
+    pad_vocabulary,
+    widened_hidden,
+    widened_output,
+)
 from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.reading import read
 from tutelage.models.shapes import keep_weights, with_dropout
