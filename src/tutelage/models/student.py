@@ -3,7 +3,7 @@
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,14 +23,7 @@ from tutelage.models.attention_maps import map_sizes_of, recorded_maps
 from tutelage.models.auto import auto_class, from_config, is_encoder, with_attention
 from tutelage.models.head import Capped, Head, logits_of
 from tutelage.models.hub import hub_problem
-from tutelage.models.output import (
-    Directions,
-    directions,
-    form_of,
-    pad_vocabulary,
-    widened_hidden,
-    widened_output,
-)
+from tutelage.models.output import directions, form_of, pad_vocabulary, widened_hidden, widened_output
 from tutelage.models.portable import files_of_model, portable_config
 from tutelage.models.reading import read
 from tutelage.models.shapes import keep_weights, with_dropout
@@ -56,7 +49,7 @@ class Student(nn.Module):
     def __init__(self, model: PreTrainedModel, *, pad_to: int = 1) -> None:
         super().__init__()
         keep_weights(model.config)
-        self.directions: Directions = directions(model)
+        self.directions: Final = directions(model)
         self._form, self._compiled = form_of(model), False
         fuse_gelu(model)
         self.model: Any = model
