@@ -104,7 +104,8 @@ def test_a_value_that_cannot_be_ends_with_code_2(
 
 
 def test_an_interrupted_command_ends_with_code_130() -> None:
-    program = "import os, signal; from tutelage import cli\n"
+    # A shell starts programs in the background with SIGINT ignored, and the tests with them.
+    program = "import os, signal; from tutelage import cli\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     program += "@cli.app.command('wait')\ndef wait(): os.kill(os.getpid(), signal.SIGINT)\ncli.main()"
     done = subprocess.run([sys.executable, "-c", program, "wait"], capture_output=True, text=True)
     assert done.returncode == 130 and "Traceback" not in done.stderr
