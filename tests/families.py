@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import tomli_w
 import torch
@@ -16,18 +15,18 @@ from hiding import slow as slow_masked
 from hiding import t5
 from safetensors.torch import load_file
 from scored import slow
+from stopping import stopped_at
 from transformers import AutoTokenizer
 
 from tutelage.challenge.backends import Backend
 from tutelage.data.tokenizer import load_tokenizer
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import UserError
 from tutelage.evaluation.masked import MaskedScorer
 from tutelage.evaluation.scorer import Scorer
 from tutelage.evaluation.seq2seq import EncDecMask, EncDecPrefix
 from tutelage.models.auto import auto_class
 from tutelage.models.sampling import sample
 from tutelage.models.student import load_config, load_model
-from tutelage.runs import lifecycle
 from tutelage.verbs.evaluate import evaluate
 from tutelage.verbs.export import export
 from tutelage.verbs.prepare import prepare
@@ -219,20 +218,9 @@ class Trial:
 
     def resumed(self) -> None:
         objective = ["objective=masked"] if self.family.encoder else []
-        stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
-
-        def at_two(life: Any) -> None:
-            if life.loop.step == 2 and life.existing is None:
-                raise Interrupted("stopped by the test")
-            stop(life)
-
-        try:
-            with patch.object(lifecycle.Lifecycle, "stop_if_requested", at_two):
-                self.train("broken", "save.every=1", *objective)
-        except Interrupted:
-            broken = self.train("broken", "save.every=1", *objective)
-        else:
-            raise AssertionError("the run was not stopped")
+        with stopped_at(2):
+            self.train("broken", "save.every=1", *objective)
+        broken = self.train("broken", "save.every=1", *objective)
         whole, again = (load_file(run / "model" / "model.safetensors") for run in (self.run, broken))
         assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
 

@@ -2,20 +2,18 @@
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from masked_toys import tiny_masked
+from stopping import stopped_at
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from tutelage.data.stream import TokenStream
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import UserError
 from tutelage.files import read_json, read_rows
-from tutelage.runs import lifecycle
 from tutelage.verbs.prepare import prepare
 from tutelage.verbs.sample import sample
 from tutelage.verbs.train import train
@@ -62,22 +60,12 @@ def same(a: Path, b: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", ["gpt_bert_toy", "masked_diffusion_toy"])
-def test_a_masked_run_resumes_to_the_bit(
-    name: str, masked_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_masked_run_resumes_to_the_bit(name: str, masked_corpus: Path, tmp_path: Path) -> None:
     """Dropout is on, rates fall, and which rows are causal changes from step to step."""
     options = ["student.dropout=0.1", "save.every=1", "valid.every=2"]
     whole = train(name, [*tiny_masked(masked_corpus, tmp_path / "whole"), *options], quiet=True)
     broken = [*tiny_masked(masked_corpus, tmp_path / "broken"), *options]
-    stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
-
-    def at_two(life: Any) -> None:
-        if life.loop.step == 2 and life.existing is None:
-            raise Interrupted("stopped by the test")
-        stop(life)
-
-    monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_two)
-    with pytest.raises(Interrupted):
+    with stopped_at(2):
         train(name, broken, quiet=True)
     assert same(whole, train(name, broken, quiet=True))
     kept = ("loss", "step", "kind", "pseudo_perplexity")
@@ -196,9 +184,7 @@ def test_the_same_weights_are_a_causal_and_a_masked_model(masked_corpus: Path, t
     assert json.loads((run / "model" / "config.json").read_text())["model_type"] == "gpt_bert"
 
 
-def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
-    masked_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(masked_corpus: Path, tmp_path: Path) -> None:
     """Rates fall within the masked stage; the validation loss is that of the last stage from the start on."""
     options = ["train.growing_windows=[]", "train.steps=8", "valid.every=2", "save.every=1"]
     whole = train("masked_then_causal_toy", [*tiny_masked(masked_corpus, tmp_path / "whole"), *options], quiet=True)
@@ -210,15 +196,7 @@ def test_a_run_goes_from_masked_to_causal_and_is_measured_by_one_loss(
     assert tokens[-1] - tokens[-2] == 4 * 16  # causal: every token
     hidden = [after - before for before, after in zip([0, *tokens], tokens[:6], strict=False)]
     assert hidden[0] > 1.3 * hidden[5]  # a rate of 0.3 falls to 0.15
-    stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
-
-    def at_six(life: Any) -> None:
-        if life.loop.step == 6 and life.existing is None:
-            raise Interrupted("stopped by the test")
-        stop(life)
-
-    monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_six)
     broken = [*tiny_masked(masked_corpus, tmp_path / "broken"), *options]
-    with pytest.raises(Interrupted):
+    with stopped_at(6):
         train("masked_then_causal_toy", broken, quiet=True)
     assert same(whole, train("masked_then_causal_toy", broken, quiet=True))

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from stopping import stopped_at
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from tutelage.data.batch import IGNORED, TokenBatch
 from tutelage.data.draws import Draws
 from tutelage.data.symbols import Symbols
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import UserError
 from tutelage.files import read_rows
 from tutelage.objectives.common.load import load_objective
 from tutelage.recipe import read
-from tutelage.runs import lifecycle
 from tutelage.runs.corpus import Corpus, open_corpus
 from tutelage.settings.train import Training
 from tutelage.verbs.prepare import prepare
@@ -73,11 +73,9 @@ def test_a_target_is_a_hidden_token_of_the_same_document(
 
 
 @pytest.mark.parametrize("name", ["gpt_bert_toy", "deberta_lamb_toy", "masked_diffusion_toy"])
-def test_a_killed_run_ends_with_the_same_bits(name: str, documents: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_killed_run_ends_with_the_same_bits(name: str, documents: Path, tmp_path: Path) -> None:
     more = ("save.every=1", "student.dropout=0.1", "valid.every=2")
-    real, asked = lifecycle.StopRequest.made, []
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(lifecycle.StopRequest, "made", lambda self: asked.append(1) or len(asked) > 1 or real(self))
+    with stopped_at(2):
         train(name, options(documents, tmp_path / "broken", *more), quiet=True)
     broken = train(name, options(documents, tmp_path / "broken", *more), quiet=True)
     whole = train(name, options(documents, tmp_path / "whole", *more), quiet=True)

@@ -1,6 +1,5 @@
 """One run that goes through all objectives that hide tokens: two processes, micro-batches and stops change nothing."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,10 @@ import pytest
 import torch
 from masked_toys import tiny_masked
 from safetensors.torch import load_file
+from stopping import stopped_at
 from two_processes import torchrun
 
-from tutelage.errors import Interrupted
 from tutelage.files import read_rows
-from tutelage.runs import lifecycle
 from tutelage.verbs.train import train
 
 OBJECTIVES = ["masked", "masked_next", "hybrid", "diffusion"]
@@ -71,18 +69,10 @@ def test_the_size_of_micro_batches_changes_rounding_only(
 
 @pytest.mark.parametrize("step", [1, 3, 5, 7])
 def test_a_run_that_is_stopped_within_any_of_the_stages_ends_with_the_same_bits(
-    step: int, masked_corpus: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, masked_corpus: Path, whole: Path, tmp_path: Path
 ) -> None:
-    stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
-
-    def at_step(life: Any) -> None:
-        if life.loop.step == step and life.existing is None:
-            raise Interrupted("stopped by the test")
-        stop(life)
-
-    monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_step)
     broken = options(masked_corpus, tmp_path / "broken")
-    with pytest.raises(Interrupted):
+    with stopped_at(step):
         train("gpt_bert_toy", broken, quiet=True)
     run = train("gpt_bert_toy", broken, quiet=True)
     assert torch.equal(weights(run), weights(whole))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from stopping import stopped_at
 from toys import tiny
 
 from tutelage.errors import Interrupted, UserError
@@ -49,22 +50,14 @@ def test_accuracy_on_held_out_pairs_is_learnt_logged_and_kept(objective, corpus,
 
 
 @pytest.mark.parametrize("objective", ["simpo", "dpo"])
-def test_an_interrupted_run_ends_at_the_same_bits(objective, corpus, pairs, teacher_run, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_at_the_same_bits(objective, corpus, pairs, teacher_run, tmp_path):
     def options(run):
         changes = [c for c in overrides(corpus, tmp_path / run, pairs) if not c.startswith("student.")]
         return [*changes, "data.window=16", f"student={teacher_run}", f"objective={objective}", "student.dropout=0.1"]
 
     whole = train("student_ce", options("whole"), quiet=True)
-    real = Lifecycle.stop_if_requested
-
-    def stop(self):
-        self.stop_request.signal = 15 if self.loop.step == 2 else 0
-        real(self)
-
-    monkeypatch.setattr(Lifecycle, "stop_if_requested", stop)
-    with pytest.raises(Interrupted):
+    with stopped_at(2):
         train("student_ce", options("cut"), quiet=True)
-    monkeypatch.undo()
     cut = train("student_ce", options("cut"), quiet=True)
     weights = [(run / "model" / "model.safetensors").read_bytes() for run in (whole, cut)]
     assert weights[0] == weights[1]

@@ -1,18 +1,17 @@
 """Runs with stages: one optimizer, one count of words, and bits that no kill and no cut of a batch changes."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from stopping import stopped_at
 from toys import tiny
 from two_processes import torchrun
 
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import UserError
 from tutelage.files import read_json, read_rows
 from tutelage.recipe import read
-from tutelage.runs import lifecycle
 from tutelage.runs.plan import plan_of
 from tutelage.settings.train import Training
 from tutelage.verbs.prepare import prepare
@@ -78,19 +77,11 @@ def test_a_run_goes_through_its_stages_and_counts_every_word_once(whole: Path) -
 
 @pytest.mark.parametrize("step", [1, 2, 5, 8])
 def test_a_run_that_is_stopped_within_or_between_stages_ends_with_the_same_bits(
-    step: int, corpus: Path, whole: Path, wide_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, corpus: Path, whole: Path, wide_teacher: Path, tmp_path: Path
 ) -> None:
     """After 1 and 5 steps within a stage, after 2 and 8 between two."""
-    stop: Callable[[Any], None] = lifecycle.Lifecycle.stop_if_requested
-
-    def at_step(life: Any) -> None:
-        if life.loop.step == step and life.existing is None:
-            raise Interrupted("stopped by the test")
-        stop(life)
-
-    monkeypatch.setattr(lifecycle.Lifecycle, "stop_if_requested", at_step)
     broken = changing(corpus, tmp_path / "broken", wide_teacher)
-    with pytest.raises(Interrupted):
+    with stopped_at(step):
         train("student_ce", broken, quiet=True)
     run = train("student_ce", broken, quiet=True)
     assert (run / MODEL).read_bytes() == (whole / MODEL).read_bytes()

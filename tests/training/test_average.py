@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopping import stopped_at
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from toys import tiny, toy_loop, toy_student
 
@@ -71,20 +72,9 @@ def test_an_interrupted_run_keeps_the_model_of_an_unbroken_one_to_the_bit(corpus
 
 
 def _interrupted(corpus, tmp_path, own):
-    from tutelage.errors import Interrupted
-    from tutelage.runs.lifecycle import Lifecycle
-
-    real, run = Lifecycle.stop_if_requested, [*tiny(corpus, tmp_path / "cut"), *own]
-
-    def stop(self):
-        if self.loop.step == 4:
-            self.stop_request.signal = 15
-        real(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lifecycle, "stop_if_requested", stop)
-        with pytest.raises(Interrupted):
-            train("student_ce", run, quiet=True)
+    run = [*tiny(corpus, tmp_path / "cut"), *own]
+    with stopped_at(4):
+        train("student_ce", run, quiet=True)
     newest = max((tmp_path / "cut" / "checkpoints").glob("*/tensors.safetensors"))
     assert any(name.startswith("moments.average.") for name in load_file(newest))
     return train("student_ce", run, quiet=True)
