@@ -154,5 +154,5 @@ def test_a_model_whose_attention_does_not_restart_is_refused() -> None:
     )  # fmt: skip
     require_apart(AutoModelForCausalLM.from_config(qwen, attn_implementation="sdpa"), ids)
     bloom = BloomConfig(vocab_size=V, hidden_size=16, n_layer=2, n_head=2)
-    with pytest.raises(UserError, match=r"Bloom\w+ do not restart at a document"):
+    with pytest.raises(UserError, match=r"Bloom\w+, do not restart at a document"):
         require_apart(AutoModelForCausalLM.from_config(bloom), ids)

@@ -110,5 +110,5 @@ def test_such_models_pass_the_check_before_a_run(shape: str) -> None:
 def test_a_model_that_mixes_documents_is_refused() -> None:
     """FNet has no attention that a mask could cut: its Fourier transform goes over the whole window."""
     config = transformers.FNetConfig(vocab_size=V, max_position_embeddings=32, pad_token_id=0, **SIZES)
-    with pytest.raises(UserError, match=r"FNet\w+ do not restart at a document"):
+    with pytest.raises(UserError, match=r"FNet\w+, do not restart at a document"):
         require_apart(transformers.FNetForMaskedLM(config), torch.arange(1, 11), "bidirectional")

@@ -1,15 +1,14 @@
 """Runs with documents apart: each word once an epoch, resumed bit for bit, and refused where it cannot be."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from stopping import stopped_at
 from toys import tiny
 
-from tutelage.errors import Interrupted, UserError
+from tutelage.errors import UserError
 from tutelage.files import read_json, read_rows
 from tutelage.recipe import read
-from tutelage.runs import lifecycle
 from tutelage.runs.corpus import open_corpus
 from tutelage.settings.train import Training
 from tutelage.verbs.prepare import prepare
@@ -41,11 +40,9 @@ def test_an_epoch_shows_every_word_once_and_few_places_are_empty(documents: Path
     assert sum(int(batch.words.sum()) for batch in valid) == corpus.valid.words or len(valid) == 2
 
 
-def test_a_killed_run_ends_with_the_same_bits(documents: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_killed_run_ends_with_the_same_bits(documents: Path, tmp_path: Path) -> None:
     more = ("save.every=1", "student.dropout=0.1", "order=score")
-    real, asked = lifecycle.StopRequest.made, []
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(lifecycle.StopRequest, "made", lambda self: asked.append(1) or len(asked) > 1 or real(self))
+    with stopped_at(2):
         train("student_ce", options(documents, tmp_path / "broken", *more), quiet=True)
     broken = train("student_ce", options(documents, tmp_path / "broken", *more), quiet=True)
     whole = train("student_ce", options(documents, tmp_path / "whole", *more), quiet=True)
@@ -63,6 +60,14 @@ def test_a_live_teacher_reads_documents_apart_as_the_student_does(
     run = train("student_kd", [*options_of, *more, "data.eos=none"], quiet=True)
     rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "train"]
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_live_teacher_that_reads_across_documents_is_refused(documents: Path, tmp_path: Path) -> None:
+    shape = ["student.shape=bloom", "student.config={hidden_size=16, n_layer=1, n_head=2}"]
+    joined = [each for each in tiny(documents, tmp_path / "bloom") if not each.startswith("student.")]
+    bloom = train("student_ce", [*joined, *shape], quiet=True)
+    with pytest.raises(UserError, match=r"of the teacher, a Bloom\w+, do not restart at a document"):
+        train("student_kd", options(documents, tmp_path / "run", f"teacher={bloom}"), quiet=True)
 
 
 @pytest.mark.parametrize(

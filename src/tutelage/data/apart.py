@@ -6,7 +6,6 @@ Legend: B windows, T places of a window, S segments of these windows, N tokens o
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +108,7 @@ def apart_windows(
     folder: Path, stream: TokenStream, split: str, tokenizer: Tokenizer, *, window: int, marked: Marked, ahead: bool
 ) -> ApartWindows:
     """Those of a split of a prepared corpus."""
-    ends = ends_of(tokenizer)
+    ends = _ends(tokenizer)
     for kind, asked, there in zip(("bos", "eos"), (marked.bos, marked.eos), ends, strict=True):
         if asked != "none" and there is None:
             raise UserError(
@@ -124,13 +123,20 @@ def apart_windows(
             "Set data.eos=none, or prepare the corpus with --join space",
         )
     documents = Documents.open(folder, split, stream.manifest)
-    bos, eos, empty = (0 if there is None else there for there in (*ends, _empty(tokenizer)))
+    bos, eos = (0 if there is None else there for there in ends)
     return ApartWindows(
-        stream=stream, documents=documents, window=window, marked=marked, bos=bos, eos=eos, empty=empty, ahead=ahead
+        stream=stream,
+        documents=documents,
+        window=window,
+        marked=marked,
+        bos=bos,
+        eos=eos,
+        empty=_empty(tokenizer),
+        ahead=ahead,
     )
 
 
-def ends_of(tokenizer: Tokenizer) -> tuple[int | None, int | None]:
+def _ends(tokenizer: Tokenizer) -> tuple[int | None, int | None]:
     """The ids of BOS and EOS: what the tokenizer's template puts around a text, which the evaluation reads, if any."""
     first, last = template(tokenizer)
     return (
@@ -139,7 +145,7 @@ def ends_of(tokenizer: Tokenizer) -> tuple[int | None, int | None]:
     )
 
 
-def _empty(tokenizer: Tokenizer) -> Any:
+def _empty(tokenizer: Tokenizer) -> int:
     """A token that is no text, so that no objective hides it; 0 where the tokenizer has none."""
     ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
-    return next((each for each in ids if each is not None), None)
+    return next((each for each in ids if each is not None), 0)  # pyright: ignore[reportReturnType]

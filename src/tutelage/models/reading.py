@@ -30,7 +30,7 @@ Sees = bool | Bool[Tensor, " B"]
 
 
 @contextmanager
-def reading(model: PreTrainedModel, ids: Int[Tensor, "B T"], both_sides: Sees = False) -> Iterator[dict[str, Any]]:
+def _told(model: PreTrainedModel, ids: Int[Tensor, "B T"], both_sides: Sees) -> Iterator[dict[str, Any]]:
     """Inside this block the model reads these ids as they are to be read, with the arguments that are given."""
     places = places_of(ids)
     if places is None:
@@ -70,7 +70,7 @@ def read(
         by_itself = torch.full(ids.shape[:1], reads_by_itself(model), device=ids.device)
         both_sides = by_itself if bidirectional is None else bidirectional
         more |= {} if bidirectional is None else {"bidirectional": bidirectional}
-    with reading(model, ids, both_sides) as given:
+    with _told(model, ids, both_sides) as given:
         if layers:
             return before_output(model, ids, **given, **more)
         body: Any = model.base_model
@@ -133,14 +133,17 @@ def _in_place_of_its_own(encoder: Any, mask: Float[Tensor, "B 1 T T"]) -> Iterat
 
 
 @torch.no_grad()
-def require_apart(model: PreTrainedModel, ids: Int[Tensor, " N"], directions: Directions = "causal") -> None:
+def require_apart(
+    model: PreTrainedModel, ids: Int[Tensor, " N"], directions: Directions = "causal", what: str = "the student"
+) -> None:
     """Refuse a model whose attention or positions do not restart at a document.
 
-    ids: some tokens, which are read as two documents in one window and each alone
+    ids:  some tokens, which are read as two documents in one window and each alone
+    what: for the message
     """
     half, row = len(ids) // 2, ids.to(model.device)[None]
     lengths = [half, len(ids) - half]
-    places = torch.cat([torch.arange(length) for length in lengths])[None]
+    places = torch.cat([torch.arange(length, device=model.device) for length in lengths])[None]
     was_training = model.training
     model.eval()
 
@@ -154,7 +157,7 @@ def require_apart(model: PreTrainedModel, ids: Int[Tensor, " N"], directions: Di
             alone = torch.cat([body(part, None, both) for part in row.split(lengths, 1)], 1)
             if not _close(together, alone):
                 raise UserError(
-                    f"Attention or positions of {type(model).__name__} do not restart at a document",
+                    f"Attention or positions of {what}, a {type(model).__name__}, do not restart at a document",
                     "A model that takes position_ids and is causal by them, such as GPT-2, Llama, Qwen or Mistral; or "
                     "one that takes a mask of all pairs of places, such as BERT, ModernBERT or gpt_bert",
                     "Set data.documents=joined",
@@ -164,8 +167,8 @@ def require_apart(model: PreTrainedModel, ids: Int[Tensor, " N"], directions: Di
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
-    scale = float(expected.abs().max())
-    return torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-3 * scale)
+    scale, error = float(expected.abs().max()), max(1e-3, 4 * torch.finfo(expected.dtype).eps)
+    return torch.allclose(found.float(), expected.float(), rtol=error, atol=error * scale)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
-import numpy as np
 import torch
 
 from tutelage.architectures.common.shapes import shape_config
@@ -13,11 +12,10 @@ from tutelage.data.batch import Batch
 from tutelage.errors import UserError
 from tutelage.models.compatible import require_compatible, require_positions
 from tutelage.models.head import cap_of, matrix, workspace
-from tutelage.models.reading import require_apart
 from tutelage.models.student import Student, load_student, new_student
 from tutelage.objectives.common.base import HasTeacher, Objective, own_module
 from tutelage.optimizers.common.load import load_optimizer
-from tutelage.runs.corpus import Corpus
+from tutelage.runs.corpus import Corpus, require_reads_apart
 from tutelage.runs.masked import with_hidden_tokens
 from tutelage.runs.objectives import teacher_of
 from tutelage.runs.plan import Plan, Stage
@@ -53,15 +51,8 @@ def build_student(recipe: Training, corpus: Corpus, window: int = 0) -> Student:
         require_compatible(settings.weights, recipe.data.path, corpus.tokenizer)
         student = load_student(settings.weights, dropout=settings.dropout, pad_to=settings.pad_vocabulary)
     require_positions(settings.weights or "the student", student.config, longest, "data.window")
-    if corpus.apart:
-        require_reads_apart(student, corpus)
+    require_reads_apart(student, corpus, "the student")
     return student
-
-
-def require_reads_apart(student: Student, corpus: Corpus) -> None:
-    """Refuse a student that cannot keep the documents of a window apart."""
-    some = torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64))
-    require_apart(student.model, some, student.directions)
 
 
 def estimate(recipe: Training, student: Student, objective: Objective, device: torch.device) -> memory.Needs:
@@ -119,10 +110,8 @@ def _require_trainable(stage: Stage, student: Student) -> None:
             "At least one window a process",
             "Raise train.batch or start fewer processes",
         )
-    if not stage.corpus.apart:
-        return
-    require_reads_apart(student, stage.corpus)
-    if stage.recipe.train.compile:
+    require_reads_apart(student, stage.corpus, "the student")
+    if stage.corpus.apart and stage.recipe.train.compile:
         raise UserError(
             "train.compile is set, and documents are kept apart: their number changes from batch to batch",
             "A model that is not compiled, or data.documents=joined",

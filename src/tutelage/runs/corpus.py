@@ -19,6 +19,8 @@ from tutelage.data.tokenizer import load_tokenizer
 from tutelage.errors import UserError
 from tutelage.files import fingerprint
 from tutelage.models.compatible import Advice, Reader, require_readable
+from tutelage.models.reading import require_apart
+from tutelage.models.student import Student
 from tutelage.orders.common.base import Reading
 from tutelage.orders.common.load import load_order
 from tutelage.runs.ordered import Ordered
@@ -230,3 +232,13 @@ def _means(reading: Reading, window: int, values: Any, starts: Any) -> Any:
 def total_steps(recipe: Training, corpus: Corpus) -> int:
     """Optimizer steps of the whole run."""
     return recipe.train.steps or corpus.order.steps(recipe.train.epochs)
+
+
+def require_reads_apart(model: Student, corpus: Corpus, what: str) -> None:
+    """Refuse a model that cannot keep documents apart, where the windows of a corpus keep them so.
+
+    what: for the message, such as "the teacher"
+    """
+    if corpus.apart:
+        some = torch.from_numpy(corpus.train.ids[: min(corpus.window, 16)].astype(np.int64))
+        require_apart(model.model, some, model.directions, what)

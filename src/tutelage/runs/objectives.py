@@ -19,7 +19,7 @@ from tutelage.objectives.common.load import load_objective
 from tutelage.objectives.common.shared import SharedTeacher
 from tutelage.objectives.common.weighted import WeightedSum, joined
 from tutelage.plug_ins import load_plug_in
-from tutelage.runs.corpus import Corpus
+from tutelage.runs.corpus import Corpus, require_reads_apart
 from tutelage.settings.train import Training
 from tutelage.teachers.cached.windows import Reads
 from tutelage.teachers.common.base import Teacher
@@ -71,6 +71,7 @@ def _objective(recipe: Training, corpus: Corpus, student: Student, device: torch
     require_directions(student, *traits.directions, purpose=f"the objective {_names(recipe)}")
     for model in [each for each in getattr(teacher, "models", ()) if isinstance(each, Student)]:
         require_directions(model, *traits.directions, purpose=f"the objective {_names(recipe)}", what="The teacher")
+        require_reads_apart(model, corpus, "the teacher")
     if teacher and traits.layers:
         _require_layers(recipe, teacher)
     about: list[Any] = ["alone" if recipe.objective else "in a sum", traits.layers, traits.maps, id(teacher)]
