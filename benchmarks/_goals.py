@@ -52,6 +52,9 @@ def _of_a_cpu(results: Mapping[str, Result]) -> Iterator[Goal]:
     slowest = max((x["ratio"] for x in packed), default=None)
     yield "CPU, step: documents apart / plain windows", MOST, 1.15, slowest
     yield "Documents apart: share of empty places", MOST, 0.02, max((x["waste"] for x in packed), default=None)
+    scored = {x["name"]: x["ratio"] for x in results.get("masked_evaluation", {}).get("comparisons", [])}
+    for name, text, bound in (("blimp", "BLiMP", 1.7), ("supplement", "supplement", 1.8), ("reading", "reading", 2.5)):
+        yield f"CPU, BERT scored by masks, {text}: ours / plain, items/s", LEAST, bound, scored.get(name)
 
 
 def _of_a_card(card: Result) -> Iterator[Goal]:

@@ -117,10 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=1024, help="tokens of a step")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/documents.json"))
+    parser.add_argument("--out", type=Path, help="benchmarks/results/documents.json where nothing is said")
     options = parser.parse_args(arguments)
     machine = _bench.machine()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _bench.with_choices("cpu", options.precision):
         corpus = options.corpus or texts(options.quick, Path(folder) / "corpus")
         found = [compare(corpus, int(window), options) for window in options.windows.split(",")]
     result = {
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "versions": _bench.versions("torch", "transformers"),
         "comparisons": found,
     }
-    _bench.save(options.out, result)
+    _bench.save(options.out or _bench.place("documents"), result)
 
 
 if __name__ == "__main__":

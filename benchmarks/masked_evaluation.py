@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--each", type=int, default=10, help="pairs of a paradigm")
     parser.add_argument("--words", type=int, default=200, help="of reading")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/masked_evaluation.json"))
+    parser.add_argument("--out", type=Path, help="benchmarks/results/masked_evaluation.json where nothing is said")
     options = parser.parse_args(arguments)
     data, each = _bench.real_data(), options.each
     machine, full = _bench.machine(), data / "eval" / "full_eval"
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "versions": _bench.versions("torch", "transformers", "tokenizers"),
         "comparisons": comparisons,
     }
-    _bench.save(options.out, result)
+    _bench.save(options.out or _bench.place("masked_evaluation"), result)
 
 
 if __name__ == "__main__":

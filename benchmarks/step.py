@@ -1,6 +1,6 @@
 """H2 to H4: whole training steps at true sizes, optimizer and dropout included.
 
-    python benchmarks/step.py --peers build/peers         GPT-2 Small under GPT-2 Large, 1,024 tokens, bf16: 10 minutes
+    python benchmarks/step.py --peers build/peers         GPT-2 Small under GPT-2 Large, 1,024 tokens: 10 minutes
     python benchmarks/step.py --quick                     toy sizes, seconds: does it run?
     python benchmarks/step.py --only ce --device cuda --windows 256
 
@@ -19,6 +19,9 @@ from typing import Any
 
 import _bench
 from _world import World
+
+from tutelage.models.devices import choose
+from tutelage.models.precision import best_precision
 
 QUICK = {"student": "gpt2-tiny", "teacher": "gpt2-tiny", "vocabulary": 301, "window": 16, "windows": 4, "repeats": 1}
 PACKAGES = ("torch", "transformers", "accelerate", "trl")
@@ -63,7 +66,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found.add_argument("--vocabulary", type=int, default=50257)
     found.add_argument("--window", type=int, default=128)
     found.add_argument("--windows", type=int, default=8, help="of one step")
-    found.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    found.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="auto: as a run decides")
     found.add_argument("--device", default="cpu")
     found.add_argument("--repeats", type=int, default=3)
     found.add_argument("--peers", type=Path, help="a folder that pip installed peers into")
@@ -77,6 +80,8 @@ def options_of(found: argparse.ArgumentParser, arguments: Sequence[str] | None) 
         vars(options).update(QUICK)
     if options.peers is not None and str(options.peers) not in sys.path:
         sys.path.append(str(options.peers))
+    if options.precision == "auto":
+        options.precision = best_precision(choose(options.device), ("fp32", "bf16"))
     return options
 
 
@@ -90,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found.add_argument("--only", default="ce,online,gkd,cached", help="comparisons, with commas")
     found.add_argument("--out", type=Path, help="benchmarks/results/step.json where nothing is said; quick: nowhere")
     options = options_of(found, arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    taken = _bench.with_choices(options.device, options.precision)
+    with tempfile.TemporaryDirectory() as folder, taken:
         world = world_of(options, Path(folder))
         result = {
             "benchmark": "step",

@@ -143,6 +143,7 @@ def _mark(passed: dict[str, float] | None) -> str:
     return f"{passed['seconds']:10.1f} ({passed['step']:5})" if passed else "         never    "
 
 
+@_bench.with_choices()
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, default=150_000)
