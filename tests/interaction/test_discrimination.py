@@ -7,6 +7,7 @@ from interacting import small
 
 from tutelage.errors import UserError
 from tutelage.files import read_json
+from tutelage.judges.common import open as opening
 from tutelage.verbs.interact import interact
 from tutelage.verbs.report import report
 
@@ -24,3 +25,14 @@ def test_a_judge_that_does_not_discriminate_is_refused_and_another_may_follow(
     assert [one["kind"] for one in check["kinds"]][-1] == "all kinds" and check["kinds"][-1]["auc"] >= 0.7
     page = report([run], out=tmp_path / "page")
     assert "AUC of real against spoiled texts: words shuffled" in page.read_text(encoding="utf-8")
+
+
+def test_a_judge_is_loaded_once_for_its_check_and_the_rounds(
+    corpus: Path, teacher_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a large model."""
+    made, real = [], opening.judge_of
+    monkeypatch.setattr(opening, "judge_of", lambda name, settings: made.append(name) or real(name, settings))
+    options = [*small(corpus, teacher_run, tmp_path / "run"), "rounds=1", "prompts.held_out=2", "sample.n=2"]
+    interact("rloo_toy", [*options, "judge={name='rules', least_auc=0.7}"], quiet=True)
+    assert made == ["rules", "rules"]  # and the held-out judge

@@ -13,6 +13,7 @@ from tutelage.interaction.rollouts import Completion
 from tutelage.interaction.state import Costs
 from tutelage.judges import judge_of, open_judge, open_tutor, tutor_of
 from tutelage.judges.common.base import Correction, Verdict
+from tutelage.judges.common.open import judge_with_stores
 from tutelage.runs.provenance import provenance_of
 from tutelage.settings.interact import Annotator, Interaction
 from tutelage.training import parallel
@@ -29,6 +30,7 @@ class Judging:
         self.recipe, self.costs = recipe, costs
         self.store = Path(recipe.store) if recipe.store else run / "verdicts.sqlite"
         self.between: Callable[[], None] = lambda: None
+        self._judge_at = judge_with_stores(recipe.judge.name, replay=recipe.replay, **recipe.judge.settings())
         self._open: dict[str, Any] = {}
 
     def grade(self, completions: Sequence[Completion]) -> list[Verdict]:
@@ -70,11 +72,16 @@ class Judging:
     def _annotator(self, who: str) -> Any:
         """The judge or tutor in this role, opened if it is not open."""
         if who not in self._open:
-            settings: Annotator = getattr(self.recipe, who)
-            opener = open_tutor if who == "tutor" else open_judge
             self.store.parent.mkdir(parents=True, exist_ok=True)
-            self._open[who] = opener(settings.name, store=self.store, replay=self.recipe.replay, **settings.settings())
+            self._open[who] = self._opened(who)
         return self._open[who]
+
+    def _opened(self, who: str) -> Any:
+        if who == "judge":  # which its check has loaded already
+            return self._judge_at(self.store)
+        settings: Annotator = getattr(self.recipe, who)
+        opener = open_tutor if who == "tutor" else open_judge
+        return opener(settings.name, store=self.store, replay=self.recipe.replay, **settings.settings())
 
     def present(self) -> list[str]:
         """The roles that the recipe uses."""
@@ -85,15 +92,10 @@ class Judging:
 
         Its verdicts are in a hidden file: a place with any other file in it and no run.json could not become a run.
         """
-        judge = self.recipe.judge
-        if not judge.least_auc or self.recipe.replay:
+        if not self.recipe.judge.least_auc or self.recipe.replay:
             return None
         store = self.store if self.recipe.store else self.store.with_name(CHECK_STORE)
-
-        def checked() -> dict[str, Any]:
-            return require_discrimination(open_judge(judge.name, store=store, **judge.settings()), self.recipe)
-
-        return parallel.from_first(checked)
+        return parallel.from_first(lambda: require_discrimination(self._judge_at(store), self.recipe))
 
     def fingerprints(self) -> dict[str, str]:
         """Fingerprints by role, each of everything that decides the answers."""

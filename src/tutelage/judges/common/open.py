@@ -20,14 +20,14 @@ def open_judge(name: str, *, store: str | Path, replay: bool = False, **settings
     return StoredJudge(judge_of(name, settings), store=Path(store), replay=replay)
 
 
-def judge_with_stores(name: str, **settings: Any) -> Callable[[Path], StoredJudge]:
+def judge_with_stores(name: str, *, replay: bool = False, **settings: Any) -> Callable[[Path], StoredJudge]:
     """A function that opens one judge with any of several stores. The judge, perhaps a large model, is loaded once."""
     opened: list[Any] = []
 
     def at(store: Path) -> StoredJudge:
         if not opened:
             opened.append(judge_of(name, settings))
-        return StoredJudge(opened[0], store=store)
+        return StoredJudge(opened[0], store=store, replay=replay)
 
     return at
 
