@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import AutoModelForMaskedLM, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers import PretrainedConfig
 
 from tutelage.challenge.backends import BACKENDS, Backend
 from tutelage.errors import UserError
 from tutelage.evaluation.results import run_of
-from tutelage.models.auto import is_encoder
+from tutelage.models.auto import offered
 from tutelage.models.student import load_config
 from tutelage.objectives.common.base import Objective
 from tutelage.plug_ins import load_plug_in
@@ -61,19 +60,11 @@ def said(scored: Scored) -> str:
 
 
 def able_of(config: PretrainedConfig) -> tuple[Backend, ...]:
-    """The back ends that can score models of a configuration, likeliest first.
-
-    Transformers has a causal class for many encoders, too: an encoder with an untrained head. It does not count.
-    """
+    """The back ends that can score models of a configuration, likeliest first."""
     if config.is_encoder_decoder:
         return ("enc_dec_mask", "enc_dec_prefix")
-    if is_encoder(config):
-        return ("mlm", "mntp")
-    own = getattr(config, "auto_map", None) or {}
-    # A class that is registered beside those of transformers may be both; theirs is a causal or a masked model.
-    registered = config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    both = "AutoModelForMaskedLM" in own or (registered and type(config) in AutoModelForMaskedLM._model_mapping)
-    return ("causal", "mlm", "mntp") if both else ("causal",)
+    autos = offered(config)
+    return tuple(name for name, facts in BACKENDS.items() if facts.auto in autos)
 
 
 def _found(name: str, config: PretrainedConfig) -> tuple[Backend | None, str]:

@@ -16,17 +16,24 @@ from tutelage.remote_code import trusted
 M = TypeVar("M")
 
 
-def is_encoder(config: PretrainedConfig) -> bool:
-    """Whether models of this configuration fill in masks and predict no next token.
+def offered(config: PretrainedConfig) -> tuple[str, ...]:
+    """The Auto classes whose models of this configuration are trained as such: causal, masked, or both.
 
-    An encoder that is configured as a decoder (is_decoder) is none. A class of one's own is one if it offers
-    AutoModelForMaskedLM and not AutoModelForCausalLM.
+    A class of one's own says it in auto_map, or by where it is registered. Transformers has a causal class for many
+    encoders, too: an encoder with an untrained head. It does not count, unless the encoder is configured as a decoder.
     """
     own = getattr(config, "auto_map", None) or {}
-    if CAUSAL in own or MASKED in own:
-        return CAUSAL not in own
-    masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    return masked and not config.is_encoder_decoder and not getattr(config, "is_decoder", False)
+    if said := tuple(auto for auto in (CAUSAL, MASKED) if auto in own):
+        return said
+    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        decodes = config.is_encoder_decoder or getattr(config, "is_decoder", False)
+        return (CAUSAL,) if decodes else (MASKED,)
+    return (CAUSAL, MASKED) if type(config) in transformers.AutoModelForMaskedLM._model_mapping else (CAUSAL,)
+
+
+def is_encoder(config: PretrainedConfig) -> bool:
+    """Whether models of this configuration fill in masks and predict no next token."""
+    return offered(config) == (MASKED,)
 
 
 def auto_class(config: PretrainedConfig) -> Any:
