@@ -23,6 +23,7 @@ import torch
 
 from tutelage import choices
 from tutelage.files import write_atomically
+from tutelage.models.devices import choose
 from tutelage.runs import choices as of_runs
 
 # What a busy neighbour does: products that fill the units of a core, and sums that go through the caches.
@@ -80,7 +81,7 @@ class Watch:
 @contextmanager
 def with_choices(device: str = "cpu", precision: str = "fp32") -> Iterator[None]:
     """While the block runs, compute as `tutelage train` would on this machine."""
-    with choices.taken(of_runs.fast_choices(torch.device(device), precision)):
+    with choices.taken(of_runs.fast_choices(choose(device), precision)):
         yield
 
 

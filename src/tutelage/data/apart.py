@@ -124,15 +124,9 @@ def apart_windows(
         )
     documents = Documents.open(folder, split, stream.manifest)
     bos, eos = (0 if there is None else there for there in ends)
+    empty = _empty(tokenizer)
     return ApartWindows(
-        stream=stream,
-        documents=documents,
-        window=window,
-        marked=marked,
-        bos=bos,
-        eos=eos,
-        empty=_empty(tokenizer),
-        ahead=ahead,
+        stream=stream, documents=documents, window=window, marked=marked, bos=bos, eos=eos, empty=empty, ahead=ahead
     )
 
 
