@@ -46,14 +46,14 @@ def serving(model: Path, port: int, wheel: Path, log: Path) -> Iterator[str]:
             env=os.environ | {"PYTHONPATH": str(wheel)}, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            _wait(child, port, log)
+            wait_for(child, port, log)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             child.terminate()
             child.wait()
 
 
-def _wait(child: subprocess.Popen, port: int, log: Path, seconds: float = 180) -> None:
+def wait_for(child: subprocess.Popen, port: int, log: Path, seconds: float = 180) -> None:
     """Until the server answers, or has ended."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and child.poll() is None:
@@ -63,4 +63,4 @@ def _wait(child: subprocess.Popen, port: int, log: Path, seconds: float = 180) -
                     return
         except OSError:  # not listening yet, or still loading (503)
             time.sleep(0.5)
-    raise SystemExit(f"llama.cpp's server did not start; its last words are in {log}")
+    raise SystemExit(f"The server did not start; its last words are in {log}")

@@ -78,7 +78,7 @@ class Check:
 
 def check_judge(judge: Opened, real: Sequence[Rollout], *, seed: int = 1) -> Check:
     """Grade real texts and every kind of spoiled copy of them, and compare the scores."""
-    kinds, copies = _copies(real, seed)
+    kinds, copies = list(KINDS), spoiled_copies(real, seed=seed)
     asked, begun = judge.tally["asked"], time.perf_counter()
     verdicts = judge.grade([*real, *(copy for _, _, copy in copies)])
     seconds, asked = time.perf_counter() - begun, judge.tally["asked"] - asked
@@ -104,7 +104,7 @@ def check_judge(judge: Opened, real: Sequence[Rollout], *, seed: int = 1) -> Che
     )
 
 
-def _copies(real: Sequence[Rollout], seed: int) -> tuple[list[str], list[tuple[str, int, Rollout]]]:
+def spoiled_copies(real: Sequence[Rollout], *, seed: int) -> list[tuple[str, int, Rollout]]:
     """(kind, place of the real text, copy) of every text that a kind changes."""
     copies = []
     for kind, spoil in KINDS.items():
@@ -113,7 +113,7 @@ def _copies(real: Sequence[Rollout], seed: int) -> tuple[list[str], list[tuple[s
             changed = spoil(text.text.strip(), other.strip(), Random(f"{seed}\n{kind}\n{place}"))
             if changed.split() != text.text.split():
                 copies.append((kind, place, replace(text, text=f" {changed}")))
-    return list(KINDS), copies
+    return copies
 
 
 def _separations(
