@@ -75,8 +75,12 @@ def _head_table(found: Result) -> str:
 
 
 def step(results: Mapping[str, Result]) -> str:
-    if (result := results.get("step")) is None:
-        return f"{MISSING}\n"
+    """Of the first machine, and then of the others that measured it."""
+    machines = [results, *results.get(OTHERS, {}).values()]
+    return "\n".join(_steps_of_a_machine(x["step"]) for x in machines if "step" in x) or f"{MISSING}\n"
+
+
+def _steps_of_a_machine(result: Result) -> str:
     names = {
         "ce": "Plain training (H2)", "online": "Online distillation (H3)",
         "gkd": "Online, T = 1, no cross-entropy (H3)", "cached": "Stored targets (H4)",
