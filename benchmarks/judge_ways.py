@@ -11,12 +11,11 @@ A second call reads the verdicts of the first back.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import _bench
 import _llama_server
 import real
+from _server import answering
 
 from tutelage.judges.checking.check import Check, check_judge, spoiled_copies
 from tutelage.judges.checking.real import real_texts
@@ -50,26 +50,16 @@ def cell(name: str, settings: dict[str, Any], texts: Sequence[Rollout], store: P
     return {"check": check, "scores": [one.score for one in verdicts], "seconds": seconds, "about": judge.about}
 
 
-@contextmanager
-def transformers_serve(model: Path, port: int) -> Iterator[str]:
+def transformers_serve(model: Path, port: int) -> AbstractContextManager[str]:
     """The address of `transformers serve`, which runs while the block does."""
     packages = real.DATA / "serving"
     if not (packages / "uvicorn").is_dir():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--target", str(packages), *SERVING], check=True)
-    log = real.DATA / "transformers_serve.log"
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model)]
-    with log.open("w") as out:
-        child = subprocess.Popen(
-            [*command, "--port", str(port), "--dtype", "float32", "--device", "cpu"],
-            env=os.environ | {"PYTHONPATH": str(packages), "HF_HUB_OFFLINE": "1"}, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            _llama_server.wait_for(child, port, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            child.terminate()
-            child.wait()
+    command += ["--port", str(port), "--dtype", "float32", "--device", "cpu"]
+    log = real.DATA / "transformers_serve.log"
+    return answering(command, port, log, PYTHONPATH=str(packages), HF_HUB_OFFLINE="1")
 
 
 def opened(way: str, model: Path, port: int, stack: ExitStack) -> tuple[str, dict[str, Any]]:
@@ -93,11 +83,11 @@ def difference(scores: Sequence[float | None], others: Sequence[float | None]) -
 def row(one: dict[str, Any]) -> str:
     """A line of the table."""
     check: Check = one["check"]
-    kinds = {kind.kind: f"{kind.auc:.2f} ({kind.low:.2f}-{kind.high:.2f})" for kind in check.kinds}
+    kinds = [f"{kind.auc:.2f} ({kind.low:.2f}-{kind.high:.2f})" for kind in check.kinds]
     figures = [
         one["rubric"], one["labels"], one["way"], f"{len(one['scores'])}", f"{check.unscorable + check.invalid}",
         *("" if x is None else f"{x:.3f}" for x in (check.mass, check.enough, one.get("from_first"))),
-        *kinds.values(), f"{one['seconds']:.0f}",
+        *kinds, f"{one['seconds']:.0f}",
     ]  # fmt: skip
     return "| " + " | ".join(figures) + " |"
 
