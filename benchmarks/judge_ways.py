@@ -35,6 +35,7 @@ RUBRICS = ("marks_0_10", "once_upon", "story")
 LABELS = ("numbers", "letters")
 WAYS = ("local", "llama.cpp", "transformers serve")
 STORES = Path("runs/judge_ways")
+PATIENCE = {"concurrency": 2, "timeout": 300}  # a processor that is shared by all requests answers late, not wrongly
 SERVING = ["fastapi", "uvicorn", "openai"]  # the extra `serving` of transformers, less what is installed here
 
 
@@ -69,9 +70,10 @@ def opened(way: str, model: Path, port: int, stack: ExitStack) -> tuple[str, dic
     if way == "llama.cpp":
         wheel = _llama_server.install(real.DATA / "xllamacpp")
         serving = _llama_server.serving(model, port, wheel, real.DATA / "judge_ways.log")
-        return "endpoint", {"url": stack.enter_context(serving), "model": model.stem}
+        return "endpoint", PATIENCE | {"url": stack.enter_context(serving), "model": model.stem}
     folder = dequantised(model)
-    return "endpoint", {"url": stack.enter_context(transformers_serve(folder, port)), "model": str(folder)}
+    serving = transformers_serve(folder, port)
+    return "endpoint", PATIENCE | {"url": stack.enter_context(serving), "model": str(folder)}
 
 
 def difference(scores: Sequence[float | None], others: Sequence[float | None]) -> float | None:
