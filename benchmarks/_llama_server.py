@@ -1,11 +1,11 @@
 """llama.cpp's server, from the wheel `xllamacpp`, as a child process that ends with the block that needs it."""
 
-import os
 import subprocess
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import torch
 from _server import answering
 
 PACKAGE = "xllamacpp==2026.10.11549"
@@ -33,5 +33,5 @@ def install(folder: Path) -> Path:
 
 def serving(model: Path, port: int, wheel: Path, log: Path) -> AbstractContextManager[str]:
     """The address of a server of the model, which runs while the block does. What it prints is in `log`."""
-    slots = str(min(2, os.cpu_count() or 1))
+    slots = str(min(2, torch.get_num_threads()))  # more threads than free cores wait for each other
     return answering([sys.executable, "-c", CHILD, str(model), str(port), slots], port, log, PYTHONPATH=str(wheel))
