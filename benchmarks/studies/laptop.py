@@ -1,0 +1,111 @@
+"""Equal time for every setting: measure how many steps each makes in so many minutes, then run the study.
+
+    python benchmarks/studies/laptop.py --texts "$TUTELAGE_DATA/corpus" --official "$TUTELAGE_DATA/eval"
+    python benchmarks/studies/laptop.py --texts ... --official ... --minutes 30 --only base,muon --seeds 1,2,3
+
+Two runs train side by side, a thread each, in the measurement as in the study. The numbers of steps are kept in
+steps.json: a second call resumes with the same numbers, however busy the machine is by then.
+"""
+
+import argparse
+import statistics
+import tomllib
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from tutelage.files import read_json, read_rows, write_json
+from tutelage.verbs.study import study
+
+HERE = Path(__file__).parent
+AT_ONCE = 2
+PROBED = 24  # steps that measure a speed; the first third is not counted
+WARM_UP = 0.05  # share of the steps
+Template = dict[str, Any]
+
+
+def chosen(template: Template, only: Sequence[str]) -> Template:
+    """The template with these runs, or with all if none is named, and with the corpora that they read."""
+    if unknown := set(only) - set(template["run"]):
+        raise SystemExit(f"No such run: {', '.join(sorted(unknown))}. There are {', '.join(template['run'])}")
+    runs = {name: run for name, run in template["run"].items() if not only or name in only}
+    corpora = {run["set"]["data"].removeprefix("@") for run in runs.values()}
+    return template | {"run": runs, "prepare": {name: template["prepare"][name] for name in sorted(corpora)}}
+
+
+def with_texts(template: Template, texts: Path) -> Template:
+    """The template with corpora of these texts."""
+    split = {"sources": [str(texts / "train")], "valid": [str(texts / "dev")]}
+    return template | {"prepare": {name: corpus | split for name, corpus in template["prepare"].items()}}
+
+
+def with_settings(template: Template, settings: dict[str, dict[str, Any]]) -> Template:
+    """The template with more settings for each of its runs."""
+    return template | {
+        "run": {name: run | {"set": run["set"] | settings[name]} for name, run in template["run"].items()}
+    }
+
+
+def run_study(template: Template, name: str, out: Path, seeds: list[int]) -> Path:
+    """Write the template as a study file of that name, and run it."""
+    path = out / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tomli_w.dumps(template), encoding="utf-8")
+    return study(str(path), seeds=seeds, at_once=AT_ONCE, out=out)
+
+
+def seconds_a_step(run: Path) -> float:
+    """The median of a short run, without its first steps."""
+    rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "train"]
+    late = rows[len(rows) // 3 :]
+    pairs = pairwise(late)
+    return statistics.median((b["seconds"] - a["seconds"]) / (b["step"] - a["step"]) for a, b in pairs)
+
+
+def steps_of(template: Template, minutes: float, out: Path) -> dict[str, int]:
+    """How many steps each run makes in so many minutes, by a study of short runs."""
+    probe = {"train.steps": PROBED, "optimizer.warmup": 1, "valid.windows": 1, "log.every": 2}
+    short = {key: value for key, value in template.items() if key != "evaluate"}
+    run_study(with_settings(short, dict.fromkeys(template["run"], probe)), "speeds", out, seeds=[1])
+    runs = out / "speeds"
+    return {name: max(2, round(60 * minutes / seconds_a_step(runs / f"{name}-s1"))) for name in template["run"]}
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--texts", type=Path, required=True, help="a folder with train/ and dev/")
+    asked.add_argument("--official", type=Path, help="the challenge's data; without it, perplexity only")
+    asked.add_argument("--minutes", type=float, default=6.0, help="of training, for each run")
+    asked.add_argument("--only", default="", help="these runs, comma-separated; empty: all")
+    asked.add_argument("--seeds", default="1", help="comma-separated")
+    asked.add_argument("--template", type=Path, default=HERE / "laptop.toml")
+    asked.add_argument("--out", type=Path, default=Path("runs/laptop"))
+    options = asked.parse_args(arguments)
+    template = tomllib.loads(options.template.read_text(encoding="utf-8"))
+    template = with_texts(chosen(template, [name for name in options.only.split(",") if name]), options.texts)
+    tasks = (
+        template["evaluate"] | {"official": str(options.official)} if options.official else {"tasks": ["perplexity"]}
+    )
+    template |= {"evaluate": tasks}
+
+    kept = options.out / "steps.json"
+    known: dict[str, dict[str, int]] = read_json(kept) if kept.exists() else {}
+    steps = known.setdefault(f"{options.minutes:g} minutes", {})
+    if missing := [name for name in template["run"] if name not in steps]:
+        steps |= steps_of(chosen(template, missing), options.minutes, options.out)
+        write_json(kept, known)
+    settings = {
+        name: {"train.steps": steps[name], "optimizer.warmup": max(1, round(WARM_UP * steps[name]))}
+        for name in template["run"]
+    }
+    name = f"{options.template.stem}_{options.minutes:g}_minutes"
+    return run_study(
+        with_settings(template, settings), name, options.out, [int(seed) for seed in options.seeds.split(",")]
+    )
+
+
+if __name__ == "__main__":
+    main()

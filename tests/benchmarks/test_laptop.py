@@ -1,0 +1,86 @@
+"""The study of equal time: each run gets the steps that it makes in so many minutes, and keeps them when it resumes."""
+
+import importlib
+import json
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import tomli_w
+
+STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
+SMALL = {
+    "data": "@words", "data.window": 16, "train.batch": 4, "train.micro_batch": 4, "train.device": "cpu",
+    "student.shape": "gpt2-tiny", "student.config": {"n_layer": 1, "n_embd": 16, "n_head": 2}, "valid.windows": 4,
+}  # fmt: skip
+TEMPLATE = {
+    "verb": "study",
+    "prepare": {"words": {"sources": ["texts"], "tokenizer": "bpe", "vocabulary": 300, "out": "data/words"}},
+    "run": {
+        "base": {"recipe": "student_ce", "set": SMALL},
+        "muon": {"recipe": "student_ce", "set": SMALL | {"optimizer.name": "muon"}},
+    },
+    "evaluate": {"tasks": ["perplexity", "blimp"], "fast": True},
+}
+
+
+@pytest.fixture
+def laptop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    monkeypatch.syspath_prepend(str(STUDIES))
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("laptop")
+    monkeypatch.setattr(module, "AT_ONCE", 1)  # in this process
+    monkeypatch.setattr(module, "PROBED", 12)
+    for name in ("train", "dev"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        text = "The dog sees a red ball. The cats sleep near the door.\n\n" * 60
+        (tmp_path / "texts" / name / f"words.{name}").write_text(text)
+    (tmp_path / "few.toml").write_text(tomli_w.dumps(TEMPLATE))
+    return module
+
+
+ASKED = ["--texts", "texts", "--template", "few.toml", "--minutes", "0.002"]
+
+
+def test_every_run_is_as_long_as_its_speed_says_and_a_second_call_changes_nothing(laptop: ModuleType) -> None:
+    page = laptop.main(ASKED)
+    assert page == Path("runs/laptop/few_0.002_minutes/report/index.html") and page.exists()
+    kept = json.loads(Path("runs/laptop/steps.json").read_text())["0.002 minutes"]
+    for name in ("base", "muon"):
+        speed = laptop.seconds_a_step(Path(f"runs/laptop/speeds/{name}-s1"))
+        assert kept[name] == max(2, round(0.12 / speed))
+        facts = json.loads(Path(f"runs/laptop/few_0.002_minutes/{name}-s1/run.json").read_text())
+        assert (facts["status"], facts["steps"]) == ("done", kept[name])
+    before = {path: path.stat().st_mtime_ns for path in Path("runs/laptop").glob("*/*-s1/model/*")}
+    laptop.main(ASKED)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_one_run_may_be_named_and_an_unknown_name_is_said(laptop: ModuleType) -> None:
+    laptop.main([*ASKED, "--only", "muon"])
+    assert [path.name for path in Path("runs/laptop/few_0.002_minutes").glob("*-s1")] == ["muon-s1"]
+    with pytest.raises(SystemExit, match="No such run: nadam"):
+        laptop.main([*ASKED, "--only", "nadam"])
+
+
+def test_the_shipped_template_changes_one_setting_at_a_time_of_a_recipe_that_reads(laptop: ModuleType) -> None:
+    from tutelage.recipe import read
+    from tutelage.settings.train import Training
+
+    template = tomllib.loads((STUDIES / "laptop.toml").read_text())
+    assert len(template["run"]) >= 12
+    for name, run in template["run"].items():
+        changes = {key: value for key, value in run["set"].items() if key != "data"}
+        overrides = [f"{key}={json.dumps(value) if isinstance(value, str) else value}" for key, value in flat(changes)]
+        read(Training, str(STUDIES / "laptop_base.toml"), overrides)
+        assert name == "base" or changes or run["set"]["data"] != "@bpe4k", name
+
+
+def flat(changes: dict) -> list[tuple[str, object]]:
+    """Tables as dotted settings."""
+    found = []
+    for key, value in changes.items():
+        inner = [(f"{key}.{name}", one) for name, one in flat(value)] if isinstance(value, dict) else [(key, value)]
+        found += inner
+    return found
