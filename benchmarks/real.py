@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> Path:
     model = fetched()
     overrides = [*corpus(options.texts, options.words), *sizes(options.texts_an_arm, options.port)]
     if options.official:
-        overrides += ['evaluate.tasks=["perplexity", "blimp", "blimp_supplement"]', "evaluate.fast=true"]
+        overrides += ['evaluate.tasks=["perplexity", "stories", "blimp", "blimp_supplement"]', "evaluate.fast=true"]
         overrides += [f"evaluate.official={options.official}"]
     began = time.monotonic()
     with serving(model, options.port, install(DATA / "xllamacpp"), DATA / "server.log"):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "data/real/SmolLM2-135M-Instruct.Q4_1.gguf"
 ARMS = ("rloo", "ppo", "by_lot", "simpo")
 TINY = [
-    'prepare.corpus.sources=["nursery:words=4000,seed=1"]', "prepare.corpus.valid_share=0.05",
+    'prepare.corpus.sources=["nursery:words=4000,seed=1"]', "prepare.corpus.valid_share=0.2",
     "sample.max_new=5", "evaluate.window=32",
     *(f"run.{name}.set.{key}" for name in ("teacher", "student_ce", "student_kd") for key in (
         "data.window=32", "train.steps=2", "train.batch=4", "train.micro_batch=4", "valid.windows=4")),
