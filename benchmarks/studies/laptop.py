@@ -3,8 +3,10 @@
     python benchmarks/studies/laptop.py --texts "$TUTELAGE_DATA/corpus" --official "$TUTELAGE_DATA/eval"
     python benchmarks/studies/laptop.py --texts ... --official ... --minutes 30 --only base,muon --seeds 1,2,3
 
-Two runs train side by side, a thread each, in the measurement as in the study. The numbers of steps are kept in
-steps.json: a second call resumes with the same numbers, however busy the machine is by then.
+--template names other settings: laptop_teacher.toml has a share of the minutes for each teacher and its student,
+laptop_blm.toml the rates of an optimizer. Two runs train side by side, a thread each, in the measurement as in the
+study. The numbers of steps are kept in steps.json: a second call resumes with the same numbers, however busy
+the machine is by then.
 """
 
 import argparse
@@ -24,6 +26,7 @@ HERE = Path(__file__).parent
 AT_ONCE = 2
 PROBED = 24  # steps that measure a speed; the first third is not counted
 WARM_UP = 0.05  # share of the steps
+SHARES = "share"  # table of a template: run = share of the minutes, 1 where nothing is said
 Template = dict[str, Any]
 
 
@@ -61,17 +64,24 @@ def seconds_a_step(run: Path) -> float:
     """The median of a short run, without its first steps."""
     rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "train"]
     late = rows[len(rows) // 3 :]
-    pairs = pairwise(late)
-    return statistics.median((b["seconds"] - a["seconds"]) / (b["step"] - a["step"]) for a, b in pairs)
+    return statistics.median((b["seconds"] - a["seconds"]) / (b["step"] - a["step"]) for a, b in pairwise(late))
 
 
-def steps_of(template: Template, minutes: float, out: Path) -> dict[str, int]:
-    """How many steps each run makes in so many minutes, by a study of short runs."""
+def steps_of(template: Template, seconds: dict[str, float], out: Path) -> dict[str, int]:
+    """How many steps each run makes in its seconds, by a study of short runs."""
     probe = {"train.steps": PROBED, "optimizer.warmup": 1, "valid.windows": 1, "log.every": 2}
     short = {key: value for key, value in template.items() if key != "evaluate"}
     run_study(with_settings(short, dict.fromkeys(template["run"], probe)), "speeds", out, seeds=[1])
-    runs = out / "speeds"
-    return {name: max(2, round(60 * minutes / seconds_a_step(runs / f"{name}-s1"))) for name in template["run"]}
+    measured = {name: seconds_a_step(out / "speeds" / f"{name}-s1") for name in template["run"]}
+    return {name: max(2, round(seconds[name] / step)) for name, step in measured.items()}
+
+
+def lengths(template: Template, steps: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """The settings that give each run its steps."""
+    return {
+        name: {"train.steps": steps[name], "optimizer.warmup": max(1, round(WARM_UP * steps[name]))}
+        for name in template["run"]
+    }
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -85,26 +95,21 @@ def main(arguments: list[str] | None = None) -> Path:
     asked.add_argument("--out", type=Path, default=Path("runs/laptop"))
     options = asked.parse_args(arguments)
     template = tomllib.loads(options.template.read_text(encoding="utf-8"))
+    shares = template.pop(SHARES, {})
     template = with_texts(chosen(template, [name for name in options.only.split(",") if name]), options.texts)
-    tasks = (
-        template["evaluate"] | {"official": str(options.official)} if options.official else {"tasks": ["perplexity"]}
-    )
-    template |= {"evaluate": tasks}
+    official = {"official": str(options.official)} if options.official else {"tasks": ["perplexity"]}
+    template |= {"evaluate": template["evaluate"] | official}
+    name = f"{options.template.stem}_{options.minutes:g}_minutes"
 
     kept = options.out / "steps.json"
     known: dict[str, dict[str, int]] = read_json(kept) if kept.exists() else {}
-    steps = known.setdefault(f"{options.minutes:g} minutes", {})
-    if missing := [name for name in template["run"] if name not in steps]:
-        steps |= steps_of(chosen(template, missing), options.minutes, options.out)
+    steps = known.setdefault(name, {})
+    if missing := [run for run in template["run"] if run not in steps]:
+        seconds = {run: 60 * options.minutes * shares.get(run, 1) for run in template["run"]}
+        steps |= steps_of(chosen(template, missing), seconds, options.out)
         write_json(kept, known)
-    settings = {
-        name: {"train.steps": steps[name], "optimizer.warmup": max(1, round(WARM_UP * steps[name]))}
-        for name in template["run"]
-    }
-    name = f"{options.template.stem}_{options.minutes:g}_minutes"
-    return run_study(
-        with_settings(template, settings), name, options.out, [int(seed) for seed in options.seeds.split(",")]
-    )
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    return run_study(with_settings(template, lengths(template, steps)), name, options.out, seeds)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ ASKED = ["--texts", "texts", "--template", "few.toml", "--minutes", "0.002"]
 def test_every_run_is_as_long_as_its_speed_says_and_a_second_call_changes_nothing(laptop: ModuleType) -> None:
     page = laptop.main(ASKED)
     assert page == Path("runs/laptop/few_0.002_minutes/report/index.html") and page.exists()
-    kept = json.loads(Path("runs/laptop/steps.json").read_text())["0.002 minutes"]
+    kept = json.loads(Path("runs/laptop/steps.json").read_text())["few_0.002_minutes"]
     for name in ("base", "muon"):
         speed = laptop.seconds_a_step(Path(f"runs/laptop/speeds/{name}-s1"))
         assert kept[name] == max(2, round(0.12 / speed))
@@ -64,23 +64,24 @@ def test_one_run_may_be_named_and_an_unknown_name_is_said(laptop: ModuleType) ->
         laptop.main([*ASKED, "--only", "nadam"])
 
 
-def test_the_shipped_template_changes_one_setting_at_a_time_of_a_recipe_that_reads(laptop: ModuleType) -> None:
-    from tutelage.recipe import read
-    from tutelage.settings.train import Training
-
-    template = tomllib.loads((STUDIES / "laptop.toml").read_text())
-    assert len(template["run"]) >= 12
-    for name, run in template["run"].items():
-        changes = {key: value for key, value in run["set"].items() if key != "data"}
-        overrides = [f"{key}={json.dumps(value) if isinstance(value, str) else value}" for key, value in flat(changes)]
-        read(Training, str(STUDIES / "laptop_base.toml"), overrides)
-        assert name == "base" or changes or run["set"]["data"] != "@bpe4k", name
+def test_a_share_shortens_a_run(laptop: ModuleType) -> None:
+    template = {"run": {"whole": {"set": {}}, "half": {"set": {}}}}
+    found = laptop.lengths(template, {"whole": 200, "half": 100})
+    assert found["whole"] == {"train.steps": 200, "optimizer.warmup": 10}
+    assert found["half"] == {"train.steps": 100, "optimizer.warmup": 5}
 
 
-def flat(changes: dict) -> list[tuple[str, object]]:
-    """Tables as dotted settings."""
-    found = []
-    for key, value in changes.items():
-        inner = [(f"{key}.{name}", one) for name, one in flat(value)] if isinstance(value, dict) else [(key, value)]
-        found += inner
-    return found
+@pytest.mark.parametrize("name", ["laptop", "laptop_teacher", "laptop_blm"])
+def test_a_shipped_template_is_a_study_whose_recipes_read(
+    laptop: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tutelage.verbs.study import study
+
+    template = tomllib.loads((STUDIES / f"{name}.toml").read_text())
+    shares = template.pop("share", {})
+    assert set(shares) <= set(template["run"])
+    (tmp_path / "one.toml").write_text(tomli_w.dumps(laptop.with_texts(template, Path("texts"))))
+    (tmp_path / "benchmarks").symlink_to(STUDIES.parent)
+    study("one.toml", dry_run=True)
+    trained = [line.split()[3] for line in capsys.readouterr().out.splitlines() if "do  train " in line]
+    assert {f"{run}-s1" for run in template["run"]} <= set(trained)
