@@ -52,7 +52,7 @@ def with_settings(template: Template, settings: dict[str, dict[str, Any]]) -> Te
     }
 
 
-def run_study(template: Template, name: str, out: Path, seeds: list[int]) -> Path:
+def run_study(template: Template, name: str, out: Path, seeds: list[int] | None) -> Path:
     """Write the template as a study file of that name, and run it."""
     path = out / f"{name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> Path:
     asked.add_argument("--official", type=Path, help="the challenge's data; without it, perplexity only")
     asked.add_argument("--minutes", type=float, default=6.0, help="of training, for each run")
     asked.add_argument("--only", default="", help="these runs, comma-separated; empty: all")
-    asked.add_argument("--seeds", default="1", help="comma-separated")
+    asked.add_argument("--seeds", default="", help="comma-separated; empty: the template's own")
     asked.add_argument("--template", type=Path, default=HERE / "laptop.toml")
     asked.add_argument("--out", type=Path, default=Path("runs/laptop"))
     options = asked.parse_args(arguments)
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> Path:
         seconds = {run: 60 * options.minutes * shares.get(run, 1) for run in template["run"]}
         steps |= steps_of(chosen(template, missing), seconds, options.out)
         write_json(kept, known)
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else None
     return run_study(with_settings(template, lengths(template, steps)), name, options.out, seeds)
 
 
