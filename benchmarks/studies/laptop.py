@@ -67,13 +67,13 @@ def seconds_a_step(run: Path) -> float:
     return statistics.median((b["seconds"] - a["seconds"]) / (b["step"] - a["step"]) for a, b in pairwise(late))
 
 
-def steps_of(template: Template, seconds: dict[str, float], out: Path) -> dict[str, int]:
-    """How many steps each run makes in its seconds, by a study of short runs."""
+def steps_of(template: Template, seconds: dict[str, float], name: str, out: Path) -> dict[str, int]:
+    """How many steps each run makes in its seconds, by a study of short runs with this name."""
     probe = {"train.steps": PROBED, "optimizer.warmup": 1, "valid.windows": 1, "log.every": 2}
     short = {key: value for key, value in template.items() if key != "evaluate"}
-    run_study(with_settings(short, dict.fromkeys(template["run"], probe)), "speeds", out, seeds=[1])
-    measured = {name: seconds_a_step(out / "speeds" / f"{name}-s1") for name in template["run"]}
-    return {name: max(2, round(seconds[name] / step)) for name, step in measured.items()}
+    run_study(with_settings(short, dict.fromkeys(template["run"], probe)), name, out, seeds=[1])
+    measured = {run: seconds_a_step(out / name / f"{run}-s1") for run in template["run"]}
+    return {run: max(2, round(seconds[run] / step)) for run, step in measured.items()}
 
 
 def lengths(template: Template, steps: dict[str, int]) -> dict[str, dict[str, Any]]:
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> Path:
     steps = known.setdefault(name, {})
     if missing := [run for run in template["run"] if run not in steps]:
         seconds = {run: 60 * options.minutes * shares.get(run, 1) for run in template["run"]}
-        steps |= steps_of(chosen(template, missing), seconds, options.out)
+        steps |= steps_of(chosen(template, missing), seconds, f"{options.template.stem}_speeds", options.out)
         write_json(kept, known)
     seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else None
     return run_study(with_settings(template, lengths(template, steps)), name, options.out, seeds)

@@ -48,7 +48,7 @@ def test_every_run_is_as_long_as_its_speed_says_and_a_second_call_changes_nothin
     assert page == Path("runs/laptop/few_0.002_minutes/report/index.html") and page.exists()
     kept = json.loads(Path("runs/laptop/steps.json").read_text())["few_0.002_minutes"]
     for name in ("base", "muon"):
-        speed = laptop.seconds_a_step(Path(f"runs/laptop/speeds/{name}-s1"))
+        speed = laptop.seconds_a_step(Path(f"runs/laptop/few_speeds/{name}-s1"))
         assert kept[name] == max(2, round(0.12 / speed))
         facts = json.loads(Path(f"runs/laptop/few_0.002_minutes/{name}-s1/run.json").read_text())
         assert (facts["status"], facts["steps"]) == ("done", kept[name])
