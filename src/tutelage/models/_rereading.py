@@ -74,8 +74,8 @@ def reading(model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int)
 def _keeps_a_cache(model: PreTrainedModel) -> bool:
     """Whether a short and a long row have the logits of rows that are read whole: at first, and with a token more."""
     vocab = model.get_input_embeddings().get_parameter("weight").shape[0]
-    # Ids from the middle: special ones lie at the ends, and a pretrained model (SmolLM2) amplifies the rounding of those
-    # that it has not read by a hundred.
+    # Ids from the middle: special ones lie at the ends, and a pretrained model (SmolLM2) amplifies their rounding by a
+    # hundred where it has not read them.
     prompts = [[vocab // 2], [vocab // 3, vocab // 4, vocab // 2]]
     more = torch.tensor([vocab // 5, vocab // 6, vocab // 7], device=model.device)
     order = torch.tensor([1, 0, 1], device=model.device)

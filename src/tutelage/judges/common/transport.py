@@ -47,6 +47,10 @@ class Transport:
     def __init__(self, key: str, timeout: float, connections: int) -> None:
         httpx = _httpx()
         self.timeout = timeout
+        self._late = (
+            f"no whole reply within {timeout:g} s, with up to {connections} requests at once "
+            "(a slow server wants fewer at once, concurrency=2, or more time, timeout=300)"
+        )
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         limits = httpx.Limits(max_connections=2 * connections + 8, max_keepalive_connections=connections)
         try:
@@ -82,7 +86,7 @@ class Transport:
         thread.start()
         thread.join(self.timeout + 0.5)
         if not outcome:
-            raise Broken(f"no whole reply within {self.timeout:g} s")
+            raise Broken(self._late)
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
@@ -97,9 +101,9 @@ class Transport:
                     if len(received) > LARGEST:
                         raise Broken(f"its reply is larger than {LARGEST // 2**20} MiB")
                     if time.monotonic() > deadline:
-                        raise Broken(f"no whole reply within {self.timeout:g} s")
+                        raise Broken(self._late)
         except httpx.TimeoutException as error:
-            raise Broken(f"no reply within {self.timeout:g} s") from error
+            raise Broken(self._late) from error
         except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL, UnicodeError) as error:
             raise Broken(f"{type(error).__name__}: {error}") from error
         headers = {name.lower(): value for name, value in reply.headers.items()}
