@@ -3,6 +3,7 @@
 import importlib
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_model_from_its_wheel_teaches_and_judges_behind_the_server_from_its_
         port = free.getsockname()[1]
     few = ["--words", "3000", "--texts-an-arm", "12", "--port", str(port)]
     page = real.main([*few, *SMALL, 'evaluate.tasks=["perplexity"]', "evaluate.judge={}"])
-    require_a_whole_study(tmp_path, page)
+    require_a_whole_study(tmp_path, page, served=("rloo", "ppo", "simpo"))
     for arm in ("rloo", "ppo"):
         rows = [json.loads(row) for row in (tmp_path / f"runs/real/{arm}-s1/metrics.jsonl").read_text().splitlines()]
         (judged,) = [row for row in rows if row["kind"] == "round"]
@@ -72,12 +73,15 @@ def test_the_model_from_its_wheel_teaches_and_judges_behind_the_server_from_its_
         assert 0 < judged["score"] < 1 and judged["score_std"] > 0
 
 
-def require_a_whole_study(folder: Path, page: Path) -> None:
-    """Every job ended, every run says what its texts, scores and targets come from, and so does the page."""
+def require_a_whole_study(folder: Path, page: Path, served: Sequence[str] = ()) -> None:
+    """Every job ended, every run says what its texts, scores and targets come from, and so does the page.
+
+    served: runs whose judge or tutor is a server, which says no more of its weights than the name in the recipe
+    """
     for name in ("teacher", "student_ce", "student_kd", *ARMS):
         facts = json.loads((folder / f"runs/real/{name}-s1/run.json").read_text())
         assert facts["status"] == "done", name
         models = facts["provenance"]["external"] + facts["provenance"]["asked"]
-        named = any("Q4_1" in model for model in models if not model.startswith("the tokenizer"))
-        assert named == (name not in ("student_ce", "by_lot")), name
+        said = "SmolLM2-135M-Instruct, Q4_1" if name in served else "quantised (Q4_1)"
+        assert any(said in model for model in models) == (name not in ("student_ce", "by_lot")), name
     assert "quantised (Q4_1)" in page.read_text()
