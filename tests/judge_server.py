@@ -31,6 +31,7 @@ class Server:
         self.trouble: Callable[[int, dict[str, Any]], tuple[Any, ...] | None] = lambda number, body: None
         self.said: Callable[[dict[str, Any]], str | None] = lambda body: "2 1 3"
         self.finish = "stop"
+        self.slots = 0
         self.logs = dict(LOGS)
         self.latency = 0.0
         self.under_way = self.most = 0
@@ -43,6 +44,8 @@ class Server:
             return 200, {"data": [{"id": "judge-8b"}]}
         if path == "/version" and self.like == "vllm":
             return 200, {"version": "0.20.1"}
+        if path == "/props" and self.like == "llama":
+            return 200, {"build_info": "b9"} | ({"total_slots": self.slots} if self.slots else {})
         if path == "/tokenize" and self.like in ("vllm", "llama"):
             return 200, {"tokens": tokens(body["prompt"])}
         if path == "/v1/systemone" and self.like == "systemone":

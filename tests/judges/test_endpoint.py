@@ -194,6 +194,34 @@ def test_requests_are_under_way_together_but_no_more_than_allowed(tmp_path: Path
         assert server.most == 3
 
 
+@pytest.mark.parametrize(("slots", "at_once"), [(2, 2), (64, 4), (0, 4)])
+def test_no_more_requests_are_under_way_than_llama_cpp_has_slots(
+    slots: int, at_once: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with judge_server("llama") as server:
+        server.slots = slots
+        asked = judge(server, tmp_path, concurrency=4)
+        asked.annotator.identity()
+        server.latency = 0.03
+        asked.grade(several(9))
+        assert server.most == at_once
+        assert ("has 2 slots: 2 requests at once" in capsys.readouterr().err) == (slots == 2)
+
+
+def test_slots_of_several_servers_add_up_and_are_asked_for_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with judge_server("llama") as one, judge_server("llama") as other:
+        one.slots, other.slots = 2, 1
+        asked = judge(f"{one.url},{other.url}", tmp_path, concurrency=8)
+        asked.annotator.identity()
+        before = one.paths.count("/props")
+        asked.grade(several(6))
+        asked.grade(several(8))
+        assert "has 3 slots: 3 requests at once" in capsys.readouterr().err
+        assert one.paths.count("/props") == before + 1
+
+
 def test_a_text_that_the_server_will_not_take_is_unscorable(tmp_path: Path) -> None:
     with judge_server("vllm") as server:
         asked = judge(server, tmp_path)

@@ -40,7 +40,7 @@ class Settings(Section):
     answers: Literal["auto", "token_ids", "top_logprobs", "plain_logprobs", "systemone", "constrained", "text"] = "auto"
     """The protocol of requests for scores; auto tries them in this order."""
     concurrency: int = Field(default=64, ge=1, le=1024)
-    """Concurrent requests."""
+    """Concurrent requests; fewer where the servers tell that they have fewer slots (llama.cpp)."""
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     """Seconds for a whole reply."""
     retries: int = Field(default=6, ge=0, le=1000)

@@ -75,6 +75,7 @@ class Servers:
         _warn_of_plain_http(self.urls, bool(self._key))
         self.timeout, self.retries, self.backoff, self.concurrency = timeout, retries, backoff, concurrency
         self._transport: Transport | None = None
+        self._slots: int | None = None
         self._busy = dict.fromkeys(self.urls, 0)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -132,7 +133,7 @@ class Servers:
                 on_answer(index, answers[index])
 
         self._stop.clear()
-        with ThreadPoolExecutor(self.concurrency) as pool:
+        with ThreadPoolExecutor(self._at_once()) as pool:
             indices = {pool.submit(ask, item): index for index, item in enumerate(items)}
             try:
                 for future in as_completed(indices):
@@ -145,6 +146,26 @@ class Servers:
                         take(future)
                 raise
         return [answers[index] for index in range(len(items))]
+
+    def _at_once(self) -> int:
+        """Concurrent requests: `concurrency`, or the slots of the servers if all tell them (llama.cpp) and have fewer.
+
+        A request that waits for a slot gains nothing, and its timeout runs.
+        """
+        if self._slots is None:
+            told = [self._slots_of(url) for url in self.urls]
+            self._slots = sum(told) if all(told) else self.concurrency
+            if self._slots < self.concurrency:
+                where = ", ".join(self.urls)
+                print(f"tutelage: {where} has {self._slots} slots: {self._slots} requests at once.", file=sys.stderr)
+        return min(self.concurrency, self._slots)
+
+    def _slots_of(self, url: str) -> int:
+        """Requests that a server answers at the same time; 0 where it does not tell."""
+        try:
+            return max(0, int(self._once(url, "/props", None, root=True)["total_slots"]))
+        except (Refused, _Again, *MALFORMED):
+            return 0
 
     def _once(self, url: str, path: str, body: dict[str, Any] | None, root: bool) -> Any:
         address = (url.removesuffix("/v1") if root else url) + path
