@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from _archive import index_of
-from _study import SPEED, Costs, Study, calls, fits
+from _study import SPEED, Costs, Run, Study, calls, fits
 
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import fingerprint
@@ -143,13 +143,18 @@ def described(costs: Costs, points: Sequence[str], minutes: float) -> str:
     archives = ", ".join([*sorted({run.corpus for run in runs}), "items"])
     took = f"{costs.call(points) / 60:.1f} of {minutes:g} minutes"
     lines = [f"{costs.study.name}, size {costs.size}: {took}; archives {archives}"]
-    for run in runs:
-        tokens, seconds = costs.tokens(run), costs.seconds(run)
-        role = "evaluated" if run.point else "teaches"
-        taught = f" under {', '.join(run.teachers)}" if run.teachers else ""
-        size = f"{costs.parameters(run) / 1e6:.1f}M"
-        lines.append(f"  {seconds:5.0f} s  {run.name}: {size}, {tokens / 1e6:.1f}M tokens, {role}{taught}")
+    lines += [described_run(costs, run) for run in runs]
     return "\n".join(lines)
+
+
+def described_run(costs: Costs, run: Run) -> str:
+    """What a run needs, and how far it gets."""
+    needs = f"{costs.parameters(run) / 1e6:.1f}M, {costs.memory(run) / 1e9:.0f} GB"
+    needs += f", {costs.disk(run) / 1e9:.0f} GB of targets" if costs.disk(run) else ""
+    reach = f"{costs.tokens(run) / 1e6:.1f}M tokens in {costs.readings(run):.3g} readings at {costs.rate(run):,.0f}/s"
+    role = "evaluated" if run.point else "teaches"
+    role += f" under {', '.join(run.teachers)}" if run.teachers else ""
+    return f"  {costs.seconds(run):5.0f} s  {run.name}: {needs}, {reach}, {role}"
 
 
 def _name(result: dict[str, Any], options: argparse.Namespace) -> str:

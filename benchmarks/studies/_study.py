@@ -13,11 +13,14 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # what all benchmarks share
 from _work import body_of, head_of  # pyright: ignore[reportMissingImports]
+from transformers import PretrainedConfig
 
 from tutelage.architectures.common.shapes import shape_config
 from tutelage.errors import UserError
+from tutelage.optimizers.common.load import load_optimizer
 from tutelage.recipe import did_you_mean, read
 from tutelage.settings.train import Training
+from tutelage.training.memory import needs
 
 HERE = Path(__file__).parent
 # Operations a second that the targets of docs/performance.md come to: plain training of GPT-2 Small, 500,000 tokens a
@@ -25,6 +28,7 @@ HERE = Path(__file__).parent
 SPEED = 500_000 * 755.4e6
 START, COMPILE, SCORE, SAVE = 25.0, 40.0, 20.0, 6.0  # seconds: of a call, a shape, a run's evaluation, a run's files
 DISK = 1e9  # bytes a second that stored targets are written with
+DRAWN = 130  # bytes for each token whose distribution is drawn from
 ASKING = 2.0  # a teacher that is asked for stored targets reads half-overlapping windows, so each token twice
 
 
@@ -139,10 +143,41 @@ class Costs:
         runs = self.study.needed(self.size, points)
         return START + COMPILE * len({self._compiled(run) for run in runs}) + sum(map(self.seconds, runs))
 
+    def rate(self, run: Run) -> float:
+        """Tokens a second at this speed."""
+        return self.speed / self.work(run)
+
+    def readings(self, run: Run) -> float:
+        """Of its corpus."""
+        return self.tokens(run) / self._facts(run)["tokens"]
+
+    def memory(self, run: Run) -> float:
+        """Bytes on the GPU, estimated as `tutelage train` does; where teachers are live, with their weights."""
+        settings, vocab = self.settings(run), self._facts(run)["vocab"]
+        taught = self._teachers(run) if settings.teacher.name == "live" else []
+        needed = needs(
+            _config(settings, vocab),
+            parameters=self.parameters(run),
+            teacher_parameters=sum(_parameters(teacher, vocab) for teacher in taught),
+            window=settings.data.window,
+            precision="bf16" if settings.train.precision == "auto" else settings.train.precision,
+            moments=load_optimizer(settings.optimizer.name).traits.moments,
+        )
+        return needed.fixed + needed.window * (settings.train.micro_batch or settings.train.batch)
+
+    def disk(self, run: Run) -> float:
+        """Bytes of what is stored of its teachers; 0 where nothing is."""
+        settings = self.settings(run)
+        if not (kept := stored(settings)):
+            return 0.0
+        number = 1 if kept["dtype"] == "int8" else 2
+        widths = [layers_and_width(teacher)[1] for teacher in self._teachers(run)]
+        token = sum(DRAWN if kept["targets"] == "sparse" else number * width for width in widths)
+        return self._facts(run)["tokens"] * token * max(settings.data.phases, 1)
+
     def parameters(self, run: Run) -> int:
         """Of a GPT-2 as it is saved: tied, with 1,024 positions."""
-        layers, width = layers_and_width(self.settings(run))
-        return layers * (12 * width**2 + 13 * width) + 2 * width + (self._facts(run)["vocab"] + 1024) * width
+        return _parameters(self.settings(run), self._facts(run)["vocab"])
 
     def _facts(self, run: Run) -> Mapping[str, Any]:
         if run.corpus not in self.facts:
@@ -162,15 +197,13 @@ class Costs:
         kept = stored(settings := self.settings(run))
         if not kept:
             return 0.0
-        tokens, vocab, total = self._facts(run)["tokens"], self._facts(run)["vocab"], 0.0
+        vocab, work = self._facts(run)["vocab"], 0.0
         for teacher in self._teachers(run):
             layers, width = layers_and_width(teacher)
-            drawn = kept["targets"] == "sparse"
             # Drawing reads every probability some times: as dear as the head again, twice.
-            work = ASKING * (body_of(layers, width, settings.data.window) + (3 * head_of(width, vocab) if drawn else 0))
-            bytes_each = 130 if drawn else width * (1 if kept["dtype"] == "int8" else 2)
-            total += tokens * (work / self.speed + bytes_each * max(settings.data.phases, 1) / DISK)
-        return total
+            drawing = 3 * head_of(width, vocab) if kept["targets"] == "sparse" else 0
+            work += ASKING * (body_of(layers, width, settings.data.window) + drawing)
+        return self._facts(run)["tokens"] * work / self.speed + self.disk(run) / DISK
 
     def _compiled(self, run: Run) -> tuple[Any, ...]:
         settings = self.settings(run)
@@ -204,5 +237,15 @@ def stored(settings: Training) -> dict[str, Any]:
 
 
 def layers_and_width(settings: Training) -> tuple[int, int]:
-    config = shape_config(settings.student.shape or "", vocab=1, window=1, changes=settings.student.config)
+    config = _config(settings, vocab=1)
     return config.num_hidden_layers, config.hidden_size
+
+
+def _config(settings: Training, vocab: int) -> PretrainedConfig:
+    student = settings.student
+    return shape_config(student.shape or "", vocab=vocab, window=settings.data.window, changes=student.config)
+
+
+def _parameters(settings: Training, vocab: int) -> int:
+    layers, width = layers_and_width(settings)
+    return layers * (12 * width**2 + 13 * width) + 2 * width + (vocab + 1024) * width

@@ -126,6 +126,19 @@ def test_the_assumed_speed_is_that_of_all_three_targets(study: Loader) -> None:
         assert rate * costs.work(three.runs("x")[name]) == pytest.approx(plan.SPEED, rel=0.05), name
 
 
+def test_a_plan_says_what_each_run_needs_and_how_far_it_gets(study: Loader) -> None:
+    plan, asked = study("_study"), study("ablations").STUDY
+    costs = plan.Costs(study=asked, size="medium", facts=FACTS)
+    runs = asked.runs("medium")
+    alone, live, hidden = (costs.memory(runs[name]) for name in ("student_ce-s1", "student_kd-s1", "hidden-s1"))
+    assert alone == hidden and live - alone == 2 * costs.parameters(runs["teacher"])  # bf16
+    assert costs.disk(runs["student_kd-s1"]) == 0
+    assert costs.disk(runs["hidden-s1"]) == 2 * costs.disk(runs["hidden_int8-s1"]) == 13_277_937 * 1024 * 2
+    assert costs.readings(runs["student_ce-s1"]) == 2
+    told = study("_command").described(costs, ["hidden-s1"], 9.5)
+    assert "hidden-s1: 124.4M, 9 GB, 27 GB of targets, 26.6M tokens in 2 readings at 440,069/s, evaluated" in told
+
+
 def test_a_size_is_chosen_once_for_all_calls(study: Loader, tmp_path: Path) -> None:
     command, plan, asked = study("_command"), study("_study"), study("headline").STUDY
     costs = plan.Costs(study=asked, size="epochs4", facts=FACTS)
