@@ -1,8 +1,10 @@
 """A server as a child process that ends with the block that needs it."""
 
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -18,12 +20,14 @@ def answering(command: Sequence[str], port: int, log: Path, **environment: str) 
             raise SystemExit(f"Port {port} is taken; name another with --port")
     with log.open("w") as out:
         child = subprocess.Popen(command, env=os.environ | environment, stdout=out, stderr=subprocess.STDOUT)
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by default no `finally` would run
         try:
             _wait(child, port, log)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             child.terminate()
             child.wait()
+            signal.signal(signal.SIGTERM, before)
 
 
 def _wait(child: subprocess.Popen, port: int, log: Path, seconds: float = 180) -> None:
