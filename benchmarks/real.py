@@ -91,9 +91,9 @@ def sizes(texts: int, port: int) -> list[str]:
     """Rounds of every interaction, so that the student writes about so many texts; and where the server is."""
     rounds, url = max(1, texts // 60), f"http://127.0.0.1:{port}/v1"
     found = [f"run.{arm}.set.rounds={rounds}" for arm in ("rloo", "ppo", "by_lot")]
-    found += [f"run.{arm}.set.judge.url={json.dumps(url)}" for arm in ("rloo", "ppo", "simpo")]
-    pairs = max(1, texts // 3)
-    return [*found, f"run.simpo.set.prompts.each={pairs}", f"run.simpo.set.tutor.url={json.dumps(url)}"]
+    found += [f"run.{arm}.set.judge.url={json.dumps(url)}" for arm in ("rloo", "ppo")]
+    found += [f"run.simpo.set.{who}.url={json.dumps(url)}" for who in ("tutor", "held_out_judge")]
+    return [*found, f"run.simpo.set.prompts.each={max(1, texts // 3)}"]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from toys import tiny
 from tutelage.errors import Interrupted, UserError
 from tutelage.files import read_json, read_rows
 from tutelage.recipe import load_class
+from tutelage.reports.collect import collect
 from tutelage.runs import lifecycle
 from tutelage.teachers.common.base import Teacher
 from tutelage.teachers.live import Live
@@ -248,6 +249,7 @@ def test_an_objective_of_pairs_a_judge_and_a_tutor(corpus, teacher_run, tmp_path
     assert facts["judge"]["about"] == "the shorter the better"
     rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "train"]
     assert rows and all("pairwise" in row or "ce" in row for row in rows) and "pairwise" in rows[-1]
+    assert not collect([run]).models[0].problems  # its page can read what it wrote
 
 
 def test_a_teacher_that_declares_nothing_is_made_with_models_vocabulary_device_and_precision(

@@ -30,7 +30,7 @@ SMALL = [
 ON_THE_SPOT = [
     'prepare.corpus.sources=["nursery:words=4000,seed=1"]', "prepare.corpus.valid_share=0.2",
     *(f'run.{arm}.set.judge={{name="local",model="{MODEL}",least_mass=0.0,examples=false}}' for arm in ("rloo", "ppo")),
-    f'run.simpo.set.tutor={{name="plain",model="{MODEL}"}}',
+    f'run.simpo.set.tutor={{name="plain",model="{MODEL}"}}', 'run.simpo.set.held_out_judge={name="rules"}',
 ]  # fmt: skip
 
 

@@ -115,6 +115,21 @@ def test_failures_and_costs_are_summed_and_shown(tmp_path: Path):
     assert found["Words by the student"] == "12,345"
 
 
+def test_reasons_for_dropped_pairs_are_summed_and_no_damage(tmp_path: Path):
+    for seed in (1, 2):
+        run = make_interaction(tmp_path / f"a-s{seed}", seed=seed, rounds=3)
+        dropped = {1: {"unchanged": 2, "a refusal": 1}, 2: {}, 3: {"a refusal": 1}}
+        rows = read_rows(run / "metrics.jsonl")
+        for row in rows:
+            if row["kind"] == "round":
+                row["pairs_dropped"] = dropped[row["round"]]
+        write(run / "metrics.jsonl", lines(rows))
+    assert not [problem for model in collect([tmp_path]).models for problem in model.problems]
+    assert guards_table(subjects(tmp_path)).caption.endswith(
+        "Pairs dropped by all seeds of a: unchanged (4), a refusal (4)."
+    )
+
+
 def test_runs_that_were_shown_nothing_are_drawn_over_rounds(tmp_path: Path):
     run = make_interaction(tmp_path / "a-s1")
     assert x_of(collect([tmp_path])) == ("words", "words shown")

@@ -121,9 +121,10 @@ class StudyFile(File):
 
 
 class Metric(File):
-    """A row of metrics.jsonl; every field beside `kind` is a number."""
+    """A row of metrics.jsonl; every field beside `kind` and the reasons for dropped pairs is a number."""
 
     kind: str
+    pairs_dropped: dict[str, Whole] | None = None
     step: Whole | None = None
     round: Whole | None = None
     perplexity: Perplexity | None = None

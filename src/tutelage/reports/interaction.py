@@ -1,5 +1,6 @@
 """Runs that interact: scores before and after, what the guards counted, costs by stage, and the judges of it all."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -211,10 +212,22 @@ def guards_table(subjects: Sequence[Subject]) -> Table:
     caption = (
         "Sums over rounds, means over seeds; alarms of all seeds. Invalid: a text that gets the lowest reward "
         "without a call of the judge. Unscorable: the judge's reply contains no score; the text is left out, and does "
-        "not count as zero."
+        f"not count as zero.{_dropped(subjects)}"
     )
     columns = [Column(label=label) for label in [*counted.values(), "Alarms"]]
     return Table(corner="System", columns=columns, rows=rows, caption=caption)
+
+
+def _dropped(subjects: Sequence[Subject]) -> str:
+    """Why pairs of which systems were dropped, of all seeds; empty where none were."""
+    told = []
+    for subject in subjects:
+        reasons: Counter[str] = Counter()
+        for row in (row for model in subject.models for row in model.rounds):
+            reasons.update(row.get("pairs_dropped") or {})
+        if reasons:
+            told.append(f"{subject.name}: {', '.join(f'{reason} ({n})' for reason, n in reasons.most_common())}")
+    return f" Pairs dropped by all seeds of {'; '.join(told)}." if told else ""
 
 
 def _total(subject: Subject, key: str) -> Cell:
