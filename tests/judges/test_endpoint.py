@@ -208,6 +208,22 @@ def test_no_more_requests_are_under_way_than_llama_cpp_has_slots(
         assert ("has 2 slots: 2 requests at once" in capsys.readouterr().err) == (slots == 2)
 
 
+def test_a_stop_ends_the_requests_and_keeps_the_answers_under_way(tmp_path: Path) -> None:
+    with judge_server("vllm") as server:
+        asked = judge(server, tmp_path, concurrency=3)
+        asked.annotator.identity()
+        before, server.latency = len(server.asked), 0.05
+
+        def stops() -> None:
+            raise KeyboardInterrupt
+
+        asked.between = stops
+        with pytest.raises(KeyboardInterrupt):
+            asked.grade(several(30))
+        sent, kept = len(server.asked) - before, asked.store.connection.execute("SELECT count(*) FROM answers")
+        assert 9 <= sent <= 27 and sent == 3 * kept.fetchone()[0]  # three criteria each
+
+
 def test_slots_of_several_servers_add_up_and_are_asked_for_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,27 @@ def _close() -> Iterator[None]:
     gc.collect()
 
 
+class Stop(Exception):
+    """A request to stop the run."""
+
+
+def test_a_stop_between_two_texts_keeps_every_answer(tmp_path: Path) -> None:
+    first, second, calls = Counting(), Counting(), [0]
+
+    def stops() -> None:
+        calls[0] += 1
+        if len(first.asked) == 3:
+            raise Stop
+
+    judge = StoredJudge(first, store=tmp_path / "s")
+    judge.between = stops
+    with pytest.raises(Stop):
+        judge.grade([story(n) for n in range(9)])
+    assert len(first.asked) == calls[0] == 3
+    assert len(StoredJudge(second, store=tmp_path / "s").grade([story(n) for n in range(9)])) == 9
+    assert len(second.asked) == 6
+
+
 def test_a_second_run_asks_nobody_and_gets_the_same_bits(tmp_path: Path) -> None:
     first, second = Counting(), Counting()
     said = StoredJudge(first, store=tmp_path / "s").grade([story(1), story(2), story(1)])

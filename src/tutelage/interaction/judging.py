@@ -20,7 +20,7 @@ from tutelage.training import parallel
 
 A = TypeVar("A")
 CHECK_STORE = ".judge_check.sqlite"
-BETWEEN_STOPS = 512  # texts between two checks for a stop request
+AT_ONCE = 512  # texts after which unscorable verdicts are counted
 
 
 class Judging:
@@ -52,9 +52,8 @@ class Judging:
             annotator = self._annotator(who)
             answer = annotator.correct if who == "tutor" else annotator.grade
             answers = []
-            for start in range(0, len(rollouts), BETWEEN_STOPS):
-                answers += answer(rollouts[start : start + BETWEEN_STOPS])
-                self.between()
+            for start in range(0, len(rollouts), AT_ONCE):
+                answers += answer(rollouts[start : start + AT_ONCE])
             return answers
 
         before = self._tally()
@@ -74,6 +73,7 @@ class Judging:
         if who not in self._open:
             self.store.parent.mkdir(parents=True, exist_ok=True)
             self._open[who] = self._opened(who)
+            self._open[who].between = lambda: self.between()  # it is set when the run begins
         return self._open[who]
 
     def _opened(self, who: str) -> Any:

@@ -146,12 +146,16 @@ def key_of(annotator: str, rollout: Rollout) -> str:
 
 @dataclass(slots=True)
 class _Stored(Generic[A]):
-    """Returns stored answers, and asks for those that are missing."""
+    """Returns stored answers, and asks for those that are missing.
+
+    between: called whenever an answer is on disk; what it raises ends the requests, and nothing is lost
+    """
 
     annotator: Any
     store: Store
     replay: bool
     tally: Counter[str]
+    between: Callable[[], None] = lambda: None
 
     @property
     def fingerprint(self) -> str:
@@ -188,12 +192,20 @@ class _Stored(Generic[A]):
                 f"Every answer of {self.annotator.about}, to replay the run",
                 "Replay with the recipe, seed and software of the run, or set replay=false to ask the judge",
             )
-        keys, kept = list(missing), set[int]()
+        keys, kept, ending = list(missing), set[int](), False
 
         def keep(index: int, answer: A) -> None:
-            if index not in kept:
-                self.store.write(self.fingerprint, keys[index], _record(answer))
-                kept.add(index)
+            nonlocal ending
+            if index in kept:
+                return
+            self.store.write(self.fingerprint, keys[index], _record(answer))
+            kept.add(index)
+            if not ending:  # answers that arrive after it raised are kept without asking again
+                try:
+                    self.between()
+                except BaseException:
+                    ending = True
+                    raise
 
         for index, answer in enumerate(ask(list(missing.values()), keep)):
             keep(index, answer)
