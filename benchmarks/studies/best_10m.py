@@ -2,7 +2,7 @@
 
     python benchmarks/studies/best_10m.py --dry-run              the calls, with what each takes
     python benchmarks/studies/best_10m.py --call 1               on one GPU, under ten minutes
-    python benchmarks/studies/best_10m.py --toy --points muon_002-s1 --packed DIR     tiny, on the CPU
+    python benchmarks/studies/best_10m.py --toy --points muon_004-s1 --packed DIR     tiny, on the CPU
 
 Everything starts from best_10m.toml, beside this file. What was better is written into it, and the next round starts
 from there; results know the recipe that they started from, and each has a table of its own.
@@ -13,11 +13,12 @@ from typing import Any
 from _command import main
 from _study import HERE, Run, Study
 
-MUON = {"optimizer.name": "muon"}
+ADAMW = {"optimizer.name": "adamw"}
 CHANGES: dict[str, dict[str, Any]] = {
-    "muon_001": MUON | {"optimizer.muon_lr": 0.01},
-    "muon_002": MUON | {"optimizer.muon_lr": 0.02},
-    "muon_004": MUON | {"optimizer.muon_lr": 0.04},
+    "muon_001": {"optimizer.muon_lr": 0.01},
+    "muon_004": {"optimizer.muon_lr": 0.04},
+    "adamw_6e-4": ADAMW | {"optimizer.lr": 6e-4},
+    "adamw_12e-4": ADAMW | {"optimizer.lr": 1.2e-3},
     "lr_3e-4": {"optimizer.lr": 3e-4},
     "lr_12e-4": {"optimizer.lr": 1.2e-3},
     "lr_24e-4": {"optimizer.lr": 2.4e-3},

@@ -81,7 +81,7 @@ def test_the_ablations_store_their_targets_and_read_another_vocabulary(
 
 
 def test_the_sweep_changes_one_thing_at_a_time(study: Loader, packed: Path, tmp_path: Path) -> None:
-    found = toy(study, "best_10m", packed, "as_it_is-s1,muon_002-s1,bpe8k-s1,window_512-s1", tmp_path)
+    found = toy(study, "best_10m", packed, "as_it_is-s1,muon_004-s1,bpe8k-s1,window_512-s1", tmp_path)
     losses = [run["loss"] for run in found["runs"].values()]
     assert len(set(losses)) > 1
     assert "GPT-BERT causal" in study("study_tables").of_study("best_10m", [found])
