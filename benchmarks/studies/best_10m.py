@@ -19,6 +19,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "muon_004": {"optimizer.muon_lr": 0.04},
     "adamw_6e-4": ADAMW | {"optimizer.lr": 6e-4},
     "adamw_12e-4": ADAMW | {"optimizer.lr": 1.2e-3},
+    "cosine": {"optimizer.schedule": "cosine"},
     "lr_3e-4": {"optimizer.lr": 3e-4},
     "lr_12e-4": {"optimizer.lr": 1.2e-3},
     "lr_24e-4": {"optimizer.lr": 2.4e-3},
