@@ -152,7 +152,7 @@ class Costs:
         return self.tokens(run) / self._facts(run)["tokens"]
 
     def memory(self, run: Run) -> float:
-        """Bytes on the GPU, estimated as `tutelage train` does; where teachers are live, with their weights."""
+        """Bytes on the GPU, estimated as `tutelage train` does, without the logits of a chunk; bf16 for `auto`."""
         settings, vocab = self.settings(run), self._facts(run)["vocab"]
         taught = self._teachers(run) if settings.teacher.name == "live" else []
         needed = needs(

@@ -1,7 +1,7 @@
 """Equal time for every setting: measure how many steps each makes in so many minutes, then run the study.
 
     python benchmarks/studies/laptop.py --texts "$TUTELAGE_DATA/corpus" --official "$TUTELAGE_DATA/eval"
-    python benchmarks/studies/laptop.py --texts ... --official ... --minutes 30 --only base,muon --seeds 1,2,3
+    python benchmarks/studies/laptop.py --texts ... --official ... --minutes 30 --only base,llama --seeds 1,2,3
 
 --template names other settings: laptop_teacher.toml has a share of the minutes for each teacher and its student,
 laptop_blm.toml the rates of an optimizer. Two runs train side by side, a thread each, in the measurement as in the

@@ -9,6 +9,10 @@ from types import ModuleType
 import pytest
 import tomli_w
 
+from tutelage.architectures.common.shapes import shape_config
+from tutelage.recipe import read
+from tutelage.settings.train import Training
+
 STUDIES = Path(__file__).parents[2] / "benchmarks" / "studies"
 SMALL = {
     "data": "@words", "data.window": 16, "train.batch": 4, "train.micro_batch": 4, "train.device": "cpu",
@@ -85,4 +89,21 @@ def test_a_shipped_template_is_a_study_whose_recipes_read(
     study("one.toml", dry_run=True)
     planned = [line.split() for line in capsys.readouterr().out.splitlines() if " do  " in line]
     runs = [words[3] for words in planned if words[2] in ("train", "interact")]
-    assert all(any(run.startswith(name) for run in runs) for name in template["run"]), runs
+    for name, run in template["run"].items():  # a grid has a run for each of its values
+        assert any(found.startswith(f"{name}-") for found in runs) if "grid" in run else f"{name}-s1" in runs, name
+
+
+@pytest.mark.parametrize("name", ["laptop", "laptop_teacher", "laptop_blm", "laptop_simpo"])
+def test_every_student_of_a_shipped_template_has_a_configuration(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(STUDIES.parents[1])
+    for run in tomllib.loads((STUDIES / f"{name}.toml").read_text())["run"].values():
+        if run["recipe"].endswith("_simpo_base.toml"):
+            continue  # begins with a student that is trained
+        changes = {key: value for key, value in run["set"].items() if key.startswith("student.")}
+        asked = [
+            f"{key}.{field}={json.dumps(each)}" if field else f"{key}={json.dumps(each)}"
+            for key, value in changes.items()
+            for field, each in (value.items() if isinstance(value, dict) else [("", value)])
+        ]
+        student = read(Training, run["recipe"], asked).student
+        shape_config(student.shape or "", vocab=100, window=128, changes=student.config)

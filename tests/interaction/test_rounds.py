@@ -8,11 +8,12 @@ import pytest
 from tutelage import text as measures
 from tutelage.errors import UserError
 from tutelage.interaction.heldout import suspicious, win_rate
-from tutelage.interaction.judging import require_usable, words_of_verdicts
+from tutelage.interaction.judging import Judging, require_usable, words_of_verdicts
 from tutelage.interaction.pairs import best_against_worst, corrected
 from tutelage.interaction.prompts import Pool, Prompt, pool, require_room
 from tutelage.interaction.rewards import rewards
 from tutelage.interaction.rollouts import Completion
+from tutelage.interaction.state import Costs
 from tutelage.judges.common.base import Correction, CriterionScore, Verdict, unscorable
 from tutelage.settings.interact import Interaction, Pairs, Reward
 
@@ -26,6 +27,20 @@ def wrote(text, prompt_index=0, ids=None, ended=False):
 
 def verdict(score):
     return unscorable("no score") if score is None else Verdict(status="scored", score=score)
+
+
+def test_a_request_to_stop_is_noticed_between_two_texts_of_a_round(tmp_path):
+    judging = Judging(Interaction.model_validate({"student": {"shape": "gpt2-tiny"}}), tmp_path, Costs())
+
+    def stops():
+        raise KeyboardInterrupt
+
+    judging.between = stops  # set when the run begins, which may be after the judge was opened
+    texts = [wrote(f"and boy number {n} went home to sleep") for n in range(9)]
+    with pytest.raises(KeyboardInterrupt):
+        judging.grade(texts)
+    judging.between = lambda: None
+    assert len(judging.grade(texts)) == 9 and judging.costs.from_store == 1
 
 
 def test_every_prompt_comes_once_before_any_comes_again_in_another_order():

@@ -223,8 +223,9 @@ def _dropped(subjects: Sequence[Subject]) -> str:
     told = []
     for subject in subjects:
         reasons: Counter[str] = Counter()
-        for row in (row for model in subject.models for row in model.rounds):
-            reasons.update(row.get("pairs_dropped") or {})
+        for model in subject.models:
+            for row in model.rounds:
+                reasons.update(row.get("pairs_dropped") or {})
         if reasons:
             told.append(f"{subject.name}: {', '.join(f'{reason} ({n})' for reason, n in reasons.most_common())}")
     return f" Pairs dropped by all seeds of {'; '.join(told)}." if told else ""
