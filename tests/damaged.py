@@ -96,7 +96,7 @@ def make_world(place: Path) -> Path:
             assert code == 0, said
         shutil.copytree(DATA, PLAIN, ignore=shutil.ignore_patterns("pairs", "targets"))
         stopped_after(5, *TRAIN)
-        stopped_after(12, *INTERACT)
+        stopped_after(32, *INTERACT)  # between two texts that the judge of round 2 reads
     return place
 
 
