@@ -78,7 +78,7 @@ clean:
 	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Made again when the dependencies change. The package itself is linked, so its code is always the current one.
-$(READY): pyproject.toml constraints.txt hashes.txt
+$(READY): pyproject.toml constraints.txt hashes.txt Makefile
 	@python=$$($(FIND_PYTHON)) && if [ ! -x $(RUN)/python ]; then "$$python" -m venv $(VENV); fi
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	$(RUN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --build-constraint constraints.txt \

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 UP = r"(?:\.\./)+"
-OUTSIDE = rf"{UP}(?!\w+\.md)[^)]*|{UP}(?:README|CONTRIBUTING|CHANGELOG)\.md|(?:half_million|toy)/[^)]*"
+OUTSIDE = rf"{UP}(?!\w+\.md)[^)]*|{UP}(?:README|CONTRIBUTING|CHANGELOG)\.md|(?:half_million|laptop|toy)/[^)]*"
 LINK = re.compile(rf"\[([^\]]+)\]\((?:{OUTSIDE})\)")
 
 

@@ -150,6 +150,19 @@ def test_the_challenges_tasks_are_asked_as_the_study_says(here: Path):
     assert (asked["official"], asked["fast"], asked["profile"]) == (Path("eval"), True, "2025")
 
 
+def test_milestones_are_measured_of_runs_and_not_of_the_models_beside_them(here: Path):
+    study = 'verb="study"\n[run.a]\nrecipe="student_ce_toy"\n[model.gpt2]\nname="gpt2"\n[evaluate]\nmilestones=true\n'
+    jobs = {job.name: job.arguments for job in planned(study).jobs if job.kind == "evaluate"}
+    assert {name: arguments["milestones"] for name, arguments in jobs.items()} == {
+        "evaluate a-s1": True, "evaluate gpt2": False,
+    }  # fmt: skip
+    write(Path("asked_milestones.toml"), study)
+    fakes = Fakes(page=False)
+    ran("asked_milestones.toml", fakes.verbs)
+    asked = [settings["milestones"] for kind, _, settings in fakes.calls if kind == "evaluate"]
+    assert sorted(asked) == [False, True]
+
+
 X = 'recipe="x"\n'
 REFUSED = {
     r"has the name 'techer' \(did you mean 'teacher'\?\)": f'[run.a]\n{X}set={{student="@techer"}}\n[run.teacher]\n{X}',
@@ -288,7 +301,7 @@ def test_a_dry_run_prints_every_job_and_makes_nothing(here: Path, capsys: pytest
     assert not (here / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["demo", "toy", "weekly"])
+@pytest.mark.parametrize("name", ["demo", "toy", "weekly", "laptop_10m"])
 def test_shipped_studies_can_be_planned_and_their_recipes_exist(here: Path, name: str):
     made = plan(name, seeds=None, out=Path("runs"), overrides=["data=texts"])
     assert made.study.about and made.study.report.title
@@ -301,7 +314,7 @@ def test_settings_of_shipped_studies_fit_their_recipes(here: Path):
     from tutelage.settings.interact import Interaction
     from tutelage.settings.train import Training
 
-    for name in ("demo", "toy", "weekly"):
+    for name in ("demo", "toy", "weekly", "laptop_10m"):
         for job in plan(name, seeds=[1], out=Path("runs"), overrides=["data=texts"]).jobs:
             if job.kind == "train":
                 recipe = job.arguments["recipe"]

@@ -30,7 +30,7 @@ PAIR = '{"prompt": "%s %s", "chosen": " is", "rejected": " are"}\n'
 def overrides_of(name, corpus, run, teacher):
     """Toy sizes for a recipe as it is: its objective, optimizer, schedule and precision stay."""
     changes = tiny(corpus, run)
-    if "llama" in name or name == "ensemble_kd":
+    if "llama" in name or name in ("ensemble_kd", "laptop_student"):
         changes = [c for c in changes if not c.startswith("student.")]
         changes += ["student.shape=llama-tiny", "student.config.num_hidden_layers=1"]
     if name in ("student_kd", "student_kd_toy", "objectives_toy"):

@@ -181,6 +181,8 @@ class Evaluation(Section):
     """The year whose procedure the challenge's tasks follow."""
     fast: bool = False
     """The challenge's small sets."""
+    milestones: bool = False
+    """Before each run its milestones, the challenge's tasks on the small sets. Every shown run must have some."""
     judge: Judge = Field(default_factory=dict)
     """The judge of stories: its name, or a table of its name and settings; empty: none."""
 

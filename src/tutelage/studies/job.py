@@ -63,7 +63,7 @@ def _evaluate(job: Job, verbs: Verbs) -> None:
     _describe(job)
     paths = ("data", "pairs", "official")
     settings: dict[str, Any] = {key: Path(value) for key in paths if (value := job.arguments[key])}
-    settings |= {key: job.arguments[key] for key in ("window", "stride", "profile", "fast")}
+    settings |= {key: job.arguments[key] for key in ("window", "stride", "profile", "fast", "milestones")}
     settings |= {"judge": job.arguments["judge"]} if job.arguments["judge"] else {}
     out = {"out": job.folder} if job.arguments["beside"] else {}
     verbs.evaluate([job.arguments["model"]], tasks=job.arguments["tasks"], **settings, **out)

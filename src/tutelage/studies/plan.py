@@ -172,6 +172,7 @@ class _Planner:
             paths, more = self._resolved_all(request.model_dump(include={"data", "pairs", "official"}), "evaluate")
             judge, most = self._resolved_all(request.judge, "evaluate.judge")
             plain = request.model_dump(include={"window", "profile", "fast"}) | {"stride": request.stride or None}
+            plain["milestones"] = request.milestones and not shown.beside
             arguments = {**common, **paths, **plain, "tasks": list(request.tasks), "judge": judge}
             name, all_needs = f"evaluate {shown.name}", _once(needs + more + most)
             self._add(Job(name=name, kind="evaluate", folder=shown.folder, needs=all_needs, arguments=arguments))
