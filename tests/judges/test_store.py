@@ -66,6 +66,15 @@ class Stop(Exception):
     """A request to stop the run."""
 
 
+def test_an_identity_is_told_with_four_digits_and_kept_with_all(tmp_path: Path) -> None:
+    judge = Counting()
+    judge.identity = lambda: {"texts": 38, "mean": -0.9476210362474814}
+    stored = StoredJudge(judge, store=tmp_path / "verdicts.sqlite")
+    stored.grade([story(1)])
+    assert stored.about == "counts (mean -0.9476, texts 38)"
+    assert stored.identity()["mean"] == -0.9476210362474814
+
+
 def test_a_stop_between_two_texts_keeps_every_answer(tmp_path: Path) -> None:
     first, second, calls = Counting(), Counting(), [0]
 

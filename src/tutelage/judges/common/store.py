@@ -165,8 +165,9 @@ class _Stored(Generic[A]):
     @property
     def about(self) -> str:
         """The annotator's line, and its stored identity."""
-        identity = self.store.known(self.fingerprint)
-        return f"{self.annotator.about} ({_shown(identity)})" if identity else self.annotator.about
+        known = self.store.known(self.fingerprint) or {}
+        short = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in known.items()}
+        return f"{self.annotator.about} ({_shown(short)})" if short else self.annotator.about
 
     def identity(self) -> Mapping[str, Any]:
         """The stored identity; no request is sent."""
