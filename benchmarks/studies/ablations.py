@@ -46,7 +46,7 @@ def runs(*, epochs: int, shape: str, teacher_epochs: int) -> list[Run]:
         for kind, changes in KINDS.items()
     ]
     found += [Run(name=f"student_ce-s{s}", system="student_ce", seed=s, changes=length) for s in SEEDS]
-    blm = length | {"optimizer.name": "adafactor", "optimizer.lr": 2.5e-4}
+    blm = length | {"optimizer.name": "adafactor", "optimizer.lr": 1e-3}
     return [*found, Run(name="blm-s1", system="blm", corpus="unigram16k", changes=blm)]
 
 
