@@ -77,7 +77,7 @@ clean:
 	rm -rf $(VENV) $(PEERS) dist .pytest_cache .ruff_cache
 	find src tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} +
 
-# Made again when the dependencies change. The package itself is linked, so its code is always the current one.
+# Made again when the dependencies change, or this file, which names the extras. The package itself is linked, so its code is always the current one.
 $(READY): pyproject.toml constraints.txt hashes.txt Makefile
 	@python=$$($(FIND_PYTHON)) && if [ ! -x $(RUN)/python ]; then "$$python" -m venv $(VENV); fi
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip

@@ -86,7 +86,9 @@ def _named(evaluation: Evaluation) -> Iterator[tuple[str, tuple[str, ...], Reque
             milestones = milestones_of(model)
             if not milestones:
                 raise UserError(
-                    f"{model} has no milestones", "A run with milestones", "Train with save.milestones=challenge"
+                    f"{model} has no milestones",
+                    "A run with milestones",
+                    "Train with save.milestones=challenge on a million words or more",
                 )
             named = _tasks(tasks, request.profile, fast=True)
             small = tuple(t for t in named if t not in TASKS or t in tasks_of(request.profile, fast=True))
